@@ -41,6 +41,40 @@ $$;
 
 COMMENT ON FUNCTION public.add_to_counters(of_tenant integer, repository bigint, stored bigint, lacking bigint) IS 'Adds to the counters of a repository.';
 
+CREATE FUNCTION public.allocations(range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with merged as (
+        select
+            greatest(
+                date_trunc(unit, p.merged_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date as bucket,
+            p.deleted_at is not null as is_deleted,
+            (select sum(a.weight) from pr_attributions as a where a.pull_request_id = p.id) as weight
+        from pull_requests as p
+        where
+            p.merged_at >= range_from
+            and p.merged_at < range_to
+            and (repository_ids is null or p.repository_id = any(repository_ids))
+            and (base_branch is null or p.base_ref = base_branch)
+    )
+
+    select m.bucket, x.measure, count(*), sum(x.weight)
+    from merged as m
+    cross join lateral (
+        select 'deleted' as measure, 0::numeric as weight where m.is_deleted
+        union all
+        select 'allocated', m.weight where not m.is_deleted and m.weight is not null
+        union all
+        select 'no_team', 1 where not m.is_deleted and m.weight is null
+        union all
+        select 'partly', 1 - m.weight where not m.is_deleted and m.weight < 1
+    ) as x
+    group by grouping sets ((m.bucket, x.measure), (x.measure))
+$$;
+
+COMMENT ON FUNCTION public.allocations(range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text) IS 'Merged pull requests by whether they count for teams: one row per bucket and measure; bucket is null for the whole range.';
+
 CREATE FUNCTION public.count_after_truncate() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -182,7 +216,7 @@ $$;
 
 COMMENT ON FUNCTION public.current_tenant() IS 'The tenant whose rows this transaction sees: the one that the program names, else that of a registered reader, else the only one.';
 
-CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
+CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean DEFAULT false, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     with delivered as (
@@ -191,12 +225,19 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
         where
             team is not null and service is null and a.team_id = team
             and a.delivered_at >= range_from and a.delivered_at < range_to
+            and (repository_ids is null or a.repository_id = any(repository_ids))
+            and (
+                base_branch is null
+                or (select p.base_ref from pull_requests as p where p.id = a.pull_request_id) = base_branch
+            )
         union all
         select p.delivered_at, p.author_id, lead_seconds(p), deploy_seconds(p), 10000
         from pull_requests as p
         where
             team is null and service is null and p.deleted_at is null
             and p.delivered_at >= range_from and p.delivered_at < range_to
+            and (repository_ids is null or p.repository_id = any(repository_ids))
+            and (base_branch is null or p.base_ref = base_branch)
         union all
         select
             d.delivered_at,
@@ -214,6 +255,8 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
         where
             service is not null and d.service_id = service
             and d.delivered_at >= range_from and d.delivered_at < range_to
+            and (repository_ids is null or p.repository_id = any(repository_ids))
+            and (base_branch is null or p.base_ref = base_branch)
     ),
 
     weighted as (
@@ -268,7 +311,7 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
     ) as m (measure, n, units, contributors, sum, samples)
 $$;
 
-COMMENT ON FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean) IS 'Lead times of delivered pull requests: one row per bucket and measure; bucket is null for the whole range.';
+COMMENT ON FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean, repository_ids bigint[], base_branch text) IS 'Lead times of delivered pull requests: one row per bucket and measure; bucket is null for the whole range.';
 
 CREATE TABLE public.pull_requests (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -381,13 +424,33 @@ CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
             case when p.first_commit_at > p.created_at then 'first_commit_after_creation' end,
             case when p.first_review_at < coalesce(p.ready_at, p.created_at) then 'review_before_ready' end,
             case when p.first_review_at > p.merged_at then 'reviewed_after_merge' end,
-            case when p.is_draft_history_incomplete then 'draft_times_missing' end
+            case when p.is_draft_history_incomplete then 'draft_times_missing' end,
+            case when p.delivered_at < p.merged_at then 'deployed_before_merge' end
         ],
         null
     )
 $$;
 
 COMMENT ON FUNCTION public.pull_request_flags(p public.pull_requests) IS 'Why a duration of a pull request is null although one might expect it.';
+
+CREATE FUNCTION public.reason_not_delivered(of_pull_request bigint, by_service bigint) RETURNS TABLE(reason text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select coalesce(
+        (
+            select d.missing from pr_deliveries as d
+            where d.pull_request_id = of_pull_request and (by_service is null or d.service_id = by_service)
+            order by
+                array_position(
+                    array['not_deployed_yet', 'not_collected', 'unknown_history', 'before_first_deployment'], d.missing
+                ) nulls first
+            limit 1
+        ),
+        'no_source'
+    )
+$$;
+
+COMMENT ON FUNCTION public.reason_not_delivered(of_pull_request bigint, by_service bigint) IS 'Why a merged pull request was not delivered so far by a service, or by any.';
 
 CREATE FUNCTION public.recount_quarantine(of_tenant integer, of_repositories bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -610,6 +673,86 @@ $$;
 
 COMMENT ON PROCEDURE public.separate_tenants(VARIADIC tables text[]) IS 'Lets a transaction see and change only the rows of its tenant in these tables.';
 
+CREATE FUNCTION public.smallest_groups(of_service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text) RETURNS TABLE(bucket date, measure text, contributors bigint)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with merged as (
+        select
+            greatest(
+                date_trunc('week', p.merged_at at time zone zone), (select date_trunc('week', range_from at time zone zone))
+            )::date as bucket,
+            a.team_id,
+            p.author_id,
+            p.cycle_seconds,
+            p.coding_seconds,
+            p.pickup_seconds,
+            p.review_seconds,
+            deploy_seconds(p) as deploy_seconds
+        from pull_requests as p
+        left join pr_attributions as a on p.id = a.pull_request_id
+        where p.deleted_at is null and p.merged_at >= range_from and p.merged_at < range_to
+    ),
+
+    deliveries as (
+        select p.id, p.delivered_at, lead_seconds(p) as lead_seconds, deploy_seconds(p) as deploy_seconds
+        from pull_requests as p
+        where
+            of_service is null and p.deleted_at is null and p.delivered_at >= range_from and p.delivered_at < range_to
+        union all
+        select
+            p.id,
+            d.delivered_at,
+            case when d.delivered_at >= p.first_commit_at
+                then extract(epoch from d.delivered_at - p.first_commit_at)::double precision end,
+            case when d.delivered_at >= p.merged_at
+                then extract(epoch from d.delivered_at - p.merged_at)::double precision end
+        from pr_deliveries as d
+        inner join pull_requests as p on d.pull_request_id = p.id
+        where d.service_id = of_service and d.delivered_at >= range_from and d.delivered_at < range_to
+    ),
+
+    delivered as (
+        select
+            greatest(
+                date_trunc('week', d.delivered_at at time zone zone), (select date_trunc('week', range_from at time zone zone))
+            )::date as bucket,
+            a.team_id,
+            p.author_id,
+            d.lead_seconds,
+            d.deploy_seconds
+        from deliveries as d
+        inner join pull_requests as p on d.id = p.id
+        left join pr_attributions as a on d.id = a.pull_request_id
+    ),
+
+    groups as (
+        select d.bucket, x.measure, d.team_id, count(distinct d.author_id) as contributors
+        from delivered as d
+        cross join lateral (
+            values ('change_lead_time', d.lead_seconds), ('delivered_deploy', d.deploy_seconds)
+        ) as x (measure, seconds)
+        where x.seconds is not null
+        group by d.bucket, x.measure, d.team_id
+        union all
+        select m.bucket, d.measure, m.team_id, count(distinct m.author_id) as contributors
+        from merged as m
+        cross join lateral (
+            values
+            ('cycle_time', m.cycle_seconds),
+            ('coding', m.coding_seconds),
+            ('pickup', m.pickup_seconds),
+            ('review', m.review_seconds),
+            ('deploy', m.deploy_seconds)
+        ) as d (measure, seconds)
+        where d.seconds is not null
+        group by m.bucket, d.measure, m.team_id
+    )
+
+    select g.bucket, g.measure, min(g.contributors) from groups as g group by g.bucket, g.measure
+$$;
+
+COMMENT ON FUNCTION public.smallest_groups(of_service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text) IS 'How many people are behind a measure of the smallest team of a week. Other measures of the week would reveal theirs.';
+
 CREATE FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) RETURNS TABLE(measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 5 PARALLEL SAFE
     SET plan_cache_mode TO 'force_generic_plan'
@@ -655,6 +798,97 @@ $$;
 
 COMMENT ON FUNCTION public.team_bucket(team bigint, unit text, bucket_start date) IS 'Measures of one week or month of a team in the configured time zone, in seconds. Durations of small groups are null.';
 
+CREATE FUNCTION public.team_deliveries(team bigint, unit text, bucket_start date) RETURNS TABLE(measure text, n bigint, weight numeric, mean double precision, percentiles double precision[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 5 PARALLEL SAFE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    zone text;
+    group_size integer;
+    may_show boolean;
+    bucket_end date := bucket_start + case unit when 'month' then interval '1 month' else interval '7 days' end;
+    -- A day more on both sides, of which the bucket takes what is its own by local time.
+    range_from timestamptz;
+    range_to timestamptz;
+begin
+    if not (
+        has_table_privilege(session_user, 'view_dora_lead_time', 'select')
+        or has_table_privilege(session_user, 'view_team_dora', 'select')
+    ) then
+        raise insufficient_privilege using message = format('permission denied for the numbers of teams: %s may not read their views', session_user);
+    end if;
+    select c.timezone, c.min_group_size into zone, group_size from configuration_in_force as c;
+    may_show := group_size = 0 or (unit = 'week' and bucket_end::timestamp at time zone zone <= now());
+    range_from := (bucket_start - 1)::timestamp at time zone zone;
+    range_to := (bucket_end + 1)::timestamp at time zone zone;
+    return query
+    select
+        d.measure,
+        d.n,
+        d.weight,
+        case when may_show and d.contributors >= group_size then d.mean end,
+        case when may_show and d.contributors >= group_size then d.percentiles end
+    from delivery_times(team, null, range_from, range_to, zone, unit) as d
+    where d.bucket = bucket_start;
+end
+$$;
+
+COMMENT ON FUNCTION public.team_deliveries(team bigint, unit text, bucket_start date) IS 'Deliveries of pull requests in one week or month of a team in the configured time zone, in seconds. Durations of small groups are null.';
+
+CREATE FUNCTION public.team_dora(team bigint, unit text, bucket_start date) RETURNS TABLE(measure text, n bigint, weight numeric, mean double precision, percentiles double precision[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER COST 1000 ROWS 5 PARALLEL SAFE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    zone text;
+    group_size integer;
+    may_show boolean;
+    bucket_end date := bucket_start + case unit when 'month' then interval '1 month' else interval '7 days' end;
+    -- A day more on both sides, of which the bucket takes what is its own by local time.
+    range_from timestamptz;
+    range_to timestamptz;
+begin
+    if not (
+        has_table_privilege(session_user, 'view_team_dora', 'select')
+    ) then
+        raise insufficient_privilege using message = format('permission denied for the numbers of teams: %s may not read their views', session_user);
+    end if;
+    select c.timezone, c.min_group_size into zone, group_size from configuration_in_force as c;
+    may_show := group_size = 0 or (unit = 'week' and bucket_end::timestamp at time zone zone <= now());
+    range_from := (bucket_start - 1)::timestamp at time zone zone;
+    range_to := (bucket_end + 1)::timestamp at time zone zone;
+    return query
+    select c.measure, c.n, c.share, null::double precision, null::double precision []
+    from count_deployments(
+        team, null, 'delivered', range_from, range_to, zone, unit,
+        array['incident', 'rolled_back', 'reverted', 'failed_afterwards', 'declared']
+    ) as c
+    where c.bucket = bucket_start
+    union all
+    select r.measure, r.n, r.weight, r.mean, r.percentiles
+    from recovery_times(
+        team, null, 'delivered', range_from, range_to, zone, unit,
+        array['incident', 'rolled_back', 'reverted', 'failed_afterwards', 'declared'], null
+    ) as r
+    where r.bucket = bucket_start
+    union all
+    select
+        d.measure,
+        d.n,
+        d.weight,
+        case when may_show and d.contributors >= group_size then d.mean end,
+        case when may_show and d.contributors >= group_size then d.percentiles end
+    from delivery_times(team, null, range_from, range_to, zone, unit) as d
+    where d.bucket = bucket_start;
+end
+$$;
+
+COMMENT ON FUNCTION public.team_dora(team bigint, unit text, bucket_start date) IS 'Deployments and recovery in one week or month of a team in the configured time zone, by delivered@1, in seconds.';
+
 CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -669,7 +903,8 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
             a.cycle_seconds as cycle,
             a.coding_seconds as coding,
             a.pickup_seconds as pickup,
-            a.review_seconds as review
+            a.review_seconds as review,
+            a.deploy_seconds as deploy
         from pr_attributions as a
         where
             a.team_id = team
@@ -680,6 +915,26 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
                 base_branch is null
                 or (select p.base_ref from pull_requests as p where p.id = a.pull_request_id) = base_branch
             )
+        union all
+        select
+            greatest(
+                date_trunc(unit, p.merged_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date,
+            p.author_id,
+            10000,
+            p.cycle_seconds,
+            p.coding_seconds,
+            p.pickup_seconds,
+            p.review_seconds,
+            deploy_seconds(p)
+        from pull_requests as p
+        where
+            team is null
+            and p.deleted_at is null
+            and p.merged_at >= range_from
+            and p.merged_at < range_to
+            and (repository_ids is null or p.repository_id = any(repository_ids))
+            and (base_branch is null or p.base_ref = base_branch)
     ),
 
     aggregated as (
@@ -715,7 +970,14 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
             count(distinct m.author_id) filter (where count_people and m.review is not null) as review_contributors,
             sum(m.review * m.units) as review_sum,
             array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units) desc)
-                filter (where m.review is not null) as review_samples
+                filter (where m.review is not null) as review_samples,
+
+            count(m.deploy) as deploy_n,
+            sum(m.units) filter (where m.deploy is not null) as deploy_units,
+            count(distinct m.author_id) filter (where count_people and m.deploy is not null) as deploy_contributors,
+            sum(m.deploy * m.units) as deploy_sum,
+            array_agg(weighted_sample(m.deploy, m.units) order by weighted_sample(m.deploy, m.units) desc)
+                filter (where m.deploy is not null) as deploy_samples
         from merged as m
         group by grouping sets ((m.bucket), ())
     ),
@@ -749,12 +1011,13 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
         ('cycle_time', a.cycle_n, a.cycle_units, a.cycle_contributors, a.cycle_sum, a.cycle_samples),
         ('coding', a.coding_n, a.coding_units, a.coding_contributors, a.coding_sum, a.coding_samples),
         ('pickup', a.pickup_n, a.pickup_units, a.pickup_contributors, a.pickup_sum, a.pickup_samples),
-        ('review', a.review_n, a.review_units, a.review_contributors, a.review_sum, a.review_samples)
+        ('review', a.review_n, a.review_units, a.review_contributors, a.review_sum, a.review_samples),
+        ('deploy', a.deploy_n, a.deploy_units, a.deploy_contributors, a.deploy_sum, a.deploy_samples)
     ) as m (measure, n, units, contributors, sum, samples)
     order by c.bucket nulls last
 $$;
 
-COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of a team''s merged pull requests: one row per bucket and measure; bucket is null for the whole range.';
+COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of merged pull requests, of a team or (null) of the organization: one row per bucket and measure; bucket is null for the whole range.';
 
 CREATE FUNCTION public.undelivered(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone) RETURNS TABLE(reason text, n bigint, weight numeric)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -774,21 +1037,9 @@ CREATE FUNCTION public.undelivered(team bigint, service bigint, range_from times
     ),
 
     explained as (
-        select
-            m.weight,
-            coalesce(
-                (
-                    select d.missing from pr_deliveries as d
-                    where d.pull_request_id = m.id and (service is null or d.service_id = service)
-                    order by
-                        array_position(
-                            array['not_deployed_yet', 'not_collected', 'unknown_history', 'before_first_deployment'], d.missing
-                        ) nulls first
-                    limit 1
-                ),
-                'no_source'
-            ) as reason
+        select m.weight, r.reason
         from merged as m
+        cross join lateral reason_not_delivered(m.id, service) as r
         where
             service is null
             or exists (
@@ -1084,6 +1335,68 @@ ALTER TABLE public.configurations ALTER COLUMN revision ADD GENERATED ALWAYS AS 
     CACHE 1
 );
 
+CREATE TABLE public.deployment_progress (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    etag text,
+    etag_scope text,
+    reading_since timestamp with time zone,
+    reading_started_at timestamp with time zone,
+    reading_cursor text,
+    covered_since timestamp with time zone,
+    listed_at timestamp with time zone,
+    read_at timestamp with time zone,
+    problem text,
+    problem_message text,
+    CONSTRAINT deployment_progress_check CHECK (((problem IS NULL) = (problem_message IS NULL))),
+    CONSTRAINT deployment_progress_check1 CHECK (((reading_since IS NULL) = (reading_started_at IS NULL)))
+);
+
+ALTER TABLE ONLY public.deployment_progress FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.incident_progress (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    label text NOT NULL,
+    etag text,
+    etag_scope text,
+    read_at timestamp with time zone,
+    problem text,
+    problem_message text,
+    CONSTRAINT incident_progress_check CHECK (((problem IS NULL) = (problem_message IS NULL)))
+);
+
+ALTER TABLE ONLY public.incident_progress FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW public.delivery_coverage AS
+ SELECT d.covered_since,
+    d.complete_until,
+    i.wants_incidents,
+    i.incidents_until
+   FROM (( SELECT
+                CASE
+                    WHEN bool_and((p.covered_since IS NOT NULL)) THEN max(p.covered_since)
+                    ELSE NULL::timestamp with time zone
+                END AS covered_since,
+                CASE
+                    WHEN bool_and((p.read_at IS NOT NULL)) THEN min(p.read_at)
+                    ELSE NULL::timestamp with time zone
+                END AS complete_until
+           FROM (public.repositories r
+             LEFT JOIN public.deployment_progress p ON ((r.id = p.repository_id)))
+          WHERE (r.removed_at IS NULL)) d
+     CROSS JOIN ( SELECT (count(*) > 0) AS wants_incidents,
+                CASE
+                    WHEN bool_and((p.read_at IS NOT NULL)) THEN min(p.read_at)
+                    ELSE NULL::timestamp with time zone
+                END AS incidents_until
+           FROM (((public.configuration_in_force c
+             CROSS JOIN LATERAL jsonb_array_elements_text(COALESCE((c.delivery -> 'incident_labels'::text), '[]'::jsonb)) l(label))
+             JOIN public.repositories r ON ((r.removed_at IS NULL)))
+             LEFT JOIN public.incident_progress p ON (((r.id = p.repository_id) AND (l.label = p.label))))) i);
+
+COMMENT ON VIEW public.delivery_coverage IS 'All deployments from covered_since to complete_until are stored, and incidents to incidents_until if any label means incidents. Null while something was never read. One row.';
+
 CREATE TABLE public.deployment_attempts (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     deployment_id bigint NOT NULL,
@@ -1126,25 +1439,6 @@ CREATE TABLE public.deployment_failures (
 );
 
 ALTER TABLE ONLY public.deployment_failures FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE public.deployment_progress (
-    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
-    repository_id bigint NOT NULL,
-    etag text,
-    etag_scope text,
-    reading_since timestamp with time zone,
-    reading_started_at timestamp with time zone,
-    reading_cursor text,
-    covered_since timestamp with time zone,
-    listed_at timestamp with time zone,
-    read_at timestamp with time zone,
-    problem text,
-    problem_message text,
-    CONSTRAINT deployment_progress_check CHECK (((problem IS NULL) = (problem_message IS NULL))),
-    CONSTRAINT deployment_progress_check1 CHECK (((reading_since IS NULL) = (reading_started_at IS NULL)))
-);
-
-ALTER TABLE ONLY public.deployment_progress FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.deployment_revisions (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -1210,6 +1504,7 @@ CREATE TABLE public.deployments (
     succeeded_at timestamp with time zone,
     failed_at timestamp with time zone,
     failed_afterwards_at timestamp with time zone,
+    sender text,
     CONSTRAINT deployments_check CHECK (((outcome = 'succeeded'::text) = (succeeded_at IS NOT NULL))),
     CONSTRAINT deployments_check1 CHECK (((outcome = 'failed'::text) = (failed_at IS NOT NULL))),
     CONSTRAINT deployments_environment_group_check CHECK (((environment_group = ANY (ARRAY['production'::text, 'transient'::text])) OR (environment_group ~~ 'other:%'::text))),
@@ -1271,20 +1566,6 @@ CREATE TABLE public.incident_facts (
 
 ALTER TABLE ONLY public.incident_facts FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE public.incident_progress (
-    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
-    repository_id bigint NOT NULL,
-    label text NOT NULL,
-    etag text,
-    etag_scope text,
-    read_at timestamp with time zone,
-    problem text,
-    problem_message text,
-    CONSTRAINT incident_progress_check CHECK (((problem IS NULL) = (problem_message IS NULL)))
-);
-
-ALTER TABLE ONLY public.incident_progress FORCE ROW LEVEL SECURITY;
-
 CREATE TABLE public.incident_states (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     incident_id bigint NOT NULL,
@@ -1314,6 +1595,7 @@ CREATE TABLE public.incidents (
     set_deployment_id bigint,
     merged_into_id bigint,
     withdrawn_at timestamp with time zone,
+    sender text,
     CONSTRAINT incidents_external_id_check CHECK ((external_id <> ''::text)),
     CONSTRAINT incidents_severity_check CHECK ((severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text]))),
     CONSTRAINT incidents_source_check CHECK ((source = ANY (ARRAY['github-issues'::text, 'events'::text, 'pagerduty'::text, 'incident-io'::text, 'grafana'::text, 'generic'::text])))
@@ -1464,12 +1746,14 @@ CREATE VIEW public.pr_metrics AS
     p.coding_seconds,
     p.pickup_seconds,
     p.review_seconds,
-    NULL::double precision AS deploy_seconds,
+    a.deploy_seconds,
     p.additions,
     p.deletions,
     p.changed_files,
     p.merge_commit,
-    public.pull_request_flags(p.*) AS flags
+    public.pull_request_flags(p.*) AS flags,
+    a.delivered_at,
+    a.lead_seconds AS change_lead_time_seconds
    FROM ((((public.pr_attributions a
      JOIN public.pull_requests p ON ((a.pull_request_id = p.id)))
      JOIN public.teams t ON ((a.team_id = t.id)))
@@ -1561,6 +1845,37 @@ CREATE TABLE public.reattributions (
 
 ALTER TABLE ONLY public.reattributions FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.received_events (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    channel text NOT NULL,
+    key_name text,
+    sha256 bytea NOT NULL,
+    kind text NOT NULL,
+    subject text,
+    outcome text NOT NULL,
+    reason text,
+    CONSTRAINT received_events_channel_check CHECK ((channel = ANY (ARRAY['api'::text, 'import'::text]))),
+    CONSTRAINT received_events_check CHECK (((outcome = 'refused'::text) = (reason IS NOT NULL))),
+    CONSTRAINT received_events_kind_check CHECK ((kind = ANY (ARRAY['deployment'::text, 'incident'::text]))),
+    CONSTRAINT received_events_outcome_check CHECK ((outcome = ANY (ARRAY['created'::text, 'changed'::text, 'replayed'::text, 'refused'::text]))),
+    CONSTRAINT received_events_sha256_check CHECK ((length(sha256) = 32))
+);
+
+ALTER TABLE ONLY public.received_events FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.received_events IS 'What was posted or imported, also what was refused: when, by which key, and what became of it.';
+
+ALTER TABLE public.received_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.received_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.reopened_histories (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     repository_id bigint NOT NULL,
@@ -1598,9 +1913,11 @@ CREATE TABLE public.services (
     archived_at timestamp with time zone,
     has_facts boolean DEFAULT false NOT NULL,
     data_version bigint DEFAULT 0 NOT NULL,
+    source text,
     CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
     CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
-    CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text)))
+    CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text))),
+    CONSTRAINT services_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'events'::text])))
 );
 
 ALTER TABLE ONLY public.services FORCE ROW LEVEL SECURITY;
@@ -1691,7 +2008,8 @@ CREATE VIEW public.services_in_force AS
     s.place,
     s.environments,
     s.has_facts,
-    s.data_version
+    s.data_version,
+    s.source
    FROM (public.services s
      LEFT JOIN public.repositories r ON ((s.repository_id = r.id)))
   WHERE ((s.archived_at IS NULL) AND ((s.repository_id IS NULL) OR ((r.removed_at IS NULL) AND (NOT (EXISTS ( SELECT
@@ -1700,6 +2018,18 @@ CREATE VIEW public.services_in_force AS
           WHERE ((named.archived_at IS NULL) AND (o.repository = ANY (ARRAY[r.name, r.current_name])))))))));
 
 COMMENT ON VIEW public.services_in_force IS 'Services of the teams file, and repositories that none of them has. One row per service.';
+
+CREATE VIEW public.sources_of_services AS
+ SELECT f.id AS service_id,
+    COALESCE(f.source, ( SELECT (c.delivery ->> 'source'::text)
+           FROM public.configuration_in_force c), ( SELECT d.source
+           FROM public.deployments d
+          WHERE ((d.service_id = f.id) AND (d.environment_group = 'production'::text) AND (d.deleted_at IS NULL))
+          ORDER BY d.id
+         LIMIT 1)) AS source
+   FROM public.services_in_force f;
+
+COMMENT ON VIEW public.sources_of_services IS 'The source that tells the deployments of each service. Null while none does.';
 
 CREATE VIEW public.team_buckets AS
  SELECT t.id AS team_id,
@@ -1772,6 +2102,39 @@ ALTER TABLE public.tenants ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY 
     CACHE 1
 );
 
+CREATE VIEW public.view_deployments AS
+ SELECT d.id AS deployment_id,
+    COALESCE(s.slug, replace(r.display_name, '/'::text, '.'::text)) AS service,
+    d.source,
+    d.external_id,
+    d.environment,
+    d.outcome,
+    d.version,
+    d.url,
+    d.created_at,
+    f.succeeded_at,
+    f.finished_at,
+    f.kind,
+    COALESCE((f.kind <> 'rollout'::text), false) AS is_counted,
+    f.pull_requests,
+    COALESCE(f.rework, '{}'::text[]) AS rework,
+    w.failures,
+    COALESCE(f.remedied_by_id, w.remedied_by_id) AS remedied_by_id,
+    COALESCE(f.remedied_at, w.remedied_at) AS remedied_at,
+    'delivery@1'::text AS definition
+   FROM ((((public.deployments d
+     JOIN public.services s ON ((d.service_id = s.id)))
+     LEFT JOIN public.repositories r ON ((s.repository_id = r.id)))
+     LEFT JOIN public.deployment_facts f ON ((d.id = f.deployment_id)))
+     CROSS JOIN LATERAL ( SELECT COALESCE(array_agg(x.reason ORDER BY x.reason), '{}'::text[]) AS failures,
+            (array_agg(x.remedied_by_id ORDER BY x.remedied_at))[1] AS remedied_by_id,
+            min(x.remedied_at) AS remedied_at
+           FROM public.deployment_failures x
+          WHERE (x.deployment_id = d.id)) w)
+  WHERE ((d.environment_group = 'production'::text) AND (d.deleted_at IS NULL));
+
+COMMENT ON VIEW public.view_deployments IS 'One row per production deployment: what it was, why it failed or is rework, and what remedied it.';
+
 CREATE VIEW public.view_dora_lead_time AS
  SELECT b.team_id,
     b.team,
@@ -1791,8 +2154,20 @@ CREATE VIEW public.view_dora_lead_time AS
     (v.median_pickup / (3600)::double precision) AS median_pickup_hours,
     v.review_n,
     (v.median_review / (3600)::double precision) AS median_review_hours,
-    'pr_phases@1'::text AS phases_definition
-   FROM (public.team_buckets b
+    'pr_phases@1'::text AS phases_definition,
+    v.deploy_n,
+    (v.median_deploy / (3600)::double precision) AS median_deploy_hours,
+    d.delivered,
+    d.delivered_weighted,
+    d.n AS change_lead_time_n,
+    d.weight AS change_lead_time_weight,
+    (d.mean / (3600)::double precision) AS mean_change_lead_time_hours,
+    (d.percentiles[1] / (3600)::double precision) AS median_change_lead_time_hours,
+    (d.percentiles[2] / (3600)::double precision) AS p75_change_lead_time_hours,
+    (d.percentiles[3] / (3600)::double precision) AS p90_change_lead_time_hours,
+    (d.percentiles[4] / (3600)::double precision) AS p95_change_lead_time_hours,
+    'change_lead_time@1'::text AS change_lead_time_definition
+   FROM ((public.team_buckets b
      CROSS JOIN LATERAL ( SELECT max(m.n) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS n,
             max(m.weight) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS weight,
             max(m.mean) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS mean,
@@ -1802,11 +2177,112 @@ CREATE VIEW public.view_dora_lead_time AS
             max(m.n) FILTER (WHERE (m.measure = 'pickup'::text)) AS pickup_n,
             max(m.percentiles[1]) FILTER (WHERE (m.measure = 'pickup'::text)) AS median_pickup,
             max(m.n) FILTER (WHERE (m.measure = 'review'::text)) AS review_n,
-            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'review'::text)) AS median_review
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'review'::text)) AS median_review,
+            max(m.n) FILTER (WHERE (m.measure = 'deploy'::text)) AS deploy_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'deploy'::text)) AS median_deploy
            FROM public.team_bucket(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, contributors, mean, percentiles)) v)
+     CROSS JOIN LATERAL ( SELECT COALESCE(max(m.n) FILTER (WHERE (m.measure = 'delivered'::text)), (0)::bigint) AS delivered,
+            COALESCE(max(m.weight) FILTER (WHERE (m.measure = 'delivered'::text)), (0)::numeric) AS delivered_weighted,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'change_lead_time'::text)), (0)::bigint) AS n,
+            COALESCE(max(m.weight) FILTER (WHERE (m.measure = 'change_lead_time'::text)), (0)::numeric) AS weight,
+            max(m.mean) FILTER (WHERE (m.measure = 'change_lead_time'::text)) AS mean,
+            max(m.percentiles) FILTER (WHERE (m.measure = 'change_lead_time'::text)) AS percentiles
+           FROM public.team_deliveries(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, mean, percentiles)) d)
   WHERE (b.unit = 'month'::text);
 
-COMMENT ON VIEW public.view_dora_lead_time IS 'Pull request cycle time (pr_cycle_time@1) of each team by month: opening to merge, in hours. Not DORA''s change lead time.';
+COMMENT ON VIEW public.view_dora_lead_time IS 'Each team by month, in hours: pull request cycle time (pr_cycle_time@1, opening to merge, by merge), and beside it DORA''s change lead time (change_lead_time@1, first commit to production, by delivery).';
+
+CREATE VIEW public.view_incidents AS
+ SELECT f.incident_id,
+    COALESCE(s.slug, replace(r.display_name, '/'::text, '.'::text)) AS service,
+    i.source,
+    i.external_id,
+    i.url,
+    f.severity,
+    f.started_at,
+    f.resolved_at,
+        CASE
+            WHEN (f.resolved_at >= f.started_at) THEN ((EXTRACT(epoch FROM (f.resolved_at - f.started_at)))::double precision / (3600)::double precision)
+            ELSE NULL::double precision
+        END AS duration_hours,
+    f.deployment_id,
+    f.rule,
+    'mttr@1'::text AS definition
+   FROM (((public.incident_facts f
+     JOIN public.incidents i ON ((f.incident_id = i.id)))
+     LEFT JOIN public.services s ON ((f.service_id = s.id)))
+     LEFT JOIN public.repositories r ON ((s.repository_id = r.id)));
+
+COMMENT ON VIEW public.view_incidents IS 'One row per incident that counts, with the deployment that it belongs to. Without its title, which may name people.';
+
+CREATE VIEW public.view_team_deployments AS
+ SELECT s.team_id,
+    t.slug AS team,
+    (s.basis || '@1'::text) AS basis,
+    s.deployment_id,
+    s.share,
+    s.succeeded_at,
+    s.finished_at,
+    s.kind,
+    s.rework
+   FROM (public.deployment_shares s
+     JOIN public.teams t ON ((s.team_id = t.id)));
+
+COMMENT ON VIEW public.view_team_deployments IS 'One row per team and production deployment that it has a share of, by delivered@1 and owned@1.';
+
+CREATE VIEW public.view_team_dora AS
+ SELECT b.team_id,
+    b.team,
+    b.unit,
+    b.bucket_start,
+    COALESCE((b.is_complete AND (((b.bucket_start + (('1 '::text || b.unit))::interval) AT TIME ZONE c.timezone) <= k.complete_until) AND (((b.bucket_start)::timestamp without time zone AT TIME ZONE c.timezone) >= k.covered_since) AND ((NOT k.wants_incidents) OR (((b.bucket_start + (('1 '::text || b.unit))::interval) AT TIME ZONE c.timezone) <= k.incidents_until))), false) AS is_complete,
+    v.succeeded,
+    v.succeeded_weighted,
+    v.failed,
+    v.failed_weighted,
+    (v.failed_weighted / NULLIF(v.succeeded_weighted, (0)::numeric)) AS change_fail_rate,
+    v.rework,
+    v.rework_weighted,
+    (v.rework_weighted / NULLIF(v.succeeded_weighted, (0)::numeric)) AS rework_rate,
+    v.finished,
+    v.finished_weighted,
+    (v.succeeded_weighted / NULLIF(v.finished_weighted, (0)::numeric)) AS deployment_success_rate,
+    v.delivered,
+    v.delivered_weighted,
+    v.lead_time_n,
+    (v.lead_times[1] / (3600)::double precision) AS median_change_lead_time_hours,
+    (v.lead_times[3] / (3600)::double precision) AS p90_change_lead_time_hours,
+    v.recovery_n,
+    (v.recovery_times[1] / (3600)::double precision) AS median_recovery_time_hours,
+    v.mttr_n,
+    (v.mttr / (3600)::double precision) AS mttr_hours,
+    v.deployment_recovery_n,
+    (v.deployment_recovery_times[1] / (3600)::double precision) AS median_deployment_recovery_time_hours,
+    'deployment_frequency@1 change_lead_time@1 change_fail_rate@1 rework_rate@1 recovery_time@1'::text AS definitions
+   FROM (((public.team_buckets b
+     CROSS JOIN public.configuration_in_force c)
+     CROSS JOIN public.delivery_coverage k)
+     CROSS JOIN LATERAL ( SELECT COALESCE(max(m.n) FILTER (WHERE (m.measure = 'succeeded'::text)), (0)::bigint) AS succeeded,
+            COALESCE(max(m.weight) FILTER (WHERE (m.measure = 'succeeded'::text)), (0)::numeric) AS succeeded_weighted,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'failed'::text)), (0)::bigint) AS failed,
+            COALESCE(max(m.weight) FILTER (WHERE (m.measure = 'failed'::text)), (0)::numeric) AS failed_weighted,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'rework'::text)), (0)::bigint) AS rework,
+            COALESCE(max(m.weight) FILTER (WHERE (m.measure = 'rework'::text)), (0)::numeric) AS rework_weighted,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'finished'::text)), (0)::bigint) AS finished,
+            COALESCE(max(m.weight) FILTER (WHERE (m.measure = 'finished'::text)), (0)::numeric) AS finished_weighted,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'delivered'::text)), (0)::bigint) AS delivered,
+            COALESCE(max(m.weight) FILTER (WHERE (m.measure = 'delivered'::text)), (0)::numeric) AS delivered_weighted,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'change_lead_time'::text)), (0)::bigint) AS lead_time_n,
+            max(m.percentiles) FILTER (WHERE (m.measure = 'change_lead_time'::text)) AS lead_times,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'recovery_time'::text)), (0)::bigint) AS recovery_n,
+            max(m.percentiles) FILTER (WHERE (m.measure = 'recovery_time'::text)) AS recovery_times,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'mttr'::text)), (0)::bigint) AS mttr_n,
+            max(m.mean) FILTER (WHERE (m.measure = 'mttr'::text)) AS mttr,
+            COALESCE(max(m.n) FILTER (WHERE (m.measure = 'deployment_recovery_time'::text)), (0)::bigint) AS deployment_recovery_n,
+            max(m.percentiles) FILTER (WHERE (m.measure = 'deployment_recovery_time'::text)) AS deployment_recovery_times
+           FROM public.team_dora(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, mean, percentiles)) v);
+
+COMMENT ON VIEW public.view_team_dora IS 'DORA''s metrics of each team by week and month in the configured time zone. Rates are of shares; null without deployments.';
 
 CREATE VIEW public.view_team_phases AS
  SELECT b.team_id,
@@ -1825,9 +2301,9 @@ CREATE VIEW public.view_team_phases AS
     b.is_complete
    FROM (public.team_buckets b
      CROSS JOIN LATERAL public.team_bucket(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, contributors, mean, percentiles))
-  WHERE ((m.measure = ANY (ARRAY['coding'::text, 'pickup'::text, 'review'::text])) AND (m.n > 0));
+  WHERE ((m.measure = ANY (ARRAY['coding'::text, 'pickup'::text, 'review'::text, 'deploy'::text])) AND (m.n > 0));
 
-COMMENT ON VIEW public.view_team_phases IS 'Coding, pickup and review (pr_phases@1) of merged pull requests by team, calendar unit and phase, each with its own n.';
+COMMENT ON VIEW public.view_team_phases IS 'Coding, pickup, review and deploy (pr_phases@1) of merged pull requests by team, calendar unit and phase, each with its own n.';
 
 CREATE VIEW public.view_team_velocity AS
  SELECT b.team_id,
@@ -1850,7 +2326,9 @@ CREATE VIEW public.view_team_velocity AS
     (v.median_pickup / (3600)::double precision) AS median_pickup_hours,
     v.review_n,
     (v.median_review / (3600)::double precision) AS median_review_hours,
-    'pr_phases@1'::text AS phases_definition
+    'pr_phases@1'::text AS phases_definition,
+    v.deploy_n,
+    (v.median_deploy / (3600)::double precision) AS median_deploy_hours
    FROM (public.team_buckets b
      CROSS JOIN LATERAL ( SELECT max(m.n) FILTER (WHERE (m.measure = 'merged'::text)) AS prs_merged,
             max(m.weight) FILTER (WHERE (m.measure = 'merged'::text)) AS prs_merged_weighted,
@@ -1862,7 +2340,9 @@ CREATE VIEW public.view_team_velocity AS
             max(m.n) FILTER (WHERE (m.measure = 'pickup'::text)) AS pickup_n,
             max(m.percentiles[1]) FILTER (WHERE (m.measure = 'pickup'::text)) AS median_pickup,
             max(m.n) FILTER (WHERE (m.measure = 'review'::text)) AS review_n,
-            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'review'::text)) AS median_review
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'review'::text)) AS median_review,
+            max(m.n) FILTER (WHERE (m.measure = 'deploy'::text)) AS deploy_n,
+            max(m.percentiles[1]) FILTER (WHERE (m.measure = 'deploy'::text)) AS median_deploy
            FROM public.team_bucket(b.team_id, b.unit, b.bucket_start) m(measure, n, weight, contributors, mean, percentiles)) v)
   WHERE (b.unit = 'week'::text);
 
@@ -1911,7 +2391,7 @@ ALTER TABLE ONLY public.deployments
     ADD CONSTRAINT deployments_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.deployments
-    ADD CONSTRAINT deployments_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, external_id);
+    ADD CONSTRAINT deployments_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, sender, external_id);
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (tenant_id, id);
@@ -1929,7 +2409,7 @@ ALTER TABLE ONLY public.incidents
     ADD CONSTRAINT incidents_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.incidents
-    ADD CONSTRAINT incidents_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, external_id);
+    ADD CONSTRAINT incidents_source_key UNIQUE NULLS NOT DISTINCT (tenant_id, source, instance_id, sender, external_id);
 
 ALTER TABLE ONLY public.incomplete_patterns
     ADD CONSTRAINT incomplete_patterns_pkey PRIMARY KEY (tenant_id, pattern);
@@ -1978,6 +2458,9 @@ ALTER TABLE ONLY public.reattributions
 
 ALTER TABLE ONLY public.reattributions
     ADD CONSTRAINT reattributions_tenant_id_team_id_person_id_key UNIQUE (tenant_id, team_id, person_id);
+
+ALTER TABLE ONLY public.received_events
+    ADD CONSTRAINT received_events_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.reopened_histories
     ADD CONSTRAINT reopened_histories_pkey PRIMARY KEY (tenant_id, repository_id);
@@ -2062,9 +2545,9 @@ CREATE INDEX incidents_service_idx ON public.incidents USING btree (tenant_id, s
 
 CREATE INDEX pr_attributions_delivered_idx ON public.pr_attributions USING btree (tenant_id, team_id, delivered_at) INCLUDE (weight, author_id, repository_id, lead_seconds, deploy_seconds) WHERE (delivered_at IS NOT NULL);
 
-CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (tenant_id, team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
+CREATE INDEX pr_attributions_merged_idx ON public.pr_attributions USING btree (tenant_id, team_id, merged_at) INCLUDE (pull_request_id, weight, author_id, repository_id, cycle_seconds, coding_seconds, pickup_seconds, review_seconds, deploy_seconds) WHERE (merged_at IS NOT NULL);
 
-CREATE INDEX pr_attributions_statistics_idx ON public.pr_attributions USING btree (tenant_id, team_id, merged_at) INCLUDE (pull_request_id, weight, author_id, repository_id, cycle_seconds, coding_seconds, pickup_seconds, review_seconds) WHERE (merged_at IS NOT NULL);
+CREATE INDEX pr_attributions_open_idx ON public.pr_attributions USING btree (tenant_id, team_id, created_at) INCLUDE (weight, author_id, repository_id, pull_request_id) WHERE (closed_at IS NULL);
 
 CREATE INDEX pr_attributions_team_repository_idx ON public.pr_attributions USING btree (tenant_id, team_id, repository_id);
 
@@ -2076,6 +2559,8 @@ CREATE INDEX pull_requests_author_attributed_idx ON public.pull_requests USING b
 
 CREATE INDEX pull_requests_delivered_idx ON public.pull_requests USING btree (tenant_id, delivered_at) WHERE (delivered_at IS NOT NULL);
 
+CREATE INDEX pull_requests_merged_idx ON public.pull_requests USING btree (tenant_id, merged_at) WHERE (merged_at IS NOT NULL);
+
 CREATE INDEX pull_requests_node_id_idx ON public.pull_requests USING btree (tenant_id, node_id);
 
 CREATE INDEX pull_requests_updated_idx ON public.pull_requests USING btree (tenant_id, repository_id, updated_at);
@@ -2085,6 +2570,8 @@ CREATE INDEX pull_requests_without_details_idx ON public.pull_requests USING btr
 CREATE UNIQUE INDEX quarantined_pull_requests_number_key ON public.quarantined_pull_requests USING btree (tenant_id, repository_id, number);
 
 CREATE UNIQUE INDEX quarantined_pull_requests_place_key ON public.quarantined_pull_requests USING btree (tenant_id, repository_id, after_number, rows_after) WHERE (number IS NULL);
+
+CREATE INDEX received_events_time_idx ON public.received_events USING btree (tenant_id, received_at);
 
 CREATE UNIQUE INDEX repositories_external_id_key ON public.repositories USING btree (tenant_id, instance_id, external_id) WHERE (removed_at IS NULL);
 
@@ -2276,6 +2763,9 @@ ALTER TABLE ONLY public.reattributions
 ALTER TABLE ONLY public.reattributions
     ADD CONSTRAINT reattributions_tenant_id_team_id_fkey FOREIGN KEY (tenant_id, team_id) REFERENCES public.teams(tenant_id, id);
 
+ALTER TABLE ONLY public.received_events
+    ADD CONSTRAINT received_events_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
 ALTER TABLE ONLY public.reopened_histories
     ADD CONSTRAINT reopened_histories_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id) ON DELETE CASCADE;
 
@@ -2379,6 +2869,8 @@ ALTER TABLE public.rate_limit_remaining ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.reattributions ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.received_events ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.reopened_histories ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.repositories ENABLE ROW LEVEL SECURITY;
@@ -2442,6 +2934,8 @@ CREATE POLICY rows_of_tenant ON public.rate_limit_blocks USING ((tenant_id = ( S
 CREATE POLICY rows_of_tenant ON public.rate_limit_remaining USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.reattributions USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.received_events USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.reopened_histories USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 

@@ -197,7 +197,8 @@ async fn two_pages_match_their_snapshots() -> Result<()> {
       "definitions": [
         "attribution@1",
         "pr_cycle_time@1",
-        "pr_phases@1"
+        "pr_phases@1",
+        "change_lead_time@1"
       ],
       "filters": {
         "base": null,

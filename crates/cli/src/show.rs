@@ -9,7 +9,7 @@ use mergeline_api::{dora_json, statistics_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::metrics::RangeRequest;
 use mergeline_reporting::{
-    DoraQuery, DoraReport, DoraSubject, ReportKind, TeamQuery, TeamReport, TeamStatistics, Viewer,
+    DoraQuery, DoraReport, DoraSubject, Report, ReportKind, ReportQuery, ReportStatistics, Viewer,
 };
 use mergeline_store::{Reader, Team, TeamSelector};
 use serde_json::Value;
@@ -109,10 +109,10 @@ async fn statistics(
     kind: ReportKind,
     range: RangeRequest,
     now: DateTime<Utc>,
-) -> Result<(TeamReport, TeamStatistics), Failure> {
-    let query = TeamQuery::new(TeamSelector::Slug(team.clone()), range);
+) -> Result<(Report, ReportStatistics), Failure> {
+    let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
     let answering = async {
-        let mut report = TeamReport::prepare(store, kind, query, &Viewer::ALL_TEAMS, now).await?;
+        let mut report = Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now).await?;
         let statistics = report.statistics().await?;
         Ok((report, statistics))
     };

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use mergeline_domain::metrics::{Durations, MeasureKind, Warning, WarningCode};
 use mergeline_domain::{Weight, monday_of};
-use mergeline_reporting::{BucketNumbers, Numbers, TeamStatistics};
+use mergeline_reporting::{BucketNumbers, Numbers, ReportStatistics};
 use mergeline_store::Count;
 
 /// No lines between rows: a table of weeks is read downwards.
@@ -37,7 +37,7 @@ pub(crate) fn monday_before(now: DateTime<Utc>, days: u64, zone: Tz) -> NaiveDat
 }
 
 /// The tables of several teams over one range: velocity by week, and cycle times over all of it.
-pub(crate) fn all_teams(teams: &[TeamStatistics], now: DateTime<Utc>) -> String {
+pub(crate) fn all_teams(teams: &[ReportStatistics], now: DateTime<Utc>) -> String {
     let Some(range) = teams.first().map(|team| team.range) else { return NO_TEAM.to_owned() };
     let today = now.with_timezone(&range.zone).date_naive();
     let title = "Velocity by ISO week";
@@ -57,12 +57,12 @@ pub(crate) fn all_teams(teams: &[TeamStatistics], now: DateTime<Utc>) -> String 
 }
 
 /// The table of one team by week.
-pub(crate) fn one_team(team: &TeamStatistics, now: DateTime<Utc>) -> String {
+pub(crate) fn one_team(team: &ReportStatistics, now: DateTime<Utc>) -> String {
     let today = now.with_timezone(&team.range.zone).date_naive();
     let rows = || team.buckets.iter().map(|bucket| &bucket.numbers).chain([&team.total]);
     let unit = Unit::of(rows().flat_map(|numbers| shown(numbers).into_iter().flatten()));
     let mut text = String::new();
-    let _ = writeln!(text, "{} by ISO week, {}", team.team.name, team.range.zone);
+    let _ = writeln!(text, "{} by ISO week, {}", team.name(), team.range.zone);
     let _ = writeln!(
         text,
         "merged pull requests, weighted in brackets (velocity@1); median and p75 from opening to merge (pr_cycle_time@1), \
@@ -161,12 +161,12 @@ pub(crate) fn align(table: &mut Table) {
 }
 
 /// Velocity by week, one column per team. Teams that do not fit on a line continue in a table below.
-fn velocity(teams: &[TeamStatistics], today: NaiveDate) -> Vec<Table> {
+fn velocity(teams: &[ReportStatistics], today: NaiveDate) -> Vec<Table> {
     let labels =
         teams.first().map_or_else(Vec::new, |team| team.buckets.iter().map(|bucket| label(bucket, today)).collect());
     let columns = teams.iter().map(|team| {
         let rows = team.buckets.iter().map(|bucket| &bucket.numbers).chain([&team.total]);
-        std::iter::once(shortened(&team.team.name, LONGEST_TITLE)).chain(rows.map(counts)).collect::<Vec<String>>()
+        std::iter::once(shortened(team.name(), LONGEST_TITLE)).chain(rows.map(counts)).collect::<Vec<String>>()
     });
     let width_of = |cells: &[String]| GAP + cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
     let room = line_width().saturating_sub(GAP + labels.iter().map(String::len).max().unwrap_or_default());
@@ -225,13 +225,13 @@ fn weight(units: i64) -> String {
     Weight::format_units(units.unsigned_abs())
 }
 
-fn cycle_times(teams: &[TeamStatistics], unit: Unit) -> Table {
+fn cycle_times(teams: &[ReportStatistics], unit: Unit) -> Table {
     let header = ["team", "n", "weight", "median", "mean", "p75", "p90", "p95"];
     let rows = teams.iter().map(|team| {
         let measure = team.total.bucket.measure(MeasureKind::CycleTime);
         let durations = measure.durations.map_or([None; 5], |durations| statistics_of(durations).map(Some));
         let durations = durations.map(|seconds| unit.cell(seconds, team.total.is_suppressed));
-        let counts = [team.team.name.clone(), measure.n.to_string(), weight(measure.weight_units)];
+        let counts = [team.name().to_owned(), measure.n.to_string(), weight(measure.weight_units)];
         counts.into_iter().chain(durations).collect()
     });
     let mut table = table_of_names(&header, rows.collect());
@@ -240,7 +240,7 @@ fn cycle_times(teams: &[TeamStatistics], unit: Unit) -> Table {
 }
 
 /// Notes about the tables, one paragraph each.
-fn notes(teams: &[TeamStatistics], today: NaiveDate, left_out: &[WarningCode]) -> String {
+fn notes(teams: &[ReportStatistics], today: NaiveDate, left_out: &[WarningCode]) -> String {
     let mut text = "\n".to_owned();
     let is_partly_read = |bucket: &BucketNumbers| !bucket.is_complete && !is_running(bucket, today);
     if teams.iter().any(|team| team.buckets.iter().any(is_partly_read)) {
@@ -256,7 +256,7 @@ fn notes(teams: &[TeamStatistics], today: NaiveDate, left_out: &[WarningCode]) -
                 continue;
             }
             let is_of_all = teams.iter().all(|team| team.warnings.contains(warning));
-            let whose = if is_of_all { String::new() } else { format!("{}: ", team.team.name) };
+            let whose = if is_of_all { String::new() } else { format!("{}: ", team.name()) };
             let _ = writeln!(text, "{whose}{line}");
         }
     }

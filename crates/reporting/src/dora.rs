@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, Share};
+use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ServiceId, Share};
 use mergeline_domain::metrics::{
     Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Count, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY,
     DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, FEW, Interval,
@@ -327,7 +327,7 @@ impl DoraReport {
         let days = (self.range.from, self.range.to);
         let found = self.reader.dora(scope, &terms, days, &bucketing).await;
         let mut found = found.map_err(|error| self.refusal(error))?;
-        let is_suppressed = hides_small_groups && self.hide_small_groups(&mut found.buckets, &mut found.total);
+        let is_suppressed = hides_small_groups && self.hide_small_groups(&mut found.buckets, &mut found.total).await?;
         let unattributed = if scope.team.is_none() {
             let (from, to) = (self.range.start(), self.range.end());
             let attributed = self.reader.attributed_shares(service, terms.basis, from, to).await?;
@@ -367,16 +367,10 @@ impl DoraReport {
         })
     }
 
-    /// How many days of a unit are in the range and known. Where something happened, something is known.
+    /// How many days of a unit are in the range and known.
     fn known_days(&self, start: NaiveDate, end: NaiveDate, numbers: &DoraBucket) -> i64 {
-        let day = |at: DateTime<Utc>| at.with_timezone(&self.range.zone).date_naive();
-        let (from, to) = (start.max(self.range.from), end.min(self.range.to));
-        let DeploymentCoverage { known_since, known_until, .. } = self.deployments;
-        let known = known_since.zip(known_until).map_or(0, |(since, until)| {
-            let last = day(until.min(self.now)) + TimeDelta::days(1);
-            (to.min(last) - from.max(day(since))).num_days().max(0)
-        });
-        if known == 0 && numbers.deployments.finished.n > 0 { (to - from).num_days() } else { known }
+        let days = (start.max(self.range.from), end.min(self.range.to));
+        known_days(&self.deployments, self.range.zone, self.now, days, numbers.deployments.finished.n > 0)
     }
 
     /// Whether pull requests and deployments were read from the start of one day to that of another.
@@ -403,30 +397,19 @@ impl DoraReport {
         !wants_incidents || incidents_until.is_some_and(|until| self.range.end().min(self.now) <= until + STALE_AFTER)
     }
 
-    /// Removes durations of pull requests of fewer people than configured, and of weeks that are not over. A sum that a hidden
-    /// week belongs to would reveal it. Returns whether any was removed.
-    fn hide_small_groups(&self, buckets: &mut [DoraBucket], total: &mut DoraBucket) -> bool {
-        let today = self.now.with_timezone(&self.range.zone).date_naive();
-        let of_pull_requests: [fn(&mut DoraBucket) -> &mut Timing; 2] =
-            [|bucket| &mut bucket.lead_time, |bucket| &mut bucket.deploy];
-        let mut is_any_hidden = false;
-        for timing in of_pull_requests {
-            let mut is_one_hidden = false;
-            for bucket in buckets.iter_mut() {
-                let is_over = self.interval.end(bucket.start) <= today;
-                let timing = timing(bucket);
-                let is_small = timing.contributors < self.status.min_group_size;
-                if timing.count.n > 0 && (is_small || !is_over) {
-                    timing.durations = None;
-                    is_one_hidden = true;
-                }
-            }
-            if is_one_hidden {
-                timing(total).durations = None;
-                is_any_hidden = true;
-            }
+    /// Removes durations of pull requests of fewer people than configured, and of weeks that are not over. Returns whether any was
+    /// removed.
+    async fn hide_small_groups(
+        &mut self,
+        buckets: &mut [DoraBucket],
+        total: &mut DoraBucket,
+    ) -> Result<bool, ReportError> {
+        if self.team.is_none() {
+            let service = self.service.as_ref().map(|service| service.id);
+            limit_to_smallest_groups(&mut self.reader, service, &self.range, buckets).await?;
         }
-        is_any_hidden
+        let today = self.now.with_timezone(&self.range.zone).date_naive();
+        Ok(hide_small_timings(buckets, total, today, self.status.min_group_size))
     }
 
     fn all_warnings(&self, total: &DoraBucket, unattributed: Option<Share>, is_suppressed: bool) -> Vec<Warning> {
@@ -520,6 +503,71 @@ impl DoraReport {
             error => error.into(),
         }
     }
+}
+
+/// How many of the days `[from, to)` are known: not before deployments were first read, nor after they were last read. Where
+/// something happened, something is known.
+pub(crate) fn known_days(
+    deployments: &DeploymentCoverage,
+    zone: Tz,
+    now: DateTime<Utc>,
+    (from, to): (NaiveDate, NaiveDate),
+    has_happened: bool,
+) -> i64 {
+    let day = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive();
+    let known = deployments.known_since.zip(deployments.known_until).map_or(0, |(since, until)| {
+        let last = day(until.min(now)) + TimeDelta::days(1);
+        (to.min(last) - from.max(day(since))).num_days().max(0)
+    });
+    if known == 0 && has_happened { (to - from).num_days() } else { known }
+}
+
+/// Counts behind each lead time of a week of the organization or a service no more people than its smallest team has: it would
+/// reveal theirs.
+pub(crate) async fn limit_to_smallest_groups(
+    reader: &mut ReadSession,
+    service: Option<ServiceId>,
+    range: &DateRange,
+    weeks: &mut [DoraBucket],
+) -> Result<(), ReportError> {
+    let smallest = reader.smallest_groups(service, range.start(), range.end(), range.zone).await?;
+    for week in weeks {
+        let start = week.start;
+        for (measure, timing) in [("change_lead_time", &mut week.lead_time), ("delivered_deploy", &mut week.deploy)] {
+            let smallest = smallest.get(&(start, measure.to_owned())).copied();
+            timing.contributors = timing.contributors.min(smallest.unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+/// Removes the durations of weeks with fewer people than configured, or that are not over, and of the whole range where one was
+/// removed: the sum would reveal it. Returns whether any was removed.
+pub(crate) fn hide_small_timings(
+    weeks: &mut [DoraBucket],
+    total: &mut DoraBucket,
+    today: NaiveDate,
+    min_group_size: i64,
+) -> bool {
+    let of_pull_requests: [fn(&mut DoraBucket) -> &mut Timing; 2] =
+        [|bucket| &mut bucket.lead_time, |bucket| &mut bucket.deploy];
+    let mut is_any_hidden = false;
+    for timing in of_pull_requests {
+        let mut is_one_hidden = false;
+        for week in weeks.iter_mut() {
+            let is_over = Interval::Week.end(week.start) <= today;
+            let timing = timing(week);
+            if timing.count.n > 0 && (timing.contributors < min_group_size || !is_over) {
+                timing.durations = None;
+                is_one_hidden = true;
+            }
+        }
+        if is_one_hidden {
+            timing(total).durations = None;
+            is_any_hidden = true;
+        }
+    }
+    is_any_hidden
 }
 
 /// A service that was asked for as a part, if there is one and the viewer's team has anything in it.

@@ -5,7 +5,7 @@ use mergeline_domain::metrics::{Warning, WarningCode};
 use mergeline_store::{Audience, TeamPullRequest};
 
 use crate::query::ReportError;
-use crate::report::TeamReport;
+use crate::report::Report;
 
 /// Where a page starts: after the pull request with this instant and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub fn cut_to_page<T>(rows: &mut Vec<T>, limit: u32, position: impl Fn(&T) -> Pa
     rows.last().filter(|_| has_more).map(position)
 }
 
-impl TeamReport {
+impl Report {
     /// The pull requests of the team's people in the range, at most `limit` of them, with the reason why each counts or
     /// not.
     ///
@@ -50,7 +50,8 @@ impl TeamReport {
         let audience = if self.is_limited { Audience::ThisTeam } else { Audience::AllTeams };
         let start = after.map(|position| (position.at, position.id));
         // One extra row shows whether there is another page.
-        let found = self.reader.team_pull_requests(self.team.id, &self.filter, audience, start, limit + 1).await;
+        let team = self.required_team()?.id;
+        let found = self.reader.team_pull_requests(team, &self.filter, audience, start, limit + 1).await;
         let mut pull_requests = found?;
         let next = cut_to_page(&mut pull_requests, limit, |last| PagePosition { at: last.attributed_at, id: last.id });
         let mut warnings = self.warnings().to_vec();

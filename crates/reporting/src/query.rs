@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
-    ATTRIBUTION, DefaultRange, Interval, InvalidParameter, PR_CYCLE_TIME, PR_PHASES, RangeRequest, VELOCITY,
+    ATTRIBUTION, CHANGE_LEAD_TIME, DefaultRange, Interval, InvalidParameter, PR_CYCLE_TIME, PR_PHASES, RangeRequest,
+    VELOCITY,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -36,8 +37,8 @@ impl ReportKind {
     pub fn definitions(self) -> &'static [&'static str] {
         match self {
             Self::Velocity | Self::Summary => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES],
-            Self::LeadTime => &[PR_CYCLE_TIME, VELOCITY, PR_PHASES],
-            Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES],
+            Self::LeadTime => &[PR_CYCLE_TIME, CHANGE_LEAD_TIME, VELOCITY, PR_PHASES],
+            Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
         }
     }
 
@@ -70,11 +71,11 @@ impl ReportKind {
     }
 }
 
-/// A query about one team.
+/// A query about a team or the organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TeamQuery {
-    /// The team.
-    pub team: TeamSelector,
+pub struct ReportQuery {
+    /// The team; `None` for the organization, where each pull request counts once.
+    pub team: Option<TeamSelector>,
     /// The days.
     pub range: RangeRequest,
     /// The zone in which days start; `None` for the teams file's time zone.
@@ -89,11 +90,11 @@ pub struct TeamQuery {
     pub ignore_weights: bool,
 }
 
-impl TeamQuery {
+impl ReportQuery {
     /// All data of a team in a range.
     pub fn new(team: TeamSelector, range: RangeRequest) -> Self {
         Self {
-            team,
+            team: Some(team),
             range,
             timezone: None,
             interval: None,
@@ -208,18 +209,18 @@ impl From<InvalidParameter> for ReportError {
 mod tests {
     use super::*;
 
-    fn query() -> TeamQuery {
-        TeamQuery::new(TeamSelector::Slug("payments".parse().expect("a slug")), RangeRequest::DEFAULT)
+    fn query() -> ReportQuery {
+        ReportQuery::new(TeamSelector::Slug("payments".parse().expect("a slug")), RangeRequest::DEFAULT)
     }
 
     #[test]
     fn hiding_small_groups_allows_only_whole_weeks() {
-        let names = |query: &TeamQuery| {
+        let names = |query: &ReportQuery| {
             query.parts_that_isolate_people().into_iter().map(|part| part.parameter).collect::<Vec<_>>()
         };
         assert_eq!(names(&query()), Vec::<String>::new());
-        assert_eq!(names(&TeamQuery { interval: Some(Interval::Week), ..query() }), Vec::<String>::new());
-        let narrow = TeamQuery {
+        assert_eq!(names(&ReportQuery { interval: Some(Interval::Week), ..query() }), Vec::<String>::new());
+        let narrow = ReportQuery {
             range: RangeRequest::Days { from: "2026-06-02".parse().ok(), to: None },
             timezone: Some(Tz::UTC),
             interval: Some(Interval::Day),

@@ -3,20 +3,24 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use mergeline_domain::metrics::{Coverage, DateRange, InvalidParameter, Warning, coverage_warnings};
 use mergeline_domain::{RepoName, monday_of};
-use mergeline_store::{DataStatus, Filter, ReadSession, Reader, RepositoryId, StoreError, TeamRef, TeamSelector};
+use mergeline_store::{
+    DataStatus, DeploymentCoverage, Filter, ReadSession, Reader, RepositoryId, StoreError, TeamRef, TeamSelector,
+};
 
-use crate::query::{ReportError, ReportKind, TeamQuery, Viewer};
+use crate::query::{ReportError, ReportKind, ReportQuery, Viewer};
 
-/// A report about an existing team: the query, the days it covers, and how far collection has progressed. All of it is
+/// A report about an existing team, or the organization: the query, the days it covers, and how far collection has progressed. All of it is
 /// read on one connection.
 #[derive(Debug)]
-pub struct TeamReport {
+pub struct Report {
     pub(crate) kind: ReportKind,
-    pub(crate) query: TeamQuery,
-    pub(crate) team: TeamRef,
+    pub(crate) query: ReportQuery,
+    pub(crate) team: Option<TeamRef>,
     pub(crate) range: DateRange,
     pub(crate) filter: Filter,
     pub(crate) status: DataStatus,
+    /// How far deployments are read; only for lead times.
+    pub(crate) deployments: Option<DeploymentCoverage>,
     pub(crate) now: DateTime<Utc>,
     pub(crate) is_limited: bool,
     /// Whether everything that could be read was read and is counted. Only then does a 0 mean that there is nothing.
@@ -26,21 +30,28 @@ pub struct TeamReport {
     data_version: String,
 }
 
-impl TeamReport {
+impl Report {
     /// Validates a query, finds its team, and reads how far collection has progressed.
     ///
     /// # Errors
-    /// [`ReportError::UnknownTeam`] and [`ReportError::Invalid`] for problems that the client can fix.
+    /// [`ReportError::UnknownTeam`], [`ReportError::LimitedToTeams`] and [`ReportError::Invalid`] for problems that the client
+    /// can fix.
     pub async fn prepare(
         store: &Reader,
         kind: ReportKind,
-        query: TeamQuery,
+        query: ReportQuery,
         viewer: &Viewer,
         now: DateTime<Utc>,
     ) -> Result<Self, ReportError> {
-        let (mut reader, mut status) = store.session_with_status(Some(&query.team), &query.repositories).await?;
-        // A limited viewer must not learn which other teams exist.
-        let team = status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?;
+        if viewer.is_limited() && query.team.is_none() {
+            return Err(ReportError::LimitedToTeams);
+        }
+        let (mut reader, mut status) = store.session_with_status(query.team.as_ref(), &query.repositories).await?;
+        let team = match &query.team {
+            // A limited viewer must not learn which other teams exist.
+            Some(_) => Some(status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?),
+            None => None,
+        };
         let hides_small_groups = kind.aggregates() && status.min_group_size > 0;
         if hides_small_groups {
             let refused = query.parts_that_isolate_people();
@@ -53,12 +64,17 @@ impl TeamReport {
         let range = if hides_small_groups { range.whole_weeks() } else { range };
         let is_limited = viewer.is_limited();
         // A team's number and its slug give the same query.
-        let query = TeamQuery { team: TeamSelector::Id(team.id), ..query };
-        let repositories = repository_ids(&mut reader, &query.repositories, is_limited.then_some(&team)).await?;
+        let query = ReportQuery { team: team.as_ref().map(|team| TeamSelector::Id(team.id)), ..query };
+        let only_of = team.as_ref().filter(|_| is_limited);
+        let repositories = repository_ids(&mut reader, &query.repositories, only_of).await?;
         let filter = Filter { from: range.start(), to: range.end(), repositories, base: query.base.clone() };
         if status.coverage.quarantined > 0 {
             status.coverage.quarantined = reader.quarantined(&filter).await?;
         }
+        let deployments = match kind {
+            ReportKind::LeadTime => Some(reader.deployment_coverage(None, now).await?),
+            ReportKind::Velocity | ReportKind::Summary | ReportKind::PullRequests => None,
+        };
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
         let warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
         // A limited viewer must not learn what happens in other teams' repositories.
@@ -73,6 +89,7 @@ impl TeamReport {
             range,
             filter,
             status,
+            deployments,
             now,
             is_limited,
             is_read: warnings.is_read,
@@ -87,13 +104,18 @@ impl TeamReport {
         self.kind
     }
 
-    /// The team.
-    pub fn team(&self) -> &TeamRef {
-        &self.team
+    /// The team, if it is about one.
+    pub fn team(&self) -> Option<&TeamRef> {
+        self.team.as_ref()
+    }
+
+    /// The team of a report that is always about one.
+    pub(crate) fn required_team(&self) -> Result<TeamRef, ReportError> {
+        self.team.clone().ok_or(ReportError::UnknownTeam)
     }
 
     /// The query as requested.
-    pub fn query(&self) -> &TeamQuery {
+    pub fn query(&self) -> &ReportQuery {
         &self.query
     }
 
@@ -120,7 +142,7 @@ impl TeamReport {
     /// Identifies the list that the rows belong to. New data only adds or moves rows, but another configuration, team
     /// or filter is another list.
     pub fn list_identity(&self) -> String {
-        format!("{:?} {:?} {:?} {:?}", self.reader.tenant(), self.status.revision, self.team.id, self.filter)
+        format!("{:?} {:?} {:?} {:?}", self.reader.tenant(), self.status.revision, self.team, self.filter)
     }
 
     /// A text that changes exactly when the response does. It is made of the tenant, the formulas, the configuration, the last
@@ -130,12 +152,15 @@ impl TeamReport {
         // What is hidden changes with the unfinished week.
         let running_week = self.hides_small_groups().then(|| self.running_week());
         let coverage = &self.status.coverage;
-        let reached = coverage.complete_until.map(|at| at.with_timezone(&self.range.zone).date_naive());
+        let day = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&self.range.zone).date_naive());
+        let reached = day(coverage.complete_until);
+        let deployments =
+            self.deployments.as_ref().map(|it| (it.with_source, day(it.known_since), day(it.known_until)));
         let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
         // As shown in the response.
         let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
         format!(
-            "{:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {reached:?} {repositories} {:?} {} {} {:?}",
+            "{:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {reached:?} {deployments:?} {repositories} {:?} {} {} {:?}",
             self.reader.tenant(),
             self.kind.definition(),
             self.kind.definitions(),

@@ -1,19 +1,23 @@
 //! Merged pull requests by calendar unit.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 use mergeline_domain::metrics::{
-    Bucket, DateRange, Interval, MeasureKind, Statistics, Warning, WarningCode, hide_small_groups, remove_hidden,
+    Allocation, Allocations, Bucket, Count, DateRange, DoraBucket, DoraStatistics, Interval, MeasureKind, Statistics,
+    Timing, Warning, WarningCode, hide_small_groups, remove_hidden,
 };
-use mergeline_store::{Bucketing, Filter, TeamRef};
+use mergeline_store::{Bucketing, DoraScope, Filter, TeamRef};
 
+use crate::dora::{hide_small_timings, known_days, limit_to_smallest_groups};
 use crate::query::{ReportError, ReportKind};
-use crate::report::TeamReport;
+use crate::report::Report;
 
-/// The merged pull requests of one team over a range.
+/// The merged pull requests of a team or of the organization over a range.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TeamStatistics {
-    /// The team.
-    pub team: TeamRef,
+pub struct ReportStatistics {
+    /// The team; `None` for the organization.
+    pub team: Option<TeamRef>,
     /// The days it covers.
     pub range: DateRange,
     /// The calendar unit of the buckets.
@@ -22,10 +26,21 @@ pub struct TeamStatistics {
     pub buckets: Vec<BucketNumbers>,
     /// The whole range, computed from its pull requests, not from the buckets.
     pub total: Numbers,
+    /// What was delivered in the range; `None` where nothing is known, and outside of lead times.
+    pub lead_time: Option<Deliveries>,
+    /// Which count for teams; only for the organization.
+    pub allocation: Option<Allocation>,
     /// Whether the range is over and was fully read.
     pub is_complete: bool,
     /// What readers must know, including about the collection.
     pub warnings: Vec<Warning>,
+}
+
+impl ReportStatistics {
+    /// The name of the team; `organization` without one.
+    pub fn name(&self) -> &str {
+        self.team.as_ref().map_or("organization", |team| &team.name)
+    }
 }
 
 /// A calendar unit and its numbers.
@@ -41,6 +56,33 @@ pub struct BucketNumbers {
     pub is_complete: bool,
     /// What was merged in it.
     pub numbers: Numbers,
+    /// What was delivered in it; `None` where nothing is known, and outside of lead times.
+    pub lead_time: Option<Deliveries>,
+    /// Which count for teams; only for the organization.
+    pub allocation: Option<Allocation>,
+}
+
+/// The pull requests that were delivered in a calendar unit or range.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Deliveries {
+    /// All of them, also those without a known first commit.
+    pub delivered: Count,
+    /// From their first commit to the delivery.
+    pub lead_time: Timing,
+}
+
+impl From<&DoraBucket> for Deliveries {
+    fn from(bucket: &DoraBucket) -> Self {
+        Self { delivered: bucket.delivered, lead_time: bucket.lead_time }
+    }
+}
+
+/// What was delivered, by calendar unit and in all, where anything is known of it.
+#[derive(Default)]
+struct LeadTimes {
+    buckets: HashMap<NaiveDate, Deliveries>,
+    total: Option<Deliveries>,
+    is_suppressed: bool,
 }
 
 /// The numbers of merged pull requests that may be shown.
@@ -62,28 +104,30 @@ pub(crate) struct ShownStatistics {
     pub(crate) lacks_details: bool,
 }
 
-impl TeamReport {
-    /// The team's merged pull requests by calendar unit.
+impl Report {
+    /// Merged pull requests by calendar unit.
     ///
     /// # Errors
     /// [`ReportError::Invalid`] for a time zone that the database does not know.
-    pub async fn statistics(&mut self) -> Result<TeamStatistics, ReportError> {
+    pub async fn statistics(&mut self) -> Result<ReportStatistics, ReportError> {
         let interval = if self.hides_small_groups() {
             Interval::Week
         } else {
             self.query.interval.unwrap_or(self.kind.default_interval())
         };
         let filter = self.filter.clone();
-        let shown = self.shown_statistics(&filter, interval).await?;
+        let mut shown = self.shown_statistics(&filter, interval).await?;
+        let lead_times = self.lead_times(&filter, interval).await?;
+        let allocations = self.allocations(&filter, interval, &mut shown).await?;
         let (range, coverage) = (self.range, self.coverage());
         let mut warnings = Vec::new();
         if self.kind == ReportKind::LeadTime {
-            let message =
-                "this is the time from opening to merge; DORA's change lead time is among the team's DORA metrics";
+            let message = "cycle_time is from opening to merge; DORA's change lead time is change_lead_time";
             warnings.push(Warning::new(WarningCode::PrCycleTime, message));
         }
         warnings.extend(self.warnings().iter().cloned());
-        warnings.extend(self.number_warnings(&shown, shown.total.is_suppressed, shown.lacks_details));
+        let is_suppressed = shown.total.is_suppressed || lead_times.is_suppressed;
+        warnings.extend(self.number_warnings(&shown, is_suppressed, shown.lacks_details));
         let buckets = shown.buckets.into_iter().map(|numbers| {
             let start = numbers.bucket.start;
             BucketNumbers {
@@ -92,11 +136,15 @@ impl TeamReport {
                 end: interval.end(start),
                 is_complete: coverage.is_bucket_complete(start, interval, &range),
                 numbers,
+                lead_time: lead_times.buckets.get(&start).copied(),
+                allocation: allocations.as_ref().map(|all| all.buckets.get(&start).copied().unwrap_or_default()),
             }
         });
-        Ok(TeamStatistics {
+        Ok(ReportStatistics {
             buckets: buckets.collect(),
             total: shown.total,
+            lead_time: lead_times.total,
+            allocation: allocations.as_ref().map(|all| all.total),
             is_complete: coverage.is_range_complete(&range),
             team: self.team.clone(),
             range,
@@ -105,24 +153,89 @@ impl TeamReport {
         })
     }
 
+    /// What was delivered in the range, if the report is about lead times and a source reports deployments.
+    async fn lead_times(&mut self, filter: &Filter, interval: Interval) -> Result<LeadTimes, ReportError> {
+        let Some(deployments) = self.deployments.clone().filter(|it| it.with_source > 0) else {
+            return Ok(LeadTimes::default());
+        };
+        let scope = DoraScope { team: self.team.as_ref().map(|team| team.id), service: None };
+        let bucketing = self.bucketing(interval);
+        let days = (self.range.from, self.range.to);
+        let found = self.reader.deliveries(scope, filter, days, &bucketing).await;
+        let DoraStatistics { mut buckets, mut total, .. } = found.map_err(|error| self.refusal(error))?;
+        let mut is_suppressed = false;
+        if self.hides_small_groups() {
+            if self.team.is_none() {
+                limit_to_smallest_groups(&mut self.reader, None, &self.range, &mut buckets).await?;
+            }
+            let today = self.now.with_timezone(&self.range.zone).date_naive();
+            is_suppressed = hide_small_timings(&mut buckets, &mut total, today, self.status.min_group_size);
+        }
+        let is_known = |bucket: &DoraBucket, from: NaiveDate, to: NaiveDate| {
+            let days = (from.max(self.range.from), to.min(self.range.to));
+            known_days(&deployments, self.range.zone, self.now, days, bucket.delivered.n > 0) > 0
+        };
+        let known = buckets.iter().filter(|bucket| is_known(bucket, bucket.start, interval.end(bucket.start)));
+        Ok(LeadTimes {
+            buckets: known.map(|bucket| (bucket.start, Deliveries::from(bucket))).collect(),
+            total: is_known(&total, self.range.from, self.range.to).then(|| (&total).into()),
+            is_suppressed,
+        })
+    }
+
+    /// Which pull requests of the organization count for teams. Its weights are those of all teams.
+    async fn allocations(
+        &mut self,
+        filter: &Filter,
+        interval: Interval,
+        shown: &mut ShownStatistics,
+    ) -> Result<Option<Allocations>, ReportError> {
+        if self.team.is_some() {
+            return Ok(None);
+        }
+        let bucketing = self.bucketing(interval);
+        let found = self.reader.allocations(filter, &bucketing).await.map_err(|error| self.refusal(error))?;
+        for Numbers { bucket, .. } in &mut shown.buckets {
+            bucket.weight_units = found.buckets.get(&bucket.start).map_or(0, |allocation| allocation.weight_units);
+        }
+        shown.total.bucket.weight_units = found.total.weight_units;
+        Ok(Some(found))
+    }
+
+    fn bucketing(&self, interval: Interval) -> Bucketing {
+        Bucketing {
+            interval,
+            zone: self.range.zone,
+            ignore_weights: self.query.ignore_weights,
+            count_contributors: self.hides_small_groups(),
+        }
+    }
+
     pub(crate) async fn shown_statistics(
         &mut self,
         filter: &Filter,
         interval: Interval,
     ) -> Result<ShownStatistics, ReportError> {
         let hides_small_groups = self.hides_small_groups();
-        let (team, min_group_size) = (self.team.id, self.status.min_group_size);
-        let bucketing = Bucketing {
-            interval,
-            zone: self.range.zone,
-            ignore_weights: self.query.ignore_weights,
-            count_contributors: hides_small_groups,
-        };
+        let (team, min_group_size) = (self.team.as_ref().map(|team| team.id), self.status.min_group_size);
+        let bucketing = self.bucketing(interval);
         let found = self.reader.statistics(team, filter, &bucketing).await;
         let Statistics { mut buckets, mut total, lacks_details } = found.map_err(|error| self.refusal(error))?;
         let has_imported = total.measure(MeasureKind::CycleTime).n < total.prs_merged;
         let mut has_hidden_weeks = false;
         if hides_small_groups {
+            if team.is_none() {
+                // The numbers of the organization would reveal those of its smallest team.
+                let smallest = self.reader.smallest_groups(None, filter.from, filter.to, self.range.zone).await?;
+                for week in &mut buckets {
+                    let start = week.start;
+                    for kind in MeasureKind::ALL {
+                        let smallest = smallest.get(&(start, kind.as_str().to_owned())).copied().unwrap_or_default();
+                        let measure = week.measure_mut(kind);
+                        measure.contributors = measure.contributors.min(smallest);
+                    }
+                }
+            }
             let hidden = hide_small_groups(&mut buckets, self.running_week(), min_group_size);
             has_hidden_weeks = !hidden.is_empty();
             if has_hidden_weeks {
@@ -154,7 +267,7 @@ impl TeamReport {
             (
                 shown.total.bucket.prs_merged == 0 && self.is_read,
                 WarningCode::NoData,
-                "no pull request of this team was merged in the range",
+                "no pull request was merged in the range",
             ),
             (
                 shown.has_imported,

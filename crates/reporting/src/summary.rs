@@ -5,7 +5,7 @@ use mergeline_domain::metrics::{DateRange, Interval, Measure, MeasureKind, Warni
 use mergeline_store::{Filter, TeamRef};
 
 use crate::query::ReportError;
-use crate::report::TeamReport;
+use crate::report::Report;
 use crate::statistics::Numbers;
 
 /// A period, the previous one, and what is open now.
@@ -60,12 +60,13 @@ pub struct OpenNumbers {
     pub oldest_seconds: Option<f64>,
 }
 
-impl TeamReport {
+impl Report {
     /// The range compared with the preceding period of the same length, and what is open.
     ///
     /// # Errors
     /// [`ReportError::Invalid`] for a time zone that the database does not know.
     pub async fn summary(&mut self) -> Result<TeamSummary, ReportError> {
+        let team = self.required_team()?;
         let hides_small_groups = self.hides_small_groups();
         let before = self.range.preceding();
         let filter = self.filter.clone();
@@ -74,8 +75,8 @@ impl TeamReport {
         let unit = if hides_small_groups { Interval::Week } else { Interval::Quarter };
         let now = self.shown_statistics(&filter, unit).await?;
         let then = self.shown_statistics(&filter_before, unit).await?;
-        let (team, ignore_weights, at) = (self.team.id, self.query.ignore_weights, self.now);
-        let open = self.reader.open_pull_requests(team, &filter, ignore_weights, at).await?;
+        let (ignore_weights, at) = (self.query.ignore_weights, self.now);
+        let open = self.reader.open_pull_requests(team.id, &filter, ignore_weights, at).await?;
         let period = self.period(&self.range, now.total.clone());
         let previous = self.period(&before, then.total.clone());
         let is_comparable = period.is_complete && previous.is_complete;
@@ -92,7 +93,7 @@ impl TeamReport {
         let lacks_details = now.lacks_details || then.lacks_details;
         warnings.extend(self.number_warnings(&now, is_suppressed, lacks_details));
         Ok(TeamSummary {
-            team: self.team.clone(),
+            team,
             change: is_comparable.then(|| SummaryChange::between(&period.numbers, &previous.numbers)),
             period,
             previous,

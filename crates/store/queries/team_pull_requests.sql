@@ -22,6 +22,17 @@ select
     p.coding_seconds,
     p.pickup_seconds,
     p.review_seconds,
+    (
+        select d.deployment_id from pr_deliveries as d
+        where d.pull_request_id = p.id and d.delivered_at = p.delivered_at
+        order by d.deployment_id
+        limit 1
+    ) as delivered_by,
+    p.delivered_at,
+    lead_seconds(p) as lead_seconds,
+    deploy_seconds(p) as deploy_seconds,
+    case when p.merged_at is not null and p.delivered_at is null and p.deleted_at is null
+        then (select n.reason from reason_not_delivered(p.id, null) as n) end as missing,
     p.additions,
     p.deletions,
     p.changed_files,

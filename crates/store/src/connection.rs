@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::roles::{become_owner, create_reader};
+use crate::roles::{become_owner, create_roles};
 use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Session};
 use crate::{Actor, Renewal, StoreError, Tenant};
 
@@ -309,7 +309,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreE
     // is missing, the right to create tables is not needed. The migrator would still try to create its own table.
     if let Some(grant) = missing_grant(connection).await? {
         return match migrations_missing(connection).await? {
-            0 => create_reader(connection).await,
+            0 => create_roles(connection).await,
             _ => Err(StoreError::MayNotCreate { grant }),
         };
     }
@@ -339,7 +339,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreE
     become_owner(connection).await?;
     MIGRATOR.run(&mut *connection).await?;
     sqlx::raw_sql("reset role").execute(&mut *connection).await?;
-    create_reader(connection).await
+    create_roles(connection).await
 }
 
 /// The previous release also works on a newer schema, for example after a rollback. The schema says how far back that
@@ -553,6 +553,17 @@ impl Writer {
         Self { reader: Reader::with_access(settings, Access::Write), actor, has_learned: Arc::default() }
     }
 
+    /// Prepares a pool whose connections may only write what is posted.
+    pub(crate) fn for_posting(settings: &DatabaseSettings) -> Self {
+        let reader = Reader::with_access(settings, Access::Post);
+        Self { reader, actor: Actor::Collector, has_learned: Arc::default() }
+    }
+
+    /// The same, but its address and password are reread when no connection can be made.
+    pub(crate) fn renewed_by(self, renewal: Renewal) -> Self {
+        Self { reader: self.reader.with_renewal(renewal), ..self }
+    }
+
     /// The same database and pool, for the rows of another tenant.
     #[must_use]
     pub fn for_tenant(&self, tenant: Tenant) -> Self {
@@ -569,9 +580,9 @@ impl Writer {
         MIGRATOR.iter().map(|migration| (migration.version, migration.description.to_string())).collect()
     }
 
-    /// Brings the schema up to date, and creates the role that only reads. Concurrent calls are safe, they take turns. A
+    /// Brings the schema up to date, and creates the roles that only read, and only write what is posted. Concurrent calls are safe, they take turns. A
     /// newer schema stays as it is, and an up-to-date schema is only checked. Returns the statements that an administrator
-    /// must run if this login may not create roles; until then the API reads with the login's own rights.
+    /// must run if this login may not create roles; until then the API has the login's own rights.
     ///
     /// # Errors
     /// When the database cannot be reached, its schema requires a newer program, or there is something to migrate and a
@@ -587,7 +598,7 @@ impl Writer {
             refuse_if_too_old(&mut session).await?;
             // Roles are for the login itself to create.
             sqlx::raw_sql("set local role to default").execute(&mut session).await?;
-            let missing_role = create_reader(&mut session).await?;
+            let missing_role = create_roles(&mut session).await?;
             session.close().await?;
             return Ok(missing_role);
         }

@@ -1,8 +1,11 @@
 //! Query results: teams, statistics, the pull requests behind them, and the collection's coverage.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::metrics::{Bucket, Coverage, Durations, Interval, Measure, MeasureKind, Statistics};
+use mergeline_domain::delivery::{DeploymentId, MissingReason, ServiceId};
+use mergeline_domain::metrics::{Allocations, Bucket, Coverage, Durations, Interval, Measure, MeasureKind, Statistics};
 use mergeline_domain::{AttributedBy, Exclusion, PullRequestState, RepoName, TeamId, TeamSlug};
 use tokio::time::timeout;
 
@@ -81,7 +84,7 @@ impl Filter {
         Self { from, to, repositories: None, base: None }
     }
 
-    fn repository_ids(&self) -> Option<Vec<i64>> {
+    pub(crate) fn repository_ids(&self) -> Option<Vec<i64>> {
         self.repositories.as_ref().map(|ids| ids.iter().map(|id| id.0).collect())
     }
 }
@@ -173,6 +176,16 @@ pub struct TeamPullRequest {
     pub pickup_seconds: Option<f64>,
     /// From the first review to merge, in seconds.
     pub review_seconds: Option<f64>,
+    /// The first deployment that delivered it.
+    pub delivered_by: Option<DeploymentId>,
+    /// When that was.
+    pub delivered_at: Option<DateTime<Utc>>,
+    /// From the first commit to that, in seconds.
+    pub lead_seconds: Option<f64>,
+    /// From the merge to that, in seconds.
+    pub deploy_seconds: Option<f64>,
+    /// Why it is not delivered so far; `None` unless it is merged.
+    pub missing: Option<MissingReason>,
     /// Lines added.
     pub additions: Option<i32>,
     /// Lines deleted.
@@ -463,14 +476,14 @@ impl ReadSession {
         Ok(versions.fetch_one(&mut *self.connection).await?)
     }
 
-    /// Velocity, cycle times and phases of a team, by calendar unit in a zone.
+    /// Velocity, cycle times and phases of a team, or of the organization for none, by calendar unit in a zone.
     ///
     /// # Errors
     /// When the database fails or takes too long.
     #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "statistics"))]
     pub async fn statistics(
         &mut self,
-        team: TeamId,
+        team: Option<TeamId>,
         filter: &Filter,
         bucketing: &Bucketing,
     ) -> Result<Statistics, StoreError> {
@@ -488,9 +501,17 @@ impl ReadSession {
                         and ($6::bigint [] is null or a.repository_id = any($6))
                         and ($7::text is null or p.base_ref = $7)
                         and p.detailed_at is distinct from p.updated_at
+                )
+                or $1 is null and exists (
+                    select from pull_requests as p
+                    where
+                        p.merged_at >= $2 and p.merged_at < $3 and p.coding_seconds is null and p.deleted_at is null
+                        and ($6::bigint [] is null or p.repository_id = any($6))
+                        and ($7::text is null or p.base_ref = $7)
+                        and p.detailed_at is distinct from p.updated_at
                 ) as "lacks_details!"
             from team_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
-            team.0,
+            team.map(|team| team.0),
             filter.from,
             filter.to,
             bucketing.zone.name(),
@@ -531,7 +552,7 @@ impl ReadSession {
         Ok(Statistics { buckets, total, lacks_details })
     }
 
-    /// The durations of a team in a range, without hidden weeks. `hidden` has the first day of each hidden week with
+    /// The durations of a team, or of the organization for none, in a range, without hidden weeks. `hidden` has the first day of each hidden week with
     /// the kind of duration that is hidden there. In the order of [`MeasureKind::ALL`].
     ///
     /// # Errors
@@ -545,7 +566,7 @@ impl ReadSession {
     )]
     pub async fn durations_of_shown_weeks(
         &mut self,
-        team: TeamId,
+        team: Option<TeamId>,
         filter: &Filter,
         bucketing: &Bucketing,
         hidden: &[(MeasureKind, NaiveDate)],
@@ -554,7 +575,7 @@ impl ReadSession {
             hidden.iter().map(|(kind, week)| (kind.as_str(), *week)).unzip();
         let rows = sqlx::query_file!(
             "queries/durations_of_shown_weeks.sql",
-            team.0,
+            team.map(|team| team.0),
             filter.from,
             filter.to,
             bucketing.zone.name(),
@@ -571,6 +592,74 @@ impl ReadSession {
             })
         };
         Ok(MeasureKind::ALL.into_iter().map(|kind| (kind, of_kind(kind))).collect())
+    }
+
+    /// Which merged pull requests count for teams, by calendar unit in a zone.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "allocations"))]
+    pub async fn allocations(&mut self, filter: &Filter, bucketing: &Bucketing) -> Result<Allocations, StoreError> {
+        let repositories = filter.repository_ids();
+        let rows = sqlx::query!(
+            r#"select bucket, measure as "measure!", n as "n!", (weight * 10000)::bigint as "units!"
+            from allocations($1, $2, $3, $4, $5, $6)"#,
+            filter.from,
+            filter.to,
+            bucketing.zone.name(),
+            bucketing.interval.as_str(),
+            repositories.as_deref(),
+            filter.base
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        let mut allocations = Allocations::default();
+        for row in rows {
+            let allocation = match row.bucket {
+                None => &mut allocations.total,
+                Some(start) => allocations.buckets.entry(start).or_default(),
+            };
+            match row.measure.as_str() {
+                "allocated" => allocation.weight_units = row.units,
+                "no_team" => allocation.no_team = row.n,
+                "partly" => (allocation.partly, allocation.partly_units) = (row.n, row.units),
+                "deleted" => allocation.deleted = row.n,
+                // From a newer schema.
+                _ => {}
+            }
+        }
+        Ok(allocations)
+    }
+
+    /// How many people are behind each measure of a week for the smallest team, or those in none, by the name of the measure; of
+    /// deliveries by a service, or by the first one for none.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    #[tracing::instrument(
+        target = "spans",
+        name = "query",
+        level = "debug",
+        skip_all,
+        fields(query = "smallest_groups")
+    )]
+    pub async fn smallest_groups(
+        &mut self,
+        service: Option<ServiceId>,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        zone: Tz,
+    ) -> Result<HashMap<(NaiveDate, String), i64>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select bucket as "bucket!", measure as "measure!", contributors as "contributors!" from smallest_groups($1, $2, $3, $4)"#,
+            service.map(|service| service.0),
+            from,
+            to,
+            zone.name()
+        )
+        .fetch_all(&mut *self.connection)
+        .await?;
+        Ok(rows.into_iter().map(|row| ((row.bucket, row.measure), row.contributors)).collect())
     }
 
     /// The pull requests behind a team's numbers, and those of its members that do not count, ordered by the instant
@@ -633,6 +722,11 @@ impl ReadSession {
                 coding_seconds: row.coding_seconds,
                 pickup_seconds: row.pickup_seconds,
                 review_seconds: row.review_seconds,
+                delivered_by: row.delivered_by.map(DeploymentId),
+                delivered_at: row.delivered_at,
+                lead_seconds: row.lead_seconds,
+                deploy_seconds: row.deploy_seconds,
+                missing: row.missing.as_deref().map(parse_stored).transpose()?,
                 additions: row.additions,
                 deletions: row.deletions,
                 changed_files: row.changed_files,

@@ -1,6 +1,7 @@
 //! The database roles that connections act as.
 //!
-//! Connections of the API act as a role that can only read, so a mistake in them cannot change anything. A login that
+//! Connections of the API act as a role that can only read, so a mistake in them cannot change anything; those that store what
+//! is posted act as one that can write this, and what follows from it, and nothing else. A login that
 //! policies do not apply to, because it is a superuser or has `BYPASSRLS`, acts as the owner of the tables, to which they
 //! do.
 //!
@@ -22,6 +23,58 @@ macro_rules! named {
 
 /// The name of the role that reads.
 const NAME: &str = named!("reader");
+
+/// The name of the role that writes what is posted.
+const POSTER_NAME: &str = named!("poster");
+
+/// What the role that writes what is posted may do besides reading, in SQL: table, right, and the columns if only some.
+const POSTED: &str = "(
+    values
+    ('deployments', 'INSERT', null::text []),
+    ('deployments', 'UPDATE', array['outcome', 'succeeded_at', 'failed_at', 'failed_afterwards_at']),
+    ('deployment_revisions', 'INSERT', null),
+    ('deployment_states', 'INSERT', null),
+    ('incidents', 'INSERT', null),
+    ('incident_states', 'INSERT', null),
+    ('received_events', 'INSERT', null),
+    ('services', 'UPDATE', array['has_facts', 'data_version']),
+    ('deployment_facts', 'INSERT', null),
+    ('deployment_facts', 'UPDATE', null),
+    ('deployment_facts', 'DELETE', null),
+    ('deployment_failures', 'INSERT', null),
+    ('deployment_failures', 'UPDATE', null),
+    ('deployment_failures', 'DELETE', null),
+    ('deployment_shares', 'INSERT', null),
+    ('deployment_shares', 'UPDATE', null),
+    ('deployment_shares', 'DELETE', null),
+    ('deployment_attempts', 'INSERT', null),
+    ('deployment_attempts', 'DELETE', null),
+    ('incident_facts', 'INSERT', null),
+    ('incident_facts', 'UPDATE', null),
+    ('incident_facts', 'DELETE', null),
+    ('pr_deliveries', 'INSERT', null),
+    ('pr_deliveries', 'UPDATE', null),
+    ('pr_deliveries', 'DELETE', null),
+    ('pull_requests', 'UPDATE', array['delivered_at']),
+    ('pr_attributions', 'UPDATE', array['delivered_at', 'lead_seconds', 'deploy_seconds'])
+) as g (name, right_to, columns)";
+
+/// What of that the role `r` lacks, as the end of a query.
+static UNGRANTED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{POSTED}
+        inner join pg_class as c on c.relname = g.name and c.relowner = {OWNER_OF_TABLES}
+        inner join pg_namespace as s on c.relnamespace = s.oid and s.nspname = current_schema()
+        where
+            case
+                when g.columns is null then has_table_privilege(r.oid, c.oid, g.right_to) is not true
+                else exists (
+                    select from unnest(g.columns) as l (name)
+                    where has_column_privilege(r.oid, c.oid, l.name, g.right_to) is not true
+                )
+            end"
+    )
+});
 
 /// The name of the role that owns the tables where the login that migrates is one that policies do not apply to.
 const OWNER_NAME: &str = named!("owner");
@@ -62,6 +115,17 @@ static READER: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The role that writes what is posted, as the end of a query: if this login may act as it, and if it may do all of it.
+static POSTER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "pg_roles as r where r.rolname = {POSTER_NAME} and {MAY_ACT} \
+         and has_schema_privilege(r.oid, current_schema(), 'usage') and not exists (select from {unreadable}) \
+         and not exists (select from {ungranted})",
+        unreadable = *UNREADABLE,
+        ungranted = *UNGRANTED
+    )
+});
+
 /// Whether connections act as the owner `r` of the tables, in SQL: if policies apply to it and not to this login, or if it was
 /// made because they did not apply to an earlier login.
 static IS_OWNER: LazyLock<String> = LazyLock::new(|| {
@@ -78,6 +142,14 @@ pub(crate) static WRITES_AS: LazyLock<String> = LazyLock::new(|| format!("pg_rol
 pub(crate) static READS_AS: LazyLock<String> = LazyLock::new(|| {
     let (reader, is_owner) = (&*READER, &*IS_OWNER);
     format!("pg_roles as r where case when exists (select from {reader}) then r.rolname = {NAME} else {is_owner} end")
+});
+
+/// The role of connections that write what is posted, as the end of a query. Without it, they have the login's own rights.
+pub(crate) static POSTS_AS: LazyLock<String> = LazyLock::new(|| {
+    let (poster, is_owner) = (&*POSTER, &*IS_OWNER);
+    format!(
+        "pg_roles as r where case when exists (select from {poster}) then r.rolname = {POSTER_NAME} else {is_owner} end"
+    )
 });
 
 /// Refuses a connection that would mix up several organizations: nothing would keep their rows apart.
@@ -137,14 +209,14 @@ where
     Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }
 
-/// The statements that make the role usable for this login; `None` if it is, or if there are no tables yet.
+/// The statements that make the roles usable for this login; `None` if they are, or if there are no tables yet.
 pub(crate) async fn missing_role<C>(connection: &mut C) -> Result<Option<String>, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {
-    let sql = format!(
-        "select nullif(
-            concat_ws(
+    let missing = |name: &str, more: &str| {
+        format!(
+            "(select concat_ws(
                 '; ',
                 case when r.oid is null then format('CREATE ROLE %I NOLOGIN', n.name) end,
                 case when r.oid is null or not {MAY_ACT} then format('GRANT %I TO %I', n.name, session_user) end,
@@ -156,21 +228,40 @@ where
                     select 'GRANT SELECT ON ' || string_agg(format('%I.%I', s.nspname, c.relname), ', ' order by c.relname)
                         || format(' TO %I', n.name)
                     from {unreadable}
-                )
-            ),
-            ''
+                ){more}
+            )
+            from (select {name} as name) as n
+            left join pg_roles as r on r.rolname = n.name)",
+            unreadable = *UNREADABLE
         )
-        from (select {NAME} as name where to_regclass('_sqlx_migrations') is not null) as n
-        left join pg_roles as r on r.rolname = n.name",
-        unreadable = *UNREADABLE
+    };
+    let grants = format!(
+        ",
+                (
+                    select string_agg(
+                        format(
+                            'GRANT %s%s ON %I.%I TO %I', g.right_to, ' (' || array_to_string(g.columns, ', ') || ')', s.nspname,
+                            c.relname, n.name
+                        ),
+                        '; ' order by g.name, g.right_to
+                    )
+                    from {ungranted}
+                )",
+        ungranted = *UNGRANTED
+    );
+    let sql = format!(
+        "select nullif(concat_ws('; ', nullif({reader}, ''), nullif({poster}, '')), '')
+        where to_regclass('_sqlx_migrations') is not null",
+        reader = missing(NAME, ""),
+        poster = missing(POSTER_NAME, &grants)
     );
     let missing: Option<Option<String>> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(connection).await?;
     Ok(missing.flatten())
 }
 
-/// Creates the role and lets it read everything, as far as this login may. Returns the statements that are left for an
-/// administrator; until they have run, readers have the login's own rights.
-pub(crate) async fn create_reader<C>(connection: &mut C) -> Result<Option<String>, StoreError>
+/// Creates the roles and lets them do what they are for, as far as this login may. Returns the statements that are left for an
+/// administrator; until they have run, connections have the login's own rights.
+pub(crate) async fn create_roles<C>(connection: &mut C) -> Result<Option<String>, StoreError>
 where
     for<'c> &'c mut C: Executor<'c, Database = Postgres>,
 {

@@ -24,7 +24,7 @@ use sqlx::{
 };
 
 use crate::error::MayNotConnect;
-use crate::roles::{READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
+use crate::roles::{POSTS_AS, READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
 use crate::{Renewal, Tenant};
 
 /// The name of our connections in the lists of the server and of poolers.
@@ -50,6 +50,8 @@ pub(crate) enum Pooler {
 pub(crate) enum Access {
     /// Only read, as the role that may only read, if this login may act as it.
     Read,
+    /// Write what is posted, as the role for that, if this login may act as it.
+    Post,
     /// Everything that the login may do, as the owner of the tables if policies do not apply to the login itself.
     Write,
 }
@@ -59,6 +61,7 @@ impl Access {
     fn role(self) -> &'static str {
         match self {
             Self::Read => &READS_AS,
+            Self::Post => &POSTS_AS,
             Self::Write => &WRITES_AS,
         }
     }

@@ -202,8 +202,11 @@ async fn sql_equals_plain_rust_for_random_organizations() -> Result<()> {
             for interval in [Interval::Week, Interval::Month] {
                 let context = format!("case {number}, {} {interval:?}, {zone}, {from} to {to}", team.slug);
                 let bucketing = Bucketing { interval, zone, ignore_weights: false, count_contributors: false };
-                let found =
-                    store.session().await?.statistics(team.id, &Filter::range(range.0, range.1), &bucketing).await?;
+                let found = store
+                    .session()
+                    .await?
+                    .statistics(Some(team.id), &Filter::range(range.0, range.1), &bucketing)
+                    .await?;
                 let bucket_of = if interval == Interval::Week { monday } else { first_of_month };
                 let (mut buckets, total) = expected(&case, &file, team.slug.as_str(), range, bucket_of);
                 assert_equal(&found.total, &total, &context);

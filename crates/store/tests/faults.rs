@@ -487,16 +487,15 @@ async fn an_unfinished_index_is_rebuilt() -> Result<()> {
     // As if the server had stopped during the build: the index exists, but the migration is not recorded.
     execute(
         &database.superuser_pool().await?,
-        "update pg_index set indisvalid = false where indexrelid = 'pr_attributions_statistics_idx'::regclass;
+        "update pg_index set indisvalid = false where indexrelid = 'pr_attributions_merged_idx'::regclass;
         delete from _sqlx_migrations where version = 20261128200210",
     )
     .await?;
     store.migrate().await?;
-    let is_valid: bool = sqlx::query_scalar(
-        "select indisvalid from pg_index where indexrelid = 'pr_attributions_statistics_idx'::regclass",
-    )
-    .fetch_one(&pool)
-    .await?;
+    let is_valid: bool =
+        sqlx::query_scalar("select indisvalid from pg_index where indexrelid = 'pr_attributions_merged_idx'::regclass")
+            .fetch_one(&pool)
+            .await?;
     assert!(is_valid);
     Ok(())
 }
@@ -516,9 +515,9 @@ async fn migrating_leaves_broken_foreign_indexes_alone() -> Result<()> {
             alter table theirs owner to {other};
             update pg_index set indisvalid = false where indexrelid = 'by_number'::regclass;
             alter table pr_attributions owner to {other};
-            create index pr_attributions_statistics_idx_ccnew on pr_attributions (weight);
+            create index pr_attributions_merged_idx_ccnew on pr_attributions (weight);
             update pg_index set indisvalid = false where indexrelid in (
-                'pr_attributions_statistics_idx'::regclass, 'pr_attributions_statistics_idx_ccnew'::regclass
+                'pr_attributions_merged_idx'::regclass, 'pr_attributions_merged_idx_ccnew'::regclass
             )"
         ),
     )
@@ -526,16 +525,16 @@ async fn migrating_leaves_broken_foreign_indexes_alone() -> Result<()> {
     let mut url = url::Url::parse(database.url())?;
     ensure!(url.set_username(&migrator).is_ok(), "a URL with a host");
     Writer::connect(&settings(url.as_str())?, Actor::Collector).migrate().await?;
-    let all = ["by_number", "pr_attributions_statistics_idx", "pr_attributions_statistics_idx_ccnew"];
+    let all = ["by_number", "pr_attributions_merged_idx", "pr_attributions_merged_idx_ccnew"];
     assert_eq!(broken(&pool).await?, all);
     // A superuser does not touch indexes that no migration names either. Ours is rebuilt although its migration is
     // recorded, and the leftover of a rebuild is gone.
     Writer::connect(&settings(database.superuser_url())?, Actor::Collector).migrate().await?;
     let rebuilt: Vec<String> =
-        sqlx::query_scalar("select relname::text from pg_class where relname like 'pr_attributions_statistics%'")
+        sqlx::query_scalar("select relname::text from pg_class where relname like 'pr_attributions_merged%'")
             .fetch_all(&pool)
             .await?;
-    assert_eq!(rebuilt, ["pr_attributions_statistics_idx"]);
+    assert_eq!(rebuilt, ["pr_attributions_merged_idx"]);
     assert_eq!(broken(&pool).await?, ["by_number"]);
     Ok(())
 }
@@ -554,7 +553,7 @@ async fn work_and_query(store: &Writer, repository: RepositoryId) -> Result<Stri
     let team = TeamSelector::Slug("pay".parse()?);
     let (mut reader, status) = store.session_with_status(Some(&team), &[]).await?;
     let head = status.team.context("a team")?;
-    let statistics = reader.statistics(head.id, &filter, &bucketing).await?;
+    let statistics = reader.statistics(Some(head.id), &filter, &bucketing).await?;
     let open = reader.open_pull_requests(head.id, &filter, false, at(NOW)).await?;
     drop(reader);
     let explained = store.explain(&common::REPOSITORY.parse()?, 1).await?;

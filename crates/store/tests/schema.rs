@@ -307,7 +307,7 @@ async fn team_statistics_use_an_index_only_scan() -> Result<()> {
     .fetch_all(&mut *connection)
     .await?;
     let plan = plan.join("\n");
-    assert!(plan.contains("Index Only Scan using pr_attributions_statistics_idx"), "{plan}");
+    assert!(plan.contains("Index Only Scan using pr_attributions_merged_idx"), "{plan}");
     Ok(())
 }
 

@@ -72,7 +72,10 @@ const ROWS: &str = "
     insert into commits (repository_id, oid, parents, committed_at)
     select id, decode(repeat('0a', 20), 'hex'), '{}', '2026-06-09' from repositories;
     insert into open_commits (repository_id, oid) select id, decode(repeat('0b', 20), 'hex') from repositories;
-    insert into deployment_progress (repository_id) select id from repositories;
+    insert into deployment_progress (repository_id, covered_since, read_at)
+    select id, '2026-01-01', '2026-06-10'::timestamptz + current_tenant() * interval '1 hour' from repositories;
+    update pull_requests set delivered_at = '2026-06-09' where merged_at is not null;
+    update pr_attributions set delivered_at = '2026-06-09' where merged_at is not null;
     insert into incident_progress (repository_id, label) select id, 'incident' from repositories;
     insert into deployment_facts (
         deployment_id, service_id, succeeded_at, finished_at, kind, is_known, has_new_commits, is_after_unknown, pull_requests
@@ -88,6 +91,8 @@ const ROWS: &str = "
     from deployments as d cross join teams as t;
     insert into incidents (service_id, source, external_id, title, started_at)
     select service_id, 'events', 'I1', 'Down', '2026-06-09' from deployments;
+    insert into received_events (id, received_at, channel, sha256, kind, outcome)
+    select current_tenant(), now(), 'api', sha256('body'), 'deployment', 'created';
     insert into incident_states (incident_id, at, state) select id, started_at, 'opened' from incidents;
     insert into incident_facts (incident_id, service_id, started_at, resolved_at, deployment_id, rule)
     select i.id, i.service_id, i.started_at, i.started_at + interval '1 hour', d.id, 'window' from incidents as i cross join deployments as d;";
@@ -228,22 +233,29 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
     // The functions that read rows. Their cases are below.
     let reading = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and proretset order by 1";
     let functions_of_rows = [
+        "allocations",
         "count_deployments",
         "delivery_times",
+        "reason_not_delivered",
         "recovery_times",
         "scoped_deployments",
         "scoped_incidents",
+        "smallest_groups",
         "team_bucket",
+        "team_deliveries",
+        "team_dora",
         "team_statistics",
         "undelivered",
     ];
     assert_eq!(texts(&pool, reading).await?, functions_of_rows);
     let above = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and prosecdef order by 1";
-    assert_eq!(texts(&pool, above).await?, ["current_tenant", "team_bucket"]);
+    assert_eq!(texts(&pool, above).await?, ["current_tenant", "team_bucket", "team_deliveries", "team_dora"]);
     let functions = [1, 2].map(|team| {
         [
             format!("team_statistics({team}, '2026-06-01', '2026-07-01', 'UTC', 'week')"),
             format!("team_bucket({team}, 'week', '2026-06-08')"),
+            format!("team_deliveries({team}, 'week', '2026-06-08')"),
+            format!("team_dora({team}, 'week', '2026-06-08')"),
         ]
     });
     // Of a team, and of everybody.
@@ -259,7 +271,13 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
             ),
         ]
     });
-    let functions_of_one = functions[0].iter().chain(of_deliveries.iter().flatten());
+    let of_all = [
+        "team_statistics(null, '2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
+        "allocations('2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
+        "smallest_groups(null, '2026-06-01', '2026-07-01', 'UTC')".to_owned(),
+        "reason_not_delivered((select min(id) from pull_requests), null)".to_owned(),
+    ];
+    let functions_of_one = functions[0].iter().chain(&of_all).chain(of_deliveries.iter().flatten());
     let sources: Vec<&String> = tables.iter().chain(&views).chain(functions_of_one).collect();
     let mut alone = Vec::new();
     for source in &sources {
@@ -478,7 +496,8 @@ async fn an_unregistered_reader_sees_nothing_of_two_tenants() -> Result<()> {
         sqlx::raw_sql(setting).execute(&mut reader).await?;
         for view in &views {
             let nothing = seen(&pool, Tenant::new(9), view).await?.unwrap_or_default();
-            assert!(nothing.is_empty() || view == "collection_coverage", "{view}: {nothing}");
+            let is_one_row = ["collection_coverage", "delivery_coverage"].contains(&view.as_str());
+            assert!(nothing.is_empty() || is_one_row, "{view}: {nothing}");
             assert_eq!(shown(&mut reader, view).await?, nothing, "{view} after {setting}");
         }
     }

@@ -193,6 +193,12 @@ pub(crate) struct Count {
     weight: f64,
 }
 
+impl Count {
+    pub(crate) fn cells(self) -> [Cell<'static>; 2] {
+        [Cell::Whole(Some(self.n)), Cell::Number(Some(self.weight))]
+    }
+}
+
 impl From<CountOf> for Count {
     fn from(count: CountOf) -> Self {
         Self { n: count.n, weight: count.share.as_part() }

@@ -8,11 +8,11 @@ mod dora;
 mod health;
 mod incidents;
 mod pull_requests;
+mod reports;
 mod resources;
 mod services;
 mod statistics;
 mod summary;
-mod team_reports;
 mod teams;
 
 pub(crate) use documents::{Documents, redirect};
@@ -30,6 +30,8 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &statistics::LEAD_TIME,
     &summary::SUMMARY,
     &pull_requests::PULL_REQUESTS,
+    &statistics::ORGANIZATION_VELOCITY,
+    &statistics::ORGANIZATION_LEAD_TIME,
     &dora::ORGANIZATION,
     &dora::TEAM,
     &dora::SERVICE_DORA,

@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method};
-use mergeline_reporting::ReportKind;
+use mergeline_reporting::{ReportError, ReportKind};
 use mergeline_store::TeamPullRequest;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::reports::RequestedReport;
 use super::resources::{Membership, Meta, TeamRef, hours, instant};
-use super::team_reports::RequestedReport;
 use crate::auth::scope::Scope;
 use crate::http::cursors;
 use crate::http::envelope::{NEXT_CURSOR, answer, csv};
@@ -18,8 +18,8 @@ use crate::http::errors::ApiError;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
-    BASE, BOM, CURSOR, FORMAT, FROM, Form, LAST, LIMIT, Page, Parameter, ParameterReader, Parameters, REPO, Selection,
-    TO, TZ, WEEK, WEIGHTING,
+    BASE, BOM, CURSOR, DAYS, FORMAT, FROM, Form, LAST, LIMIT, Page, Parameter, ParameterReader, Parameters, REPO,
+    Selection, TO, TZ, WEEK, WEIGHTING,
 };
 use crate::http::request::ApiRequest;
 use crate::http::tables::{Cell, Rows};
@@ -52,7 +52,7 @@ struct PullRequestsParameters {
 
 impl Parameters for PullRequestsParameters {
     const DESCRIPTIONS: &'static [&'static Parameter] =
-        &[&FROM, &TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT, &BOM];
+        &[&FROM, &TO, &DAYS, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT, &BOM];
 
     fn read(reader: &mut ParameterReader) -> Self {
         Self { selection: Selection::read(reader), form: Form::read(reader), page: Page::read(reader) }
@@ -97,6 +97,20 @@ pub(crate) struct PullRequest {
     coding_hours: Option<f64>,
     pickup_hours: Option<f64>,
     review_hours: Option<f64>,
+    /// From the merge to production.
+    deploy_hours: Option<f64>,
+    /// From the first commit to production.
+    change_lead_time_hours: Option<f64>,
+    /// When the first deployment to production delivered it.
+    #[schemars(extend("format" = "date-time"))]
+    delivered_at: Option<String>,
+    /// That deployment; see `/v1/deployments/{deployment_id}`.
+    deployment_id: Option<i64>,
+    /// Why it is merged and not delivered so far.
+    #[schemars(extend("enum" = [
+        "not_deployed_yet", "before_first_deployment", "no_source", "unknown_history", "not_collected", null
+    ]))]
+    not_delivered: Option<String>,
     additions: Option<i32>,
     deletions: Option<i32>,
     changed_files: Option<i32>,
@@ -159,6 +173,11 @@ impl PullRequest {
             coding_hours: row.coding_seconds.map(hours),
             pickup_hours: row.pickup_seconds.map(hours),
             review_hours: row.review_seconds.map(hours),
+            deploy_hours: row.deploy_seconds.map(hours),
+            change_lead_time_hours: row.lead_seconds.map(hours),
+            delivered_at: row.delivered_at.map(instant),
+            deployment_id: row.delivered_by.map(|id| id.0),
+            not_delivered: row.missing.map(|reason| <&str>::from(reason).to_owned()),
             additions: row.additions,
             deletions: row.deletions,
             changed_files: row.changed_files,
@@ -166,7 +185,7 @@ impl PullRequest {
         }
     }
 
-    const COLUMNS: [&'static str; 25] = [
+    const COLUMNS: [&'static str; 30] = [
         "repository",
         "number",
         "title",
@@ -192,9 +211,14 @@ impl PullRequest {
         "deletions",
         "changed_files",
         "flags",
+        "deploy_hours",
+        "change_lead_time_hours",
+        "delivered_at",
+        "deployment_id",
+        "not_delivered",
     ];
 
-    fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 25] {
+    fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 30] {
         let text = |text: &'a Option<String>| Cell::Text(text.as_deref().unwrap_or_default());
         let whole = |number: Option<i32>| Cell::Whole(number.map(i64::from));
         let membership = self.rule.membership.as_ref();
@@ -227,6 +251,11 @@ impl PullRequest {
             whole(self.deletions),
             whole(self.changed_files),
             Cell::Text(flags),
+            Cell::Number(self.deploy_hours),
+            Cell::Number(self.change_lead_time_hours),
+            text(&self.delivered_at),
+            Cell::Whole(self.deployment_id),
+            text(&self.not_delivered),
         ]
     }
 }
@@ -249,7 +278,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
     let pull_requests: Vec<PullRequest> =
         found.pull_requests.into_iter().map(|row| PullRequest::of(row, ignore_weights)).collect();
     let meta = requested.meta(None, &found.warnings);
-    let team = requested.report.team();
+    let team = requested.report.team().ok_or(ReportError::UnknownTeam)?;
     let mut response = match requested.format {
         Format::Csv => {
             let name = format!("{}-pull-requests", team.slug);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use mergeline_domain::Weight;
 use mergeline_domain::metrics::{Interval, Measure, MeasureKind, NOT_FOR_PEOPLE, Warning};
-use mergeline_reporting::{BucketNumbers, TeamQuery, TeamReport};
+use mergeline_reporting::{BucketNumbers, Report, ReportQuery};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -138,6 +138,8 @@ pub(crate) struct Phases {
     pickup: DurationStatistics,
     /// From the first review to the merge.
     review: DurationStatistics,
+    /// From the merge to production, of those that were delivered so far.
+    deploy: DurationStatistics,
 }
 
 /// The numbers of the merged pull requests in one bucket, or in a whole range.
@@ -145,7 +147,7 @@ pub(crate) struct Phases {
 pub(crate) struct Numbers {
     /// Distinct pull requests.
     prs_merged: i64,
-    /// The sum of their weights.
+    /// The sum of their weights; for the organization the weights of all teams.
     prs_merged_weighted: f64,
     /// Distinct authors.
     contributors: i64,
@@ -169,6 +171,7 @@ impl From<&mergeline_reporting::Numbers> for Numbers {
                 coding: statistics(MeasureKind::Coding),
                 pickup: statistics(MeasureKind::Pickup),
                 review: statistics(MeasureKind::Review),
+                deploy: statistics(MeasureKind::Deploy),
             },
             suppressed: numbers.is_suppressed,
         }
@@ -191,7 +194,8 @@ impl Numbers {
             Cell::Whole(Some(self.contributors)),
             Cell::Flag(self.suppressed),
         ];
-        let durations = [&self.cycle_time, &self.phases.coding, &self.phases.pickup, &self.phases.review];
+        let Phases { coding, pickup, review, deploy } = &self.phases;
+        let durations = [&self.cycle_time, coding, pickup, review, deploy];
         counts.into_iter().chain(durations.into_iter().flat_map(DurationStatistics::cells)).collect()
     }
 }
@@ -251,7 +255,7 @@ impl Meta {
     /// Context for the numbers of a report. Repositories are named if `names_repositories` is set and the viewer may
     /// see them.
     pub(crate) fn of(
-        report: &TeamReport,
+        report: &Report,
         interval: Option<Interval>,
         warnings: &[Warning],
         names_repositories: bool,
@@ -290,8 +294,8 @@ struct Filters {
     weighting: &'static str,
 }
 
-impl From<&TeamQuery> for Filters {
-    fn from(query: &TeamQuery) -> Self {
+impl From<&ReportQuery> for Filters {
+    fn from(query: &ReportQuery) -> Self {
         let names: Vec<String> = query.repositories.iter().map(ToString::to_string).collect();
         Self {
             repositories: (!names.is_empty()).then_some(names),

@@ -9,15 +9,15 @@ use mergeline_reporting::{OpenNumbers, PeriodNumbers, ReportKind, SummaryChange,
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::reports::RequestedReport;
 use super::resources::{DurationStatistics, Meta, Numbers, TeamRef, hours, weight};
-use super::team_reports::RequestedReport;
 use crate::auth::scope::Scope;
 use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
-    BASE, Form, LAST, Parameter, ParameterReader, Parameters, REPO, SUMMARY_FROM, SUMMARY_TO, Selection, TZ, WEEK,
-    WEIGHTING,
+    BASE, DAYS, Form, LAST, Parameter, ParameterReader, Parameters, REPO, SUMMARY_FROM, SUMMARY_TO, Selection, TZ,
+    WEEK, WEIGHTING,
 };
 use crate::http::request::ApiRequest;
 use crate::state::Api;
@@ -43,7 +43,7 @@ struct SummaryParameters(Selection);
 
 impl Parameters for SummaryParameters {
     const DESCRIPTIONS: &'static [&'static Parameter] =
-        &[&SUMMARY_FROM, &SUMMARY_TO, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
+        &[&SUMMARY_FROM, &SUMMARY_TO, &DAYS, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING];
 
     fn read(reader: &mut ParameterReader) -> Self {
         Self(Selection::read(reader))

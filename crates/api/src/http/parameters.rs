@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use mergeline_domain::delivery::{FailureReason, ServiceId};
 use mergeline_domain::metrics::{Basis, Edition, Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
 use mergeline_domain::{RepoName, TeamId, parse_zone};
-use mergeline_reporting::{DeliveryQuery, DoraQuery, DoraSubject, TeamQuery};
+use mergeline_reporting::{DeliveryQuery, DoraQuery, DoraSubject, ReportQuery};
 use mergeline_store::{ServiceSelector, TeamSelector};
 use serde_json::{Value, json};
 
@@ -316,15 +316,21 @@ impl Selection {
         let interval = reader.take("interval", interval);
         let repositories = reader.take("repo", repositories).unwrap_or_default();
         let base = reader.take("base", base);
+        // Where everything counts once, it is unknown.
         let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
         let ignore_weights = weighting.unwrap_or_default();
         Self { range, timezone, interval, repositories, base, ignore_weights }
     }
 
     /// The query about a team.
-    pub(crate) fn of_team(self, team: TeamSelector) -> TeamQuery {
+    pub(crate) fn of_team(self, team: TeamSelector) -> ReportQuery {
+        ReportQuery { team: Some(team), ..self.of_all() }
+    }
+
+    /// The query about the organization.
+    pub(crate) fn of_all(self) -> ReportQuery {
         let Self { range, timezone, interval, repositories, base, ignore_weights } = self;
-        TeamQuery { team, range, timezone, interval, repositories, base, ignore_weights }
+        ReportQuery { team: None, range, timezone, interval, repositories, base, ignore_weights }
     }
 }
 

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use chrono::NaiveDate;
-use definitions::{Expected, Unit, are_near, local_day, real, whole};
-use organization::{Organization, Question, TEAMS, organizations};
+use definitions::{Expected, Unit, are_near, assert_near, local_day, real, whole};
+use organization::{Change, Organization, Question, TEAMS, organizations};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ async fn the_api_equals_plain_rust_for_random_organizations() -> Result<()> {
             assert_list(world, question, team, &mut shares, &context).await?;
         }
         assert_conserved(&world.organization, question, units, &shares, &context);
+        assert_organization(world, question, &context).await?;
         Ok(())
     })
     .await
@@ -173,4 +174,69 @@ fn assert_conserved(
     let unallocated: f64 = shares.values().map(|share| 1.0 - share).sum();
     let sum = real(units) / 10_000.0 + unallocated;
     assert!(are_near(sum, real(i64::try_from(distinct).unwrap_or_default())), "{sum} of {distinct}, {context}");
+}
+
+/// Checks the numbers of the organization, each pull request once, and that the weights of all teams and what is left over sum to
+/// them, in every bucket and in total.
+async fn assert_organization(world: &World, question: &Question, context: &str) -> Result<()> {
+    let organization = &world.organization;
+    let zone = question.zone.unwrap_or(organization.zone);
+    let mut buckets: BTreeMap<NaiveDate, Rest> = BTreeMap::new();
+    let mut total = Rest::default();
+    let stored = |change: &&_| organization.is_member(change, None);
+    for change in organization.asked(question).filter(stored) {
+        let Some(merged_at) = change.merged_at else { continue };
+        let units: i64 = TEAMS.iter().map(|team| organization.units(change, team)).sum();
+        let bucket = buckets.entry(question.unit.start(local_day(merged_at, zone))).or_default();
+        for rest in [bucket, &mut total] {
+            rest.add(change, units);
+        }
+    }
+    for (path, usual) in [("velocity", Unit::Week), ("lead-time", Unit::Month)] {
+        let answer = world.ask_all(path, &question.of_all().buckets(usual)).await?;
+        let context = format!("organization {path}, {context}");
+        total.assert_is(&answer["data"]["total"], &format!("total, {context}"));
+        assert_eq!(answer["data"]["total"]["not_counted"]["deleted"], total.deleted, "{context}");
+        let found = answer["data"]["buckets"].as_array().context("buckets")?;
+        let starts = question.starts();
+        assert_eq!(found.len(), starts.len(), "{context}");
+        for (found, start) in found.iter().zip(starts) {
+            let label = question.unit.label(start);
+            buckets.get(&start).unwrap_or(&Rest::default()).assert_is(found, &format!("{label}, {context}"));
+        }
+    }
+    Ok(())
+}
+
+/// The stored pull requests of a bucket or a range, and which part of them counts for teams.
+#[derive(Default)]
+struct Rest<'a> {
+    each_once: Expected<'a>,
+    units: i64,
+    no_team: i64,
+    partly: i64,
+    deleted: i64,
+}
+
+impl<'a> Rest<'a> {
+    fn add(&mut self, change: &'a Change, units: i64) {
+        if change.is_deleted {
+            self.deleted += 1;
+            return;
+        }
+        self.each_once.0.push((change, 10_000));
+        self.units += units;
+        self.no_team += i64::from(units == 0);
+        self.partly += i64::from((1..10_000).contains(&units));
+    }
+
+    fn assert_is(&self, found: &Value, context: &str) {
+        assert_near(&found["prs_merged_weighted"], real(self.units) / 10_000.0, context);
+        let mut once = found.clone();
+        once["prs_merged_weighted"] = found["prs_merged"].clone();
+        self.each_once.assert_is(&once, context);
+        let rest = &found["unallocated"];
+        assert_eq!((&rest["no_team"], &rest["partly"]), (&self.no_team.into(), &self.partly.into()), "{context}");
+        assert_near(&rest["weight"], real(self.each_once.units() - self.units) / 10_000.0, context);
+    }
 }

@@ -329,6 +329,11 @@ impl Question {
         query.finish()
     }
 
+    /// The same about the organization, where each pull request counts once.
+    pub(crate) fn of_all(&self) -> Self {
+        Self { is_full: false, ..self.clone() }
+    }
+
     /// The filters and the unit, which is left out if it is the path's default.
     pub(crate) fn buckets(&self, usual: Unit) -> String {
         let filters = self.filters();

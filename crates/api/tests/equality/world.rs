@@ -106,7 +106,7 @@ impl World {
     }
 
     async fn respond(&self, path: &str, query: &str) -> Result<Response<Body>> {
-        let address = format!("/v1/metrics/team/{path}?{query}");
+        let address = format!("/v1/metrics/{path}?{query}");
         let response = self.router.clone().oneshot(Request::get(&address).body(Body::empty())?).await?;
         assert_eq!(response.status(), 200, "{address}");
         Ok(response)
@@ -114,6 +114,15 @@ impl World {
 
     /// A response about a team.
     pub(crate) async fn ask(&self, path: &str, query: &str) -> Result<Value> {
+        self.json(&format!("team/{path}"), query).await
+    }
+
+    /// A response about the organization.
+    pub(crate) async fn ask_all(&self, path: &str, query: &str) -> Result<Value> {
+        self.json(&format!("organization/{path}"), query).await
+    }
+
+    async fn json(&self, path: &str, query: &str) -> Result<Value> {
         let response = self.respond(path, query).await?;
         Ok(serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?)
     }
@@ -136,7 +145,7 @@ impl World {
         let mut cursor = String::new();
         loop {
             let query = format!("{query}&format=csv&limit=17{cursor}");
-            let response = self.respond(&format!("{team}/pull-requests"), &query).await?;
+            let response = self.respond(&format!("team/{team}/pull-requests"), &query).await?;
             let next = response.headers().get("mergeline-next-cursor").cloned();
             let page = response.into_body().collect().await?.to_bytes();
             for row in csv::Reader::from_reader(&*page).deserialize() {

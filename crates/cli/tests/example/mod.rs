@@ -203,6 +203,111 @@ async fn a_number_leads_to_its_deployments_and_their_pull_requests() -> Result<(
     Ok(())
 }
 
+#[tokio::test]
+async fn recovery_leads_to_its_incidents_and_their_deployment() -> Result<()> {
+    let world = World::new().await?;
+    let list = world.get(&format!("/v1/incidents?{WEEK}")).await?;
+    let of = |row: &Value| json!([row["external_id"], row["outcome"], row["duration_hours"], row["rule"]]);
+    let rows: Vec<Value> = list["data"].as_array().context("rows")?.iter().map(of).collect();
+    let expected = [
+        json!(["I1", "resolved", 1.0, "window"]),
+        json!(["I2", "resolved", 3.0, "window"]),
+        json!(["I3", "open", null, null]),
+    ];
+    assert_eq!(rows, expected, "I4 was over before");
+    let failed = list["data"][0]["deployment_id"].clone();
+    let details = world.get(&format!("/v1/deployments/{failed}")).await?;
+    assert_eq!(details["data"]["failures"], json!(["incident", "rolled_back"]));
+    let incidents = [&list["data"][0]["id"], &list["data"][1]["id"]].map(|id| json!({ "id": id, "rule": "window" }));
+    assert_eq!(details["data"]["incidents"], json!(incidents));
+    let of_payments = world.get(&format!("/v1/incidents?{WEEK}&team=payments")).await?;
+    assert_eq!(of_payments["data"][1]["share"], json!(1.0));
+    assert_eq!(of_payments["meta"]["count"], json!(2), "I3 has no deployment");
+    assert_eq!(world.get(&format!("/v1/incidents?{WEEK}&team=platform")).await?["meta"]["count"], json!(0));
+    assert_eq!(world.get(&format!("/v1/incidents?{WEEK}&severity=high")).await?["meta"]["count"], json!(0));
+    let next = world.get(&format!("/v1/incidents?{WEEK}&limit=2")).await?["meta"]["next_cursor"].clone();
+    let cursor = next.as_str().context("a second page")?;
+    let second = world.get(&format!("/v1/incidents?{WEEK}&limit=2&cursor={cursor}")).await?;
+    assert_eq!((&second["data"][0]["external_id"], &second["meta"]["count"]), (&json!("I3"), &json!(1)));
+    let text = world.text(&format!("/v1/incidents?{WEEK}&format=csv")).await?;
+    assert_eq!(text.lines().count(), 4);
+    // One that is dismissed is listed and does not count.
+    let dismiss = "insert into incident_states (incident_id, at, state)
+        select id, '2026-06-08T00:00:00Z', 'dismissed' from incidents where external_id = 'I3'";
+    sqlx::raw_sql(dismiss).execute(&world.database.pool().await?).await?;
+    world.database.store()?.derive_all(true).await?;
+    let list = world.get(&format!("/v1/incidents?{WEEK}")).await?;
+    assert_eq!((&list["data"][2]["outcome"], &list["data"][2]["counts"]), (&json!("dismissed"), &json!(false)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn lead_time_shows_both_definitions_side_by_side() -> Result<()> {
+    let world = World::new().await?;
+    let lead_time = async |subject: &str| {
+        let answer = world.get(&format!("/v1/metrics/{subject}/lead-time?{WEEK}&interval=week")).await?;
+        let total = &answer["data"]["total"];
+        let rounded = |value: &Value| value.as_f64().map(|value| (value * 10_000.0).round() / 10_000.0);
+        let bucket = &answer["data"]["buckets"][0]["change_lead_time"];
+        assert_eq!(total["change_lead_time"], *bucket, "one week");
+        let lead = &total["change_lead_time"];
+        let (n, p50, delivered) = (lead["n"].clone(), rounded(&lead["p50_hours"]), lead["delivered"].clone());
+        anyhow::Ok(json!([n, p50, delivered["weight"], total["cycle_time"]["n"], total["phases"]["deploy"]["n"]]))
+    };
+    // #107 is merged and not delivered. What was merged before the week has no deploy phase in it.
+    assert_eq!(lead_time("team/payments").await?, json!([4, 2.75, 3.5, 5, 4]));
+    assert_eq!(lead_time("team/platform").await?, json!([2, 37.0, 1.5, 2, 2]));
+    assert_eq!(lead_time("organization").await?, json!([5, 4.0, 5.0, 6, 5]));
+    let none = world.get("/v1/metrics/team/payments/lead-time?from=2025-06-01&to=2025-07-01").await?;
+    assert_eq!(none["data"]["total"]["change_lead_time"], Value::Null, "deployments are read half a year back");
+    let filtered = world.get(&format!("/v1/metrics/team/payments/lead-time?{WEEK}&base=other")).await?;
+    assert_eq!(filtered["data"]["total"]["change_lead_time"]["n"], json!(0));
+    let list = world.get(&format!("/v1/metrics/team/payments/pull-requests?{WEEK}")).await?;
+    let rows = list["data"]["pull_requests"].as_array().context("rows")?;
+    let row = |number: i64| rows.iter().find(|row| row["number"] == json!(number)).context("listed");
+    assert_eq!(row(104)?["change_lead_time_hours"], json!(4.0));
+    let deployment = world.get(&format!("/v1/deployments/{}", row(104)?["deployment_id"])).await?;
+    assert_eq!(deployment["data"]["pull_requests"][0]["number"], json!(104), "and back");
+    assert_eq!((&row(107)?["not_delivered"], &row(107)?["deployment_id"]), (&json!("not_deployed_yet"), &Value::Null));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_views_have_the_numbers_of_the_example() -> Result<()> {
+    let world = World::new().await?;
+    let pool = world.database.pool().await?;
+    let text =
+        async |sql: &str| anyhow::Ok(sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql)).fetch_all(&pool).await?);
+    let numbers = "succeeded, succeeded_weighted::float8, failed, round(change_fail_rate, 4)::float8, round(rework_rate, 4)::float8,
+        finished_weighted::float8, lead_time_n, round(median_change_lead_time_hours::numeric, 4)::float8, recovery_n,
+        median_recovery_time_hours, deployment_recovery_n, median_deployment_recovery_time_hours";
+    for unit in ["week", "month"] {
+        let sql = format!(
+            "select concat_ws(' ', team, {numbers}) from view_team_dora
+            where unit = '{unit}' and bucket_start = '2026-06-01' order by team"
+        );
+        let expected = ["payments 5 4.75 1 0.2105 0.4211 4.75 4 2.75 2 2 1 3", "platform 2 1.25 0 0 0 2.25 2 37 0 0"];
+        assert_eq!(text(&sql).await?, expected, "{unit}");
+    }
+    let lead_times = "select concat_ws(' ', team, n, change_lead_time_n, delivered, round(median_change_lead_time_hours::numeric, 4)::float8)
+        from view_dora_lead_time where month_start = '2026-06-01' order by team";
+    assert_eq!(text(lead_times).await?, ["payments 5 4 4 2.75", "platform 2 2 2 37"]);
+    let phases = "select concat_ws(' ', team, n) from view_team_phases
+        where unit = 'month' and bucket_start = '2026-06-01' and phase = 'deploy' order by team";
+    assert_eq!(text(phases).await?, ["payments 4", "platform 2"]);
+    let deployments = "select concat_ws(' ', kind, failures::text, rework::text, remedied_by_id is not null)
+        from view_deployments where succeeded_at >= '2026-06-03' order by succeeded_at";
+    let expected =
+        ["change {incident,rolled_back} {} t", "rollback {} {rollback} f", "change {} {hotfix} f", "redeploy {} {} f"];
+    assert_eq!(text(deployments).await?, expected);
+    let shares = "select concat_ws(' ', team, sum(share)::float8) from view_team_deployments
+        where basis = 'delivered@1' and succeeded_at >= '2026-06-01' and kind <> 'rollout' group by team order by team";
+    assert_eq!(text(shares).await?, ["payments 4.75", "platform 1.25"]);
+    let incidents = "select concat_ws(' ', external_id, duration_hours, rule) from view_incidents order by started_at";
+    assert_eq!(text(incidents).await?, ["I4 2", "I1 1 window", "I2 3 window", "I3"]);
+    Ok(())
+}
+
 /// The status and the body of an answer.
 async fn answer(router: &Router, path: &str) -> Result<(u16, Value)> {
     let response = router.clone().oneshot(Request::get(path).body(Body::empty())?).await?;
@@ -223,8 +328,12 @@ async fn small_groups_hide_lead_times_of_every_subject() -> Result<()> {
         }
         anyhow::Ok(json!(medians))
     };
-    assert_eq!(apply(3).await?, json!([4.0, 4.0, null]), "three people, of payments two");
-    assert_eq!(apply(4).await?, json!([null, null, null]));
+    assert_eq!(apply(2).await?, json!([4.0, 4.0, 2.75]), "two people in each team");
+    assert_eq!(
+        apply(3).await?,
+        json!([null, null, null]),
+        "three people: without one team, the rest would be another's"
+    );
     for subject in ["", "service/acme.shop/"] {
         let (status, _) = answer(&world.router, &format!("/v1/metrics/{subject}dora?{WEEK}&interval=day")).await?;
         assert_eq!(status, 400, "days would isolate people");

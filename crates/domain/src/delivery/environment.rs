@@ -3,6 +3,7 @@
 use std::fmt;
 
 use glob::{MatchOptions, Pattern};
+use serde::{Deserialize, Serialize};
 
 use super::ids::ServiceId;
 
@@ -53,13 +54,61 @@ pub struct EnvironmentRules {
     pub trusts_flag: bool,
 }
 
-/// A service that a deployment of its repository may belong to.
+/// What tells the deployments of a service to production.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum DeploymentSource {
+    /// GitHub's list of deployments.
+    GithubDeployments,
+    /// What is posted to the API, or imported.
+    Events,
+}
+
+/// A service that a deployment may belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceRules {
     /// The service.
     pub service: ServiceId,
     /// Its own names and patterns of production; `None` for the rules of the configuration.
     pub own: Option<EnvironmentRules>,
+    /// The only source whose deployments to production count: the configured one, else the first that told one. `None` while
+    /// there is none.
+    pub source: Option<DeploymentSource>,
+}
+
+impl ServiceRules {
+    /// The group that an environment belongs to. Of another source than its own, none is production: one deployment would count
+    /// twice.
+    pub fn group_of(
+        &self,
+        default: &EnvironmentRules,
+        environment: Environment<'_>,
+        source: DeploymentSource,
+    ) -> EnvironmentGroup {
+        // The flag decides only about production, never about the service.
+        let group = match &self.own {
+            Some(own) if !default.trusts_flag => own.group_of(environment),
+            _ => default.group_of(environment),
+        };
+        let is_of_other = self.source.is_some_and(|own| own != source);
+        match group {
+            EnvironmentGroup::Production if is_of_other => EnvironmentGroup::Other(environment.name.to_lowercase()),
+            group => group,
+        }
+    }
 }
 
 /// The service that a deployment belongs to, and the group of its environment there. Of the services of its repository, in
@@ -69,17 +118,13 @@ pub fn service_of(
     services: &[ServiceRules],
     default: &EnvironmentRules,
     environment: Environment<'_>,
+    source: DeploymentSource,
 ) -> Option<(ServiceId, EnvironmentGroup)> {
-    // The flag decides only about production, never about the service.
-    let group_of = |it: &ServiceRules| match &it.own {
-        Some(own) if !default.trusts_flag => own.group_of(environment),
-        _ => default.group_of(environment),
-    };
     let name = environment.name.to_lowercase();
     let names_it = |it: &&ServiceRules| it.own.as_ref().is_some_and(|own| own.is_production(&name));
     let without_own = || services.iter().find(|it| it.own.is_none());
     let service = services.iter().find(names_it).or_else(without_own).or_else(|| services.first())?;
-    Some((service.service, group_of(service)))
+    Some((service.service, service.group_of(default, environment, source)))
 }
 
 /// By which labels and branches a pull request is known as a hotfix. Case does not matter.

@@ -8,6 +8,7 @@ mod ids;
 mod incident;
 mod judgment;
 mod outcome;
+mod posted;
 mod shares;
 mod stream;
 #[cfg(test)]
@@ -15,7 +16,9 @@ mod tests;
 mod timeline;
 
 pub use commits::{CommitGraph, Oid, OidError};
-pub use environment::{Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceRules, service_of};
+pub use environment::{
+    DeploymentSource, Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceRules, service_of,
+};
 pub use ids::{DeploymentId, IncidentId, PullRequestId, RepositoryId, ServiceId};
 pub use incident::{
     DEFAULT_INCIDENT_WINDOW, IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, LinkedIncident,
@@ -23,6 +26,7 @@ pub use incident::{
 };
 pub use judgment::{DEFAULT_REMEDY_WINDOW, FailureReason, Judgment, Remedy, ReworkReason, judge};
 pub use outcome::{DeploymentOutcome, DeploymentState, DeploymentStateKind};
+pub use posted::{DeploymentEvent, IncidentEvent, PostedDeployment, PostedIncident, RevisionEvent, checked_instant};
 pub use shares::{Share, Shares, shares_of};
 pub use stream::{Deployment, MergedPullRequest, Revision, Stream, Via};
 pub use timeline::{DeploymentFact, DeploymentKind, MissingReason, Timeline, timeline};

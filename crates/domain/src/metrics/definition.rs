@@ -6,7 +6,7 @@ pub const NOT_FOR_PEOPLE: &str =
 pub const VELOCITY: &str = "velocity@1";
 /// From opening to merge.
 pub const PR_CYCLE_TIME: &str = "pr_cycle_time@1";
-/// Coding, pickup and review.
+/// Coding, pickup, review and deploy.
 pub const PR_PHASES: &str = "pr_phases@1";
 /// Which pull request counts for which team.
 pub const ATTRIBUTION: &str = "attribution@1";
@@ -92,7 +92,8 @@ pub const DEFINITIONS: [Definition; 16] = [
         id: PR_PHASES,
         name: "Phases of a pull request",
         formula: "coding: first commit to created_at. pickup: ready for review (created_at, if it never was a draft) to the \
-                  first review by a person who is not the author. review: that to merged_at.",
+                  first review by a person who is not the author. review: that to merged_at. deploy: merged_at to the success of the first deployment \
+                  to production that delivered it.",
         unit: "hours",
         includes: "Of the pull requests of velocity@1 those whose phase is known; each phase has its own n and weight.",
         excludes: "Phases that are unknown or would be negative: the flags of a pull request say why.",

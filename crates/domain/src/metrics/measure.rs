@@ -9,11 +9,13 @@ pub enum MeasureKind {
     Pickup,
     /// From the first review to merge (`pr_phases@1`).
     Review,
+    /// From merge to production (`pr_phases@1`); a deployment before the merge has none.
+    Deploy,
 }
 
 impl MeasureKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::CycleTime, Self::Coding, Self::Pickup, Self::Review];
+    pub const ALL: [Self; 5] = [Self::CycleTime, Self::Coding, Self::Pickup, Self::Review, Self::Deploy];
 
     /// The name in SQL, CSV and JSON.
     pub fn as_str(self) -> &'static str {
@@ -22,6 +24,7 @@ impl MeasureKind {
             Self::Coding => "coding",
             Self::Pickup => "pickup",
             Self::Review => "review",
+            Self::Deploy => "deploy",
         }
     }
 

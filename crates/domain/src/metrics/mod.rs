@@ -1,6 +1,7 @@
 //! How a team's numbers are defined: calendar units and ranges, measures, completeness, small groups, warnings and
 //! definitions. Pure: stored data and the current time are passed in.
 
+mod allocation;
 mod bucket;
 mod coverage;
 mod definition;
@@ -11,6 +12,7 @@ mod range;
 mod suppression;
 mod warning;
 
+pub use allocation::{Allocation, Allocations};
 pub use bucket::{Bucket, Statistics};
 pub use coverage::{Coverage, STALE_AFTER};
 pub use definition::{

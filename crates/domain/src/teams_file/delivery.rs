@@ -4,17 +4,19 @@ use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use super::reader::{Placed, Reader, given, join};
 use super::tree::{Node, Value};
-use crate::delivery::{DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW};
+use crate::delivery::{DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW, DeploymentSource};
 use crate::{Period, RepoName, ServiceSlug, TeamSlug, Weight};
 
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["production", "trust_flag"];
 pub(super) const INCIDENT_KEYS: &[&str] = &["issues", "window", "remedy_window", "hotfix"];
 pub(super) const ISSUE_KEYS: &[&str] = &["labels"];
 pub(super) const HOTFIX_KEYS: &[&str] = &["labels", "branches"];
-pub(super) const SERVICE_KEYS: &[&str] = &["slug", "name", "repositories", "environments", "owners"];
+pub(super) const SERVICE_KEYS: &[&str] = &["slug", "name", "repositories", "environments", "deployments", "owners"];
+pub(super) const DEPLOYMENT_KEYS: &[&str] = &["source"];
 pub(super) const OWNER_KEYS: &[&str] = &["team", "weight", "from", "to"];
 
 /// Windows are between an hour and a year: longer ones would link everything with everything.
@@ -30,6 +32,9 @@ pub struct DeliverySettings {
     /// Whether the flag of a deployment decides about production, and not the name of its environment.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trusts_flag: bool,
+    /// What tells the deployments of services; `None` for the first source that told one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<DeploymentSource>,
     /// Labels of issues that are incidents. Without any, no issues are read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incident_labels: Vec<String>,
@@ -62,6 +67,9 @@ pub struct ServiceEntry {
     /// Names and patterns of its production environments; `None` for those of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environments: Option<Vec<String>>,
+    /// What tells its deployments; `None` for what the file says about all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<DeploymentSource>,
     /// The teams that own it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<OwnerEntry>,
@@ -125,6 +133,9 @@ impl fmt::Display for DeliverySettings {
                 write!(f, ", {name}: {}", list.join(" "))?;
             }
         }
+        if let Some(source) = self.source {
+            write!(f, ", deployments by {source}")?;
+        }
         if self.trusts_flag {
             f.write_str(", the flag decides about production")?;
         }
@@ -164,6 +175,21 @@ impl Reader<'_> {
                 self.report("config.environments", node.at, "environments.trust_flag", message, "keep one of them");
             }
         }
+    }
+
+    /// What tells deployments.
+    pub(super) fn source(&mut self, node: &Node, path: &str) -> Option<DeploymentSource> {
+        let fields = self.fields(node, path, DEPLOYMENT_KEYS, &[]);
+        let node = fields.required(self, "source")?;
+        let text = self.text(node, &join(path, "source"))?;
+        let source = text.parse().ok();
+        if source.is_none() {
+            let known: Vec<&str> = DeploymentSource::VARIANTS.iter().map(<&str>::from).collect();
+            let message = format!("`{text}` is not a source of deployments");
+            let help = format!("write one of: {}", known.join(", "));
+            self.report("config.deployment_source", node.at, &join(path, "source"), message, help);
+        }
+        source
     }
 
     pub(super) fn incidents(&mut self, node: &Node, settings: &mut DeliverySettings) {
@@ -217,14 +243,15 @@ impl Reader<'_> {
         };
         let environments =
             fields.optional(self, "environments").map(|node| self.patterns(node, &join(path, "environments")));
+        let source = fields.optional(self, "deployments").map(|node| self.source(node, &join(path, "deployments")));
         let owners = match fields.optional(self, "owners") {
             Some(node) => self.list(node, &join(path, "owners"), Self::owner),
             None => Vec::new(),
         };
-        let (name, environments, slug) = (given(name)?, given(environments)?, slug?);
+        let (name, environments, source, slug) = (given(name)?, given(environments)?, given(source)?, slug?);
         let name = name.unwrap_or_else(|| slug.to_string());
         let owners = owners.into_iter().map(|owner| owner.value).collect();
-        Some(ServiceEntry { slug, name, repositories, environments, owners })
+        Some(ServiceEntry { slug, name, repositories, environments, source, owners })
     }
 
     fn owner(&mut self, node: &Node, path: &str) -> Option<OwnerEntry> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Forge;
+use crate::delivery::DeploymentSource;
 
 /// Which repositories are collected and who belongs to which team, when, and with which share.
 #[derive(JsonSchema, Serialize)]
@@ -52,6 +53,9 @@ pub(super) struct Document {
     /// Which deployment environments mean production.
     #[serde(skip_serializing_if = "Option::is_none")]
     environments: Option<Environments>,
+    /// What tells deployments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployments: Option<Deployments>,
     /// What makes a deployment a failed one, or rework.
     #[serde(skip_serializing_if = "Option::is_none")]
     incidents: Option<Incidents>,
@@ -98,6 +102,15 @@ struct Environments {
     #[schemars(extend("default" = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     trust_flag: Option<bool>,
+}
+
+/// What tells deployments. One source tells those of a service; those of others do not count.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Deployments {
+    /// GitHub's list of deployments, or what is posted to the API or imported. The first source that told one when left out.
+    #[schemars(with = "String", extend("enum" = ["github-deployments", "events"]))]
+    source: DeploymentSource,
 }
 
 /// What makes a deployment a failed one, or rework.
@@ -162,6 +175,9 @@ struct Service {
     #[schemars(length(min = 1), inner(length(min = 1, max = 100)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     environments: Option<Vec<String>>,
+    /// What tells its deployments. As for the whole file when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployments: Option<Deployments>,
     /// The teams that own it.
     #[serde(skip_serializing_if = "Option::is_none")]
     owners: Option<Vec<Owner>>,

@@ -24,6 +24,7 @@ pub(super) const FILE_KEYS: &[&str] = &[
     "privacy",
     "instances",
     "environments",
+    "deployments",
     "incidents",
     "services",
     "teams",
@@ -150,6 +151,9 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
     let mut delivery = DeliveryDraft::default();
     if let Some(node) = fields.optional(&mut reader, "environments") {
         reader.environments(node, &mut delivery.settings);
+    }
+    if let Some(node) = fields.optional(&mut reader, "deployments") {
+        delivery.settings.source = reader.source(node, "deployments");
     }
     if let Some(node) = fields.optional(&mut reader, "incidents") {
         reader.incidents(node, &mut delivery.settings);

@@ -362,7 +362,8 @@ fn severity_of(labels: &[String]) -> Option<&'static str> {
     labels.iter().find_map(|label| severity_of_label(label))
 }
 
-fn severity_of_label(label: &str) -> Option<&'static str> {
+/// The severity that a word means, alone or behind `severity:` and the like.
+pub(super) fn severity_of_label(label: &str) -> Option<&'static str> {
     let label = label.to_lowercase();
     let word = ["severity:", "severity/", "sev:", "sev/"].iter().find_map(|prefix| label.strip_prefix(prefix));
     let word = word.unwrap_or(&label).trim();

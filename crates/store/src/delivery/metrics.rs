@@ -9,7 +9,7 @@ use mergeline_domain::{RepoName, TeamId, TeamSlug, start_of_day};
 
 use crate::metrics::data_status;
 use crate::revision::parse_stored;
-use crate::{Bucketing, DataStatus, ReadSession, StoreError};
+use crate::{Bucketing, DataStatus, Filter, ReadSession, StoreError};
 
 /// How a request identifies a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -335,7 +335,7 @@ impl ReadSession {
         let (start, end) = (start_of_day(from, bucketing.zone), start_of_day(to, bucketing.zone));
         let mut table = Table::new(from, to, bucketing.interval);
         self.count_deployments(scope, terms, (start, end), bucketing, &mut table).await?;
-        self.delivery_times(scope, (start, end), bucketing, &mut table).await?;
+        self.delivery_times(scope, &Filter::range(start, end), bucketing, &mut table).await?;
         self.recovery_times(scope, terms, (start, end), bucketing, &mut table).await?;
         self.open_incidents(scope, terms, to, bucketing, &mut table).await?;
         let undelivered = self.undelivered(scope, (start, end), bucketing).await?;
@@ -372,25 +372,45 @@ impl ReadSession {
         Ok(())
     }
 
+    /// Only the deliveries of DORA's metrics and their times, of pull requests of a filter.
+    ///
+    /// # Errors
+    /// When the database fails or takes too long.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "deliveries"))]
+    pub async fn deliveries(
+        &mut self,
+        scope: DoraScope,
+        filter: &Filter,
+        (from, to): (NaiveDate, NaiveDate),
+        bucketing: &Bucketing,
+    ) -> Result<DoraStatistics, StoreError> {
+        let mut table = Table::new(from, to, bucketing.interval);
+        self.delivery_times(scope, filter, bucketing, &mut table).await?;
+        Ok(table.finish())
+    }
+
     async fn delivery_times(
         &mut self,
         scope: DoraScope,
-        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        filter: &Filter,
         bucketing: &Bucketing,
         table: &mut Table,
     ) -> Result<(), StoreError> {
+        let repositories = filter.repository_ids();
         let rows = sqlx::query!(
             r#"select
                 bucket, measure as "measure!", n as "n!", (weight * 100000000)::bigint as "share!",
                 contributors as "contributors!", mean, percentiles
-            from delivery_times($1, $2, $3, $4, $5, $6, $7)"#,
+            from delivery_times($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
             scope.team.map(|team| team.0),
             scope.service.map(|service| service.0),
-            from,
-            to,
+            filter.from,
+            filter.to,
             bucketing.zone.name(),
             bucketing.interval.as_str(),
-            bucketing.ignore_weights
+            bucketing.ignore_weights,
+            repositories.as_deref(),
+            filter.base
         )
         .fetch_all(&mut *self.connection)
         .await?;

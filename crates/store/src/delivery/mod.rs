@@ -8,6 +8,7 @@ mod issues;
 mod lists;
 mod metrics;
 mod overview;
+mod posted;
 mod progress;
 mod rules;
 mod services;
@@ -24,5 +25,9 @@ pub use lists::{
 };
 pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceOwner, ServiceSelector};
 pub use overview::{KnownEnvironment, UnreadDeployments};
+pub use posted::{
+    Channel, EventDigest, EventOutcome, EventRefusal, EventSubject, IncidentChange, Poster, Sender, StoredDeployment,
+    StoredIncident,
+};
 pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};
 pub(crate) use services::write_services;

@@ -2,11 +2,12 @@
 
 use chrono::TimeDelta;
 use mergeline_domain::delivery::{
-    Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceId, ServiceRules, service_of,
+    DeploymentSource, Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceId, ServiceRules, service_of,
 };
 use mergeline_domain::teams_file::DeliverySettings;
 use sqlx::types::Json;
 
+use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{Reader, RepositoryId, StoreError};
 
@@ -68,9 +69,10 @@ impl RepositoryServices {
         default: EnvironmentRules,
     ) -> Result<Self, StoreError> {
         let rows = sqlx::query!(
-            r#"select f.id as "id!", f.environments
+            r#"select f.id as "id!", f.environments, s.source
             from repositories_of_services as o
             inner join services_in_force as f on o.service_id = f.id
+            inner join sources_of_services as s on f.id = s.service_id
             where o.repository_id = $1
             order by f.place, f.id"#,
             repository.0
@@ -79,17 +81,41 @@ impl RepositoryServices {
         .await?;
         let services = rows.into_iter().map(|row| {
             let own = row.environments.map(|names| rules(Some(&names), false)).transpose()?;
-            Ok(ServiceRules { service: ServiceId(row.id), own })
+            let source = row.source.as_deref().map(parse_stored).transpose()?;
+            Ok(ServiceRules { service: ServiceId(row.id), own, source })
         });
         let services = services.collect::<Result<_, StoreError>>()?;
         Ok(Self { default, services })
     }
 
-    /// The service that a deployment belongs to, and the group of its environment; `None` for a repository that is no
+    /// The service that a listed deployment belongs to, and the group of its environment; `None` for a repository that is no
     /// longer collected.
     pub(super) fn service_of(&self, environment: Environment<'_>) -> Option<(ServiceId, EnvironmentGroup)> {
-        service_of(&self.services, &self.default, environment)
+        service_of(&self.services, &self.default, environment, DeploymentSource::GithubDeployments)
     }
+}
+
+/// The rules of one service, and those of the configuration, by which what is posted about it is judged; `None` if it is no
+/// longer in force. A flag cannot be posted, so there the default names decide.
+pub(super) async fn rules_of_service(
+    connection: &mut Session,
+    service: i64,
+) -> Result<Option<(ServiceRules, EnvironmentRules)>, StoreError> {
+    let DeliveryRules { environments, .. } = DeliveryRules::read(connection).await?;
+    let row = sqlx::query!(
+        r#"select f.environments, s.source
+        from services_in_force as f
+        inner join sources_of_services as s on f.id = s.service_id
+        where f.id = $1"#,
+        service
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let own = row.environments.map(|names| rules(Some(&names), false)).transpose()?;
+    let source = row.source.as_deref().map(parse_stored).transpose()?;
+    let default = EnvironmentRules { trusts_flag: false, ..environments };
+    Ok(Some((ServiceRules { service: ServiceId(service), own, source }, default)))
 }
 
 fn rules(names: Option<&[String]>, trusts_flag: bool) -> Result<EnvironmentRules, StoreError> {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::delivery::{Environment, ServiceId};
+use mergeline_domain::delivery::{DeploymentSource, Environment, EnvironmentRules, ServiceId, ServiceRules};
 use mergeline_domain::teams_file::DeliverySettings;
 
 use super::derive::{begin_new, derive_with_unassigned, lock_all, lock_services};
 use super::issues::{assign_incidents, withdraw_unlabeled};
-use super::rules::{DeliveryRules, RepositoryServices};
+use super::rules::{DeliveryRules, RepositoryServices, rules_of_service};
 use crate::attributions::hold_together;
 use crate::repositories::renew_lease;
 use crate::session::Session;
@@ -32,14 +32,17 @@ pub(crate) async fn write_services(
     .await?;
     for (place, service) in (0..).zip(&settings.services) {
         let id = sqlx::query_scalar!(
-            "insert into services (slug, name, place, environments) values ($1, $2, $3, $4)
+            "insert into services (slug, name, place, environments, source) values ($1, $2, $3, $4, $5)
             on conflict (tenant_id, slug) do update
-            set name = excluded.name, place = excluded.place, environments = excluded.environments, archived_at = null
+            set
+                name = excluded.name, place = excluded.place, environments = excluded.environments, source = excluded.source,
+                archived_at = null
             returning id",
             service.slug.as_str(),
             service.name,
             place,
-            service.environments.as_deref()
+            service.environments.as_deref(),
+            service.source.map(<&str>::from)
         )
         .fetch_one(&mut *connection)
         .await?;
@@ -62,6 +65,7 @@ pub(crate) async fn write_services(
     write_owners(connection, settings, revision).await?;
     withdraw_unlabeled(connection, &settings.incident_labels, now).await?;
     let mut moved = move_deployments(connection, None).await?;
+    moved.extend(regroup_posted(connection).await?);
     moved.extend(assign_incidents(connection).await?);
     let mut services = lock_all(connection).await?;
     begin_new(connection, &mut services, &moved).await?;
@@ -233,5 +237,44 @@ async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) 
     sqlx::query!("update deployment_progress set read_at = null where repository_id = any($1)", &unread)
         .execute(connection)
         .await?;
+    Ok(touched.into_iter().collect())
+}
+
+/// Gives posted deployments the groups that their environments now belong to. Returns the services with one that changed. Those of
+/// a service that is no longer in force keep theirs.
+async fn regroup_posted(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
+    let rows = sqlx::query!(
+        "select id, service_id, environment, environment_group from deployments where source = $1 order by service_id, id",
+        <&str>::from(DeploymentSource::Events)
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut rules: BTreeMap<i64, Option<(ServiceRules, EnvironmentRules)>> = BTreeMap::new();
+    let (mut ids, mut groups, mut touched) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for row in rows {
+        let of_service = match rules.entry(row.service_id) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(rules_of_service(connection, row.service_id).await?)
+            }
+        };
+        let Some((service, default)) = of_service else { continue };
+        let environment = Environment { name: &row.environment, is_production: None, is_transient: false };
+        let group = service.group_of(default, environment, DeploymentSource::Events).to_string();
+        if group != row.environment_group {
+            ids.push(row.id);
+            groups.push(group);
+            touched.insert(row.service_id);
+        }
+    }
+    sqlx::query!(
+        "update deployments as d set environment_group = w.environment_group
+        from unnest($1::bigint [], $2::text []) as w (id, environment_group)
+        where d.id = w.id",
+        &ids,
+        &groups
+    )
+    .execute(connection)
+    .await?;
     Ok(touched.into_iter().collect())
 }

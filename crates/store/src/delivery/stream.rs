@@ -68,7 +68,9 @@ async fn deployments(connection: &mut Session, service: i64) -> Result<Vec<Deplo
             d.is_declared_rework, v.repository_id as "repository_id?", v.oid as "oid?",
             (
                 select o.id from deployments as o
-                where o.source = d.source and o.instance_id is not distinct from d.instance_id and o.external_id = d.remedies
+                where
+                    o.source = d.source and o.instance_id is not distinct from d.instance_id
+                    and o.sender is not distinct from d.sender and o.external_id = d.remedies
             ) as remedies
         from deployments as d
         left join deployment_revisions as v on d.id = v.deployment_id

@@ -1,9 +1,9 @@
-//! Shared by all team reports: from the request to a prepared report, and from its result to a response.
+//! Shared by all reports about pull requests: from the request to a prepared report, and from its result to a response.
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue};
 use mergeline_domain::metrics::{Interval, Warning};
-use mergeline_reporting::{ReportKind, TeamReport};
+use mergeline_reporting::{Report, ReportKind};
 
 use super::resources::{Meta, instant};
 use crate::http::envelope::DATA_AS_OF;
@@ -17,7 +17,7 @@ use crate::state::Api;
 /// A requested report and the format of its response.
 #[derive(Debug)]
 pub(crate) struct RequestedReport {
-    pub(crate) report: TeamReport,
+    pub(crate) report: Report,
     pub(crate) format: Format,
     pub(crate) has_bom: bool,
     headers: HeaderMap,
@@ -37,9 +37,9 @@ impl RequestedReport {
         form: Form,
     ) -> Result<Self, ApiError> {
         let format = request.format(form.format)?;
-        let query = selection.of_team(request.team()?);
+        let query = if request.operation.has_team() { selection.of_team(request.team()?) } else { selection.of_all() };
         let viewer = request.access()?.viewer();
-        let report = TeamReport::prepare(&api.store, kind, query, &viewer, api.now()).await?;
+        let report = Report::prepare(&api.store, kind, query, &viewer, api.now()).await?;
         let etag = ETag::of(&[request.operation.id, &report.fingerprint(), &format!("{format:?} {form:?}")]);
         Ok(Self { report, format, has_bom: form.has_bom, headers: request.headers.clone(), etag })
     }

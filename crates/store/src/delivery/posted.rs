@@ -1,0 +1,781 @@
+//! Stores deployments and incidents that are posted or imported, and what became of each.
+
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::RepoName;
+use mergeline_domain::delivery::{
+    DeploymentId, DeploymentOutcome, DeploymentSource, DeploymentState, Environment, EnvironmentGroup, IncidentId,
+    IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
+};
+
+use super::derive::{begin_new, derive};
+use super::issues::severity_of_label;
+use super::rules::rules_of_service;
+use crate::attributions::hold_together;
+use crate::revision::parse_stored;
+use crate::session::Session;
+use crate::{DatabaseSettings, Renewal, StoreError, Tenant, Writer};
+
+/// Who posts something, and what it may be about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The name of its key, if it has one.
+    pub key_name: Option<String>,
+    /// The program, so that two programs may number theirs alike.
+    pub program: Option<String>,
+    /// The slugs of the only services that it may post about; `None` for all.
+    pub services: Option<Vec<String>>,
+    /// How it comes.
+    pub channel: Channel,
+}
+
+/// How an event comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Channel {
+    /// By the API.
+    #[default]
+    Api,
+    /// From a file.
+    Import,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum EventSubject {
+    /// A deployment.
+    Deployment,
+    /// An incident.
+    Incident,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum EventOutcome {
+    /// It is new.
+    Created,
+    /// It was known, and is different now.
+    Changed,
+    /// It was known, and nothing changed.
+    Replayed,
+}
+
+/// A deployment that was posted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDeployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// What became of it.
+    pub outcome: EventOutcome,
+    /// Whether it is one to production.
+    pub is_production: bool,
+    /// Whether its commits are named.
+    pub has_revisions: bool,
+}
+
+/// An incident that was posted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredIncident {
+    /// Its id.
+    pub id: IncidentId,
+    /// What became of it.
+    pub outcome: EventOutcome,
+    /// The deployment that it belongs to, and why.
+    pub link: Option<(DeploymentId, LinkRule)>,
+}
+
+/// Why an event was refused. It was recorded, and changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventRefusal {
+    /// There is no such service, or the sender may not post about it.
+    #[error("there is no such service")]
+    UnknownService,
+    /// A repository is not one of the service.
+    #[error("{0} is not a repository of the service")]
+    UnknownRepository(RepoName),
+    /// A commit needs its repository.
+    #[error("the service has several repositories: name that of the commit")]
+    RepositoryMissing,
+    /// Another source tells the deployments of the service.
+    #[error(
+        "the deployments of this service come from {0}; `deployments: {{ source: events }}` in the teams file changes that"
+    )]
+    OtherSource(DeploymentSource),
+    /// The same id was posted with another value of this field.
+    #[error("this id was posted before with another {0}")]
+    Conflict(&'static str),
+    /// There is no such deployment.
+    #[error("there is no such deployment")]
+    UnknownDeployment,
+    /// There is no such incident.
+    #[error("there is no such incident")]
+    UnknownIncident,
+    /// It would be over before it started.
+    #[error("it is before the start of the incident")]
+    BeforeStart,
+}
+
+impl EventRefusal {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownService => "unknown_service",
+            Self::UnknownRepository(_) => "unknown_repository",
+            Self::RepositoryMissing => "repository_missing",
+            Self::OtherSource(_) => "other_source",
+            Self::Conflict(_) => "conflict",
+            Self::UnknownDeployment => "unknown_deployment",
+            Self::UnknownIncident => "unknown_incident",
+            Self::BeforeStart => "before_start",
+        }
+    }
+}
+
+/// Ends the transaction of an event that is refused, or that failed.
+enum Stopped {
+    Refused(EventRefusal),
+    Failed(StoreError),
+}
+
+impl<E: Into<StoreError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The digest of what was received, for the record.
+pub type EventDigest = [u8; 32];
+
+/// What happens to an incident after it was posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncidentChange {
+    /// It was resolved then.
+    Resolved(DateTime<Utc>),
+    /// It was opened again then.
+    Reopened(DateTime<Utc>),
+}
+
+/// Stores what is posted, and can change nothing else.
+#[derive(Debug, Clone)]
+pub struct Poster(Writer);
+
+impl Poster {
+    /// Prepares the pool, like [`crate::Reader::connect`].
+    pub fn connect(settings: &DatabaseSettings) -> Self {
+        Self(Writer::for_posting(settings))
+    }
+
+    /// Through the connections of a writer, with all its rights.
+    pub fn of(writer: &Writer) -> Self {
+        Self(writer.clone())
+    }
+
+    /// The same database, but its address and password are reread when no connection can be made. Clones share this.
+    #[must_use]
+    pub fn with_renewal(self, renewal: Renewal) -> Self {
+        Self(self.0.renewed_by(renewal))
+    }
+
+    /// The same database and pool, for the rows of another tenant.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: Tenant) -> Self {
+        Self(self.0.for_tenant(tenant))
+    }
+
+    /// Opens new connections with these settings, after a change of password or server.
+    pub fn reconnect_with(&self, settings: &DatabaseSettings) {
+        self.0.reconnect_with(settings);
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
+    /// Stores a posted deployment and derives what follows, in one transaction.
+    ///
+    /// # Errors
+    /// When the database fails. What is refused is recorded.
+    pub async fn post_deployment(
+        &self,
+        sender: &Sender,
+        digest: &EventDigest,
+        posted: &PostedDeployment,
+        now: DateTime<Utc>,
+    ) -> Result<Result<StoredDeployment, EventRefusal>, StoreError> {
+        let received = Received::new(sender, digest, EventSubject::Deployment, &posted.id, now);
+        let found = self.receive(&received, async |connection| store_deployment(connection, sender, posted).await);
+        Ok(found.await?.map(|(outcome, stored)| StoredDeployment { outcome, ..stored }))
+    }
+
+    /// Stores a posted incident and derives what follows, in one transaction.
+    ///
+    /// # Errors
+    /// When the database fails. What is refused is recorded.
+    pub async fn post_incident(
+        &self,
+        sender: &Sender,
+        digest: &EventDigest,
+        posted: &PostedIncident,
+        now: DateTime<Utc>,
+    ) -> Result<Result<StoredIncident, EventRefusal>, StoreError> {
+        let received = Received::new(sender, digest, EventSubject::Incident, &posted.id, now);
+        let found = self.receive(&received, async |connection| store_incident(connection, sender, posted).await);
+        Ok(found.await?.map(|(outcome, stored)| StoredIncident { outcome, ..stored }))
+    }
+
+    /// Resolves or reopens a posted incident, by the id that its sender gave it.
+    ///
+    /// # Errors
+    /// When the database fails. What is refused is recorded.
+    pub async fn change_incident(
+        &self,
+        sender: &Sender,
+        digest: &EventDigest,
+        id: &str,
+        change: IncidentChange,
+        now: DateTime<Utc>,
+    ) -> Result<Result<StoredIncident, EventRefusal>, StoreError> {
+        let received = Received::new(sender, digest, EventSubject::Incident, id, now);
+        let found = self.receive(&received, async |connection| change_incident(connection, sender, id, change).await);
+        Ok(found.await?.map(|(outcome, stored)| StoredIncident { outcome, ..stored }))
+    }
+
+    /// Records an event that cannot be used at all, for example because a field is invalid.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_refused_event(
+        &self,
+        sender: &Sender,
+        digest: &EventDigest,
+        subject: EventSubject,
+        id: Option<&str>,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let received = Received::new(sender, digest, subject, id.unwrap_or_default(), now);
+        self.0
+            .in_transaction(async |connection| received.record("refused", Some(reason), connection).await.map(drop))
+            .await
+    }
+
+    async fn receive<T: Outcome>(
+        &self,
+        received: &Received<'_>,
+        work: impl AsyncFn(&mut Session) -> Result<T, Stopped>,
+    ) -> Result<Result<(EventOutcome, T), EventRefusal>, StoreError> {
+        // A refusal rolls back, so it is recorded in a transaction of its own.
+        let refused: Mutex<Option<EventRefusal>> = Mutex::new(None);
+        let outcome = self
+            .0
+            .in_transaction(async |connection| {
+                hold_together(connection).await?;
+                match work(connection).await {
+                    Ok(stored) => {
+                        // What the first attempt recorded, if its reply was lost.
+                        let outcome = received.record(stored.outcome().into(), None, connection).await?;
+                        Ok((parse_stored(&outcome)?, stored))
+                    }
+                    Err(Stopped::Failed(error)) => Err(error),
+                    Err(Stopped::Refused(refusal)) => {
+                        *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
+                        Err(StoreError::Other(refusal.into()))
+                    }
+                }
+            })
+            .await;
+        let refusal = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (outcome, refusal) {
+            (Ok(stored), _) => Ok(Ok(stored)),
+            (Err(StoreError::Other(_)), Some(refusal)) => {
+                let record =
+                    async |connection: &mut Session| received.record("refused", Some(refusal.code()), connection).await;
+                self.0.in_transaction(record).await?;
+                Ok(Err(refusal))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+/// What became of an event.
+trait Outcome {
+    fn outcome(&self) -> EventOutcome;
+}
+
+impl Outcome for StoredDeployment {
+    fn outcome(&self) -> EventOutcome {
+        self.outcome
+    }
+}
+
+impl Outcome for StoredIncident {
+    fn outcome(&self) -> EventOutcome {
+        self.outcome
+    }
+}
+
+/// An event that is being received.
+struct Received<'a> {
+    /// Random, so that a transaction that is repeated because its reply was lost records it once.
+    id: i64,
+    sender: &'a Sender,
+    digest: &'a EventDigest,
+    kind: EventSubject,
+    subject: &'a str,
+    at: DateTime<Utc>,
+}
+
+impl<'a> Received<'a> {
+    fn new(
+        sender: &'a Sender,
+        digest: &'a EventDigest,
+        kind: EventSubject,
+        subject: &'a str,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self { id: fastrand::i64(1..), sender, digest, kind, subject, at }
+    }
+
+    /// Records what became of it. Returns what is recorded.
+    async fn record(
+        &self,
+        outcome: &str,
+        reason: Option<&str>,
+        connection: &mut Session,
+    ) -> Result<String, StoreError> {
+        const SUBJECT: usize = 200;
+        let subject: String = self.subject.chars().filter(|c| !c.is_control()).take(SUBJECT).collect();
+        sqlx::query!(
+            "insert into received_events (id, received_at, channel, key_name, sha256, kind, subject, outcome, reason)
+            values ($1, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9)
+            on conflict (tenant_id, id) do nothing",
+            self.id,
+            self.at,
+            <&str>::from(self.sender.channel),
+            self.sender.key_name,
+            &self.digest[..],
+            <&str>::from(self.kind),
+            subject,
+            outcome,
+            reason
+        )
+        .execute(&mut *connection)
+        .await?;
+        Ok(sqlx::query_scalar!("select outcome from received_events where id = $1", self.id)
+            .fetch_one(connection)
+            .await?)
+    }
+}
+
+/// The service that a sender names and may post about, locked.
+async fn service(connection: &mut Session, sender: &Sender, name: &str) -> Result<i64, Stopped> {
+    let found = sqlx::query!(
+        r#"select f.id as "id!", f.slug as "slug!", (f.slug = lower($1) or f.id::text = $1) as "is_named!"
+        from services_in_force as f
+        where
+            f.slug = lower($1)
+            or f.id::text = $1
+            or exists (
+                select from repositories_of_services as o
+                inner join repositories as r on o.repository_id = r.id
+                where
+                    o.service_id = f.id
+                    and (r.name = lower($1) or r.current_name = lower($1) or split_part(r.name, '/', 2) = lower($1))
+            )
+        order by 3 desc, 1
+        limit 2"#,
+        name
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let service = match found.as_slice() {
+        [first, ..] if first.is_named => first,
+        [only] => only,
+        _ => return Err(Stopped::Refused(EventRefusal::UnknownService)),
+    };
+    if sender.services.as_ref().is_some_and(|allowed| !allowed.contains(&service.slug)) {
+        return Err(Stopped::Refused(EventRefusal::UnknownService));
+    }
+    let id = service.id;
+    begin_new(connection, &mut Vec::new(), &[id]).await?;
+    Ok(id)
+}
+
+/// The commits of a deployment by the ids of their repositories.
+async fn revisions(
+    connection: &mut Session,
+    service: i64,
+    named: &[(Option<RepoName>, Oid)],
+) -> Result<Vec<(i64, Vec<u8>)>, Stopped> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"select r.id, r.name, r.current_name
+        from repositories_of_services as o
+        inner join repositories as r on o.repository_id = r.id
+        where o.service_id = $1
+        order by r.removed_at is not null, r.id"#,
+        service
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut found = Vec::new();
+    for (name, oid) in named {
+        let repository = match name {
+            Some(name) => {
+                let text = name.as_str().to_lowercase();
+                let known =
+                    rows.iter().find(|row| row.name == text || row.current_name.as_deref() == Some(text.as_str()));
+                known.ok_or_else(|| Stopped::Refused(EventRefusal::UnknownRepository(name.clone())))?.id
+            }
+            None => match rows.as_slice() {
+                [only] => only.id,
+                _ => return Err(Stopped::Refused(EventRefusal::RepositoryMissing)),
+            },
+        };
+        found.push((repository, oid.as_bytes().to_vec()));
+    }
+    Ok(found)
+}
+
+async fn store_deployment(
+    connection: &mut Session,
+    sender: &Sender,
+    posted: &PostedDeployment,
+) -> Result<StoredDeployment, Stopped> {
+    let service = service(connection, sender, &posted.service).await?;
+    let rules = rules_of_service(connection, service).await?;
+    let (rules, default) = rules.ok_or(Stopped::Refused(EventRefusal::UnknownService))?;
+    let environment = Environment { name: &posted.environment, is_production: None, is_transient: false };
+    let other = rules.source.filter(|source| *source != DeploymentSource::Events);
+    let of_any_source = ServiceRules { source: None, ..rules };
+    let group = of_any_source.group_of(&default, environment, DeploymentSource::Events);
+    let is_production = group == EnvironmentGroup::Production;
+    if let Some(other) = other.filter(|_| is_production) {
+        return Err(Stopped::Refused(EventRefusal::OtherSource(other)));
+    }
+    let revisions = revisions(connection, service, &posted.revisions).await?;
+    let known = sqlx::query!(
+        "select id, service_id, environment from deployments where source = $1 and sender is not distinct from $2 and external_id = $3",
+        <&str>::from(DeploymentSource::Events),
+        sender.program,
+        posted.id
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let (id, is_new) = match known {
+        Some(known) => {
+            if known.service_id != service {
+                return Err(Stopped::Refused(EventRefusal::Conflict("service")));
+            }
+            if known.environment.to_lowercase() != posted.environment.to_lowercase() {
+                return Err(Stopped::Refused(EventRefusal::Conflict("environment")));
+            }
+            (known.id, false)
+        }
+        None => (insert_deployment(connection, sender, service, posted, &group.to_string()).await?, true),
+    };
+    let mut is_changed = add_revisions(connection, id, &revisions).await?;
+    is_changed |= add_state(connection, id, posted.state).await?;
+    if is_new || is_changed {
+        settle(connection, id).await?;
+        derive(connection, &[service]).await?;
+    }
+    let has_revisions = sqlx::query_scalar!(
+        r#"select exists (select from deployment_revisions where deployment_id = $1) as "has_any!""#,
+        id
+    )
+    .fetch_one(connection)
+    .await?;
+    let outcome = match (is_new, is_changed) {
+        (true, _) => EventOutcome::Created,
+        (false, true) => EventOutcome::Changed,
+        (false, false) => EventOutcome::Replayed,
+    };
+    Ok(StoredDeployment { id: DeploymentId(id), outcome, is_production, has_revisions })
+}
+
+async fn insert_deployment(
+    connection: &mut Session,
+    sender: &Sender,
+    service: i64,
+    posted: &PostedDeployment,
+    group: &str,
+) -> Result<i64, Stopped> {
+    Ok(sqlx::query_scalar!(
+        "insert into deployments (
+            service_id, source, sender, external_id, listed_environment, environment, environment_group, version, url,
+            is_declared_failed, is_declared_rework, remedies, created_at
+        )
+        values ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12)
+        returning id",
+        service,
+        <&str>::from(DeploymentSource::Events),
+        sender.program,
+        posted.id,
+        posted.environment,
+        group,
+        posted.version,
+        posted.url,
+        posted.is_failed,
+        posted.is_rework,
+        posted.remedies,
+        posted.created_at
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Adds the commits of a deployment. Returns whether any is new.
+async fn add_revisions(
+    connection: &mut Session,
+    deployment: i64,
+    revisions: &[(i64, Vec<u8>)],
+) -> Result<bool, Stopped> {
+    let mut is_changed = false;
+    for (repository, oid) in revisions {
+        let known = sqlx::query_scalar!(
+            "select oid from deployment_revisions where deployment_id = $1 and repository_id = $2",
+            deployment,
+            repository
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        match known {
+            Some(known) if known == *oid => {}
+            Some(_) => return Err(Stopped::Refused(EventRefusal::Conflict("sha"))),
+            None => {
+                sqlx::query!(
+                    "insert into deployment_revisions (deployment_id, repository_id, oid) values ($1, $2, $3)",
+                    deployment,
+                    repository,
+                    oid
+                )
+                .execute(&mut *connection)
+                .await?;
+                is_changed = true;
+            }
+        }
+    }
+    Ok(is_changed)
+}
+
+/// Adds a state. Of two equal ones the first one's time stays. Returns whether it is new.
+async fn add_state(connection: &mut Session, deployment: i64, state: Option<DeploymentState>) -> Result<bool, Stopped> {
+    let Some(DeploymentState { at, kind }) = state else { return Ok(false) };
+    let added = sqlx::query!(
+        "insert into deployment_states (deployment_id, at, state)
+        select $1, $2, $3
+        where not exists (select from deployment_states as s where s.deployment_id = $1 and s.state = $3)",
+        deployment,
+        at,
+        <&str>::from(kind)
+    )
+    .execute(connection)
+    .await?;
+    Ok(added.rows_affected() > 0)
+}
+
+/// Derives the outcome of a deployment from its states.
+async fn settle(connection: &mut Session, deployment: i64) -> Result<(), Stopped> {
+    let rows = sqlx::query!("select at, state from deployment_states where deployment_id = $1", deployment)
+        .fetch_all(&mut *connection)
+        .await?;
+    let states = rows.into_iter().map(|row| Ok(DeploymentState { at: row.at, kind: parse_stored(&row.state)? }));
+    let states: Vec<DeploymentState> = states.collect::<Result<_, StoreError>>()?;
+    let (outcome, succeeded_at, failed_at, afterwards) = match DeploymentOutcome::of(&states) {
+        DeploymentOutcome::Succeeded { at, failed_afterwards_at } => {
+            ("succeeded", Some(at), None, failed_afterwards_at)
+        }
+        DeploymentOutcome::Failed { at } => ("failed", None, Some(at), None),
+        DeploymentOutcome::Cancelled => ("cancelled", None, None, None),
+        DeploymentOutcome::Unfinished => ("unfinished", None, None, None),
+    };
+    sqlx::query!(
+        "update deployments
+        set outcome = $2, succeeded_at = $3, failed_at = $4, failed_afterwards_at = $5
+        where id = $1",
+        deployment,
+        outcome,
+        succeeded_at,
+        failed_at,
+        afterwards
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn store_incident(
+    connection: &mut Session,
+    sender: &Sender,
+    posted: &PostedIncident,
+) -> Result<StoredIncident, Stopped> {
+    let service = service(connection, sender, &posted.service).await?;
+    let named = match &posted.deployment {
+        Some(id) => Some(posted_deployment(connection, sender, service, id).await?),
+        None => None,
+    };
+    let known = incident(connection, sender, &posted.id).await?;
+    let (id, is_new) = match known {
+        Some((_, of)) if of != Some(service) => return Err(Stopped::Refused(EventRefusal::Conflict("service"))),
+        Some((id, _)) => (id, false),
+        None => {
+            let severity = posted.severity.as_deref().and_then(severity_of_label);
+            let id = sqlx::query_scalar!(
+                "insert into incidents (
+                    service_id, source, sender, external_id, title, severity, source_severity, started_at, url, named_deployment_id
+                )
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                returning id",
+                service,
+                <&str>::from(DeploymentSource::Events),
+                sender.program,
+                posted.id,
+                posted.title,
+                severity,
+                posted.severity,
+                posted.started_at,
+                posted.url,
+                named
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            add_incident_state(connection, id, posted.started_at, IncidentStateKind::Opened).await?;
+            (id, true)
+        }
+    };
+    let mut is_changed = false;
+    if let Some(at) = posted.resolved_at {
+        is_changed = end_or_reopen(connection, id, IncidentChange::Resolved(at)).await?;
+    }
+    if is_new || is_changed {
+        derive(connection, &[service]).await?;
+    }
+    stored_incident(connection, id, is_new, is_changed).await
+}
+
+async fn change_incident(
+    connection: &mut Session,
+    sender: &Sender,
+    external_id: &str,
+    change: IncidentChange,
+) -> Result<StoredIncident, Stopped> {
+    let unknown = || Stopped::Refused(EventRefusal::UnknownIncident);
+    let (_, of) = incident(connection, sender, external_id).await?.ok_or_else(unknown)?;
+    let of = of.ok_or_else(unknown)?;
+    // By its number, a service is found for as long as it is in force.
+    let service = service(connection, sender, &of.to_string()).await.map_err(|stopped| match stopped {
+        Stopped::Refused(_) => unknown(),
+        failed @ Stopped::Failed(_) => failed,
+    })?;
+    let (id, _) = incident(connection, sender, external_id).await?.ok_or_else(unknown)?;
+    let is_changed = end_or_reopen(connection, id, change).await?;
+    if is_changed {
+        derive(connection, &[service]).await?;
+    }
+    stored_incident(connection, id, false, is_changed).await
+}
+
+/// A posted incident with its service.
+async fn incident(
+    connection: &mut Session,
+    sender: &Sender,
+    external_id: &str,
+) -> Result<Option<(i64, Option<i64>)>, Stopped> {
+    let row = sqlx::query!(
+        "select id, service_id from incidents where source = $1 and sender is not distinct from $2 and external_id = $3",
+        <&str>::from(DeploymentSource::Events),
+        sender.program,
+        external_id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| (row.id, row.service_id)))
+}
+
+/// The deployment that a sender posted with an id.
+async fn posted_deployment(
+    connection: &mut Session,
+    sender: &Sender,
+    service: i64,
+    external_id: &str,
+) -> Result<i64, Stopped> {
+    let id = sqlx::query_scalar!(
+        "select id from deployments
+        where source = $1 and sender is not distinct from $2 and external_id = $3 and service_id = $4",
+        <&str>::from(DeploymentSource::Events),
+        sender.program,
+        external_id,
+        service
+    )
+    .fetch_optional(connection)
+    .await?;
+    id.ok_or(Stopped::Refused(EventRefusal::UnknownDeployment))
+}
+
+/// Adds a state to an incident, unless it has that state already. Returns whether it is new.
+async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange) -> Result<bool, Stopped> {
+    let rows = sqlx::query!("select at, state from incident_states where incident_id = $1 order by at, state", id)
+        .fetch_all(&mut *connection)
+        .await?;
+    let states = rows.into_iter().map(|row| Ok(IncidentState { at: row.at, kind: parse_stored(&row.state)? }));
+    let states: Vec<IncidentState> = states.collect::<Result<_, StoreError>>()?;
+    let is_resolved = matches!(IncidentOutcome::of(&states), IncidentOutcome::Resolved { .. });
+    let (at, kind) = match change {
+        IncidentChange::Resolved(at) => (at, IncidentStateKind::Resolved),
+        IncidentChange::Reopened(at) => (at, IncidentStateKind::Reopened),
+    };
+    if is_resolved == (kind == IncidentStateKind::Resolved) {
+        return Ok(false);
+    }
+    if states.iter().any(|state| at < state.at) {
+        return Err(Stopped::Refused(EventRefusal::BeforeStart));
+    }
+    add_incident_state(connection, id, at, kind).await?;
+    Ok(true)
+}
+
+async fn add_incident_state(
+    connection: &mut Session,
+    id: i64,
+    at: DateTime<Utc>,
+    kind: IncidentStateKind,
+) -> Result<(), Stopped> {
+    sqlx::query!(
+        "insert into incident_states (incident_id, at, state) values ($1, $2, $3) on conflict do nothing",
+        id,
+        at,
+        <&str>::from(kind)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn stored_incident(
+    connection: &mut Session,
+    id: i64,
+    is_new: bool,
+    is_changed: bool,
+) -> Result<StoredIncident, Stopped> {
+    let row = sqlx::query!("select deployment_id, rule from incident_facts where incident_id = $1", id)
+        .fetch_optional(connection)
+        .await?;
+    let link = match row.and_then(|row| row.deployment_id.zip(row.rule)) {
+        Some((deployment, rule)) => Some((DeploymentId(deployment), parse_stored(&rule)?)),
+        None => None,
+    };
+    let outcome = match (is_new, is_changed) {
+        (true, _) => EventOutcome::Created,
+        (false, true) => EventOutcome::Changed,
+        (false, false) => EventOutcome::Replayed,
+    };
+    Ok(StoredIncident { id: IncidentId(id), outcome, link })
+}
