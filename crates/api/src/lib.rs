@@ -12,7 +12,7 @@ mod settings;
 mod state;
 
 pub use auth::hosts::AllowedHosts;
-pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey};
+pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey, ServiceName, ServiceNameError};
 pub use auth::scope::{Scope, ScopeError};
 pub use endpoints::{dora_json, statistics_json};
 pub use http::context::ClientPath;

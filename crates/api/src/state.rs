@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_store::Reader;
+use mergeline_store::{Poster, Reader};
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
@@ -13,6 +13,8 @@ use crate::auth::keys::ApiKeys;
 pub struct Api {
     /// The database.
     pub store: Reader,
+    /// Where what is posted is stored. Without it, nothing can be posted.
+    pub poster: Option<Poster>,
     /// The keys, one of which each request must carry, if any are set.
     pub keys: Option<ApiKeys>,
     /// The host names that requests without keys must use. It is set where a browser can reach the server and nothing
@@ -25,9 +27,9 @@ pub struct Api {
 }
 
 impl Api {
-    /// An API without keys that answers to every host name.
+    /// An API without keys that answers to every host name, and only reads.
     pub fn new(store: Reader, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
-        Self { store, keys: None, hosts: None, timeout, clock }
+        Self { store, poster: None, keys: None, hosts: None, timeout, clock }
     }
 
     /// The current time.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use mergeline_api::{KeyName, Scope};
+use mergeline_api::{KeyName, Scope, ServiceName};
 use mergeline_domain::metrics::{Lookback, LookbackError};
 use mergeline_domain::{Login, RepoName, TeamSlug};
 
@@ -290,6 +290,12 @@ pub(crate) struct CreateKey {
     /// The slug of a team that it may see; repeat for each team (default: all teams)
     #[arg(long = "team", value_name = "TEAM")]
     pub(crate) teams: Vec<TeamSlug>,
+    /// The slug of a service that it may post about, with the scope events:write; repeat for each (default: all services)
+    #[arg(long = "service", value_name = "SERVICE")]
+    pub(crate) services: Vec<ServiceName>,
+    /// The program that posts with it, if several number their deployments alike
+    #[arg(long)]
+    pub(crate) source: Option<KeyName>,
 }
 
 /// The scopes, which `--help` and the error for an unknown scope list.

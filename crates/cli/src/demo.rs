@@ -11,7 +11,7 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::FakeGitHub;
 use mergeline_fake_github::synthetic::organization;
 use mergeline_github::GitHub;
-use mergeline_store::{ApplyOptions, Reader, Writer};
+use mergeline_store::{ApplyOptions, Poster, Reader, Writer};
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
@@ -93,8 +93,9 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         out.flush()?;
         drop(out);
         let reader = Reader::connect(&settings.database);
-        let api = Api { hosts: Some(hosts), ..Api::new(reader.clone(), TIMEOUT, clock) };
-        serve::until_interrupted(listener, router(api), &reader).await?;
+        let poster = Poster::connect(&settings.database);
+        let api = Api { poster: Some(poster.clone()), hosts: Some(hosts), ..Api::new(reader.clone(), TIMEOUT, clock) };
+        serve::until_interrupted(listener, router(api), &reader, &poster).await?;
     } else {
         store.close().await;
     }

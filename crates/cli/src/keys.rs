@@ -29,5 +29,6 @@ pub(crate) fn run(command: &Keys, options: &Options) -> Result<ExitCode, Failure
 fn create(args: &CreateKey) -> Result<NewKey, Failure> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).context("the system provides no random bytes for a key")?;
-    Ok(NewKey::from_random(random, args.name.clone(), args.scopes.iter().copied(), args.teams.iter().cloned()))
+    let made = NewKey::from_random(random, args.name.clone(), args.scopes.iter().copied(), args.teams.iter().cloned());
+    Ok(made.for_posting(args.services.iter().cloned(), args.source.clone()))
 }

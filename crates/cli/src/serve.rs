@@ -8,7 +8,7 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use mergeline_api::{Api, Settings, router};
 use mergeline_domain::Problem;
-use mergeline_store::Reader;
+use mergeline_store::{Poster, Reader};
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 
@@ -48,9 +48,15 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
     writeln!(out, "  http://{address}/v1/docs has the documentation. Press Ctrl-C to stop.")?;
     let hosts = settings.hosts.and(&args.listen.host);
-    let api = Api { keys: settings.keys, hosts: Some(hosts), ..Api::new(store.clone(), settings.timeout, clock) };
+    let poster = Poster::connect(&settings.database);
+    let api = Api {
+        poster: Some(poster.clone()),
+        keys: settings.keys,
+        hosts: Some(hosts),
+        ..Api::new(store.clone(), settings.timeout, clock)
+    };
     tokio::select! {
-        ended = until_interrupted(listener, router(api), &store) => ended?,
+        ended = until_interrupted(listener, router(api), &store, &poster) => ended?,
         () = database.keep_running() => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -67,7 +73,12 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
 
 /// Serves until Ctrl-C, SIGTERM or SIGHUP. Running requests are finished, then the database connections are closed: the
 /// server may stop with this program.
-pub(crate) async fn until_interrupted(listener: TcpListener, router: Router, store: &Reader) -> Result<(), Failure> {
+pub(crate) async fn until_interrupted(
+    listener: TcpListener,
+    router: Router,
+    store: &Reader,
+    poster: &Poster,
+) -> Result<(), Failure> {
     let mut signals = EndingSignals::new()?;
     let interrupted = async move {
         signals.next().await;
@@ -76,5 +87,6 @@ pub(crate) async fn until_interrupted(listener: TcpListener, router: Router, sto
     let router = router.layer(CompressionLayer::new());
     http_server::serve(listener, router, Limits::of_this_process(), interrupted).await;
     store.close().await;
+    poster.close().await;
     Ok(())
 }

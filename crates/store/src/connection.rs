@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
@@ -523,7 +524,13 @@ impl Reader {
                 }
             }
         };
-        let outcome = timeout(self.deadline, working).await.unwrap_or_else(|_| {
+        let outcome = timeout(self.deadline, working).await;
+        self.conclude(session, outcome)
+    }
+
+    /// The outcome of a transaction. A broken connection is discarded.
+    fn conclude<T>(&self, session: Session, outcome: Result<Result<T, StoreError>, Elapsed>) -> Result<T, StoreError> {
+        let outcome = outcome.unwrap_or_else(|_| {
             let cause = format!("no response for {} s: the server or the network went silent", self.deadline.as_secs());
             Err(StoreError::Unavailable(cause.into()))
         });
@@ -632,22 +639,72 @@ impl Writer {
         &self,
         work: impl AsyncFn(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let (mut conflicts, mut breaks) = (0, 0);
+        let mut retries = Retries::default();
         loop {
-            let outcome = self.once(&work).await;
-            match outcome {
-                Err(StoreError::Conflict(_)) if conflicts < MAX_CONFLICTS => {
-                    conflicts += 1;
-                    // Random, so that two transactions do not collide again.
-                    sleep(CONFLICT_PAUSE * conflicts + CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
-                }
-                // A transaction whose connection broke during the commit may be committed. The work is idempotent.
-                Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_)) if breaks < 1 => {
-                    breaks += 1;
-                    sleep(RECONNECT_PAUSE).await;
-                }
-                outcome => return outcome,
+            match self.once(&work).await {
+                Err(error) => retries.after(error).await?,
+                Ok(done) => return Ok(done),
             }
+        }
+    }
+
+    /// The same for work that may move between threads, which closures cannot promise.
+    pub(crate) async fn perform<W: Transaction>(&self, work: &W) -> Result<W::Done, StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            let mut session = self.pool.acquire().await?;
+            let working = async {
+                session.open(Access::Write).await?;
+                match work.run(&mut session).await {
+                    Ok(done) => session.commit().await.map(|()| done).map_err(StoreError::from),
+                    Err(error) => {
+                        let _ = session.rollback().await;
+                        Err(error)
+                    }
+                }
+            };
+            let outcome = timeout(self.deadline, working).await;
+            match self.conclude(session, outcome) {
+                Err(error) => retries.after(error).await?,
+                Ok(done) => return Ok(done),
+            }
+        }
+    }
+}
+
+/// Work in a transaction that writes. It may run several times.
+pub(crate) trait Transaction: Sync {
+    /// Its result.
+    type Done: Send;
+
+    /// Does it.
+    fn run(&self, connection: &mut Session) -> impl Future<Output = Result<Self::Done, StoreError>> + Send;
+}
+
+/// How often a transaction was repeated.
+#[derive(Default)]
+struct Retries {
+    conflicts: u32,
+    breaks: u32,
+}
+
+impl Retries {
+    /// Waits before the next attempt after an error; returns the error if there is none.
+    async fn after(&mut self, error: StoreError) -> Result<(), StoreError> {
+        match error {
+            StoreError::Conflict(_) if self.conflicts < MAX_CONFLICTS => {
+                self.conflicts += 1;
+                // Random, so that two transactions do not collide again.
+                sleep(CONFLICT_PAUSE * self.conflicts + CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+                Ok(())
+            }
+            // A transaction whose connection broke during the commit may be committed. The work is idempotent.
+            StoreError::Unavailable(_) | StoreError::ReadOnly(_) if self.breaks < 1 => {
+                self.breaks += 1;
+                sleep(RECONNECT_PAUSE).await;
+                Ok(())
+            }
+            error => Err(error),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::ensure;
 use mergeline_local_postgres::Server;
-use mergeline_store::{Actor, DatabaseSettings, Reader, Writer};
+use mergeline_store::{Actor, DatabaseSettings, Poster, Reader, Writer};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
@@ -91,6 +91,14 @@ impl TestDatabase {
     /// When `TEST_DATABASE_URL` is invalid.
     pub fn reader(&self) -> anyhow::Result<Reader> {
         Ok(Reader::connect(&settings(&self.url)?))
+    }
+
+    /// Where what is posted is stored, as the API does.
+    ///
+    /// # Errors
+    /// If the URL is not valid.
+    pub fn poster(&self) -> anyhow::Result<Poster> {
+        Ok(Poster::connect(&settings(&self.url)?))
     }
 
     /// A pool for a test's queries, with the login of [`Self::url`].

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use mergeline_reporting::Viewer;
+use mergeline_store::Sender;
 
 use crate::auth::keys::{ApiKey, KeyName};
 use crate::auth::scope::Scope;
@@ -46,6 +47,11 @@ impl Access {
     /// The name of the request's key, if it has one.
     pub(crate) fn key_name(&self) -> Option<&KeyName> {
         self.0.as_deref().map(ApiKey::name)
+    }
+
+    /// Who posts with the request, and what that may be about.
+    pub(crate) fn sender(&self) -> Sender {
+        self.0.as_ref().map_or_else(Sender::default, |key| key.sender())
     }
 
     /// Which teams the request may see.

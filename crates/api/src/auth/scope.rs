@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a key may be used for. Each scope includes the ones before it.
+/// What a key may be used for. `admin` includes all others, and `prs:read` includes `metrics:read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
@@ -15,11 +15,13 @@ pub enum Scope {
     PrsRead,
     /// `admin`: the state of the collection.
     Admin,
+    /// `events:write`: posting deployments and incidents, and reading nothing.
+    EventsWrite,
 }
 
 impl Scope {
-    /// All scopes, narrowest first.
-    pub const ALL: [Self; 3] = [Self::MetricsRead, Self::PrsRead, Self::Admin];
+    /// All scopes.
+    pub const ALL: [Self; 4] = [Self::MetricsRead, Self::PrsRead, Self::Admin, Self::EventsWrite];
 
     /// The scope's name.
     pub const fn as_str(self) -> &'static str {
@@ -27,12 +29,17 @@ impl Scope {
             Self::MetricsRead => "metrics:read",
             Self::PrsRead => "prs:read",
             Self::Admin => "admin",
+            Self::EventsWrite => "events:write",
         }
     }
 
     /// Whether this scope includes `other`.
     pub fn implies(self, other: Self) -> bool {
-        self >= other
+        match (self, other) {
+            (Self::Admin, _) | (Self::EventsWrite, Self::EventsWrite) => true,
+            (Self::EventsWrite, _) | (_, Self::EventsWrite) => false,
+            _ => self >= other,
+        }
     }
 }
 
@@ -82,12 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_scope_allows_itself_and_narrower_scopes() {
-        for (wide, scope) in Scope::ALL.into_iter().enumerate() {
+    fn admin_allows_everything_and_writing_no_reading() {
+        let allowed = |scope: Scope| Scope::ALL.map(|other| scope.implies(other));
+        assert_eq!(allowed(Scope::MetricsRead), [true, false, false, false]);
+        assert_eq!(allowed(Scope::PrsRead), [true, true, false, false]);
+        assert_eq!(allowed(Scope::Admin), [true; 4]);
+        assert_eq!(allowed(Scope::EventsWrite), [false, false, false, true]);
+        for scope in Scope::ALL {
             assert_eq!(scope.to_string().parse(), Ok(scope));
-            for (narrow, other) in Scope::ALL.into_iter().enumerate() {
-                assert_eq!(scope.implies(other), narrow <= wide, "{scope} {other}");
-            }
         }
         for other in ["", "metrics:write", "Admin", " admin", "*"] {
             assert_eq!(other.parse::<Scope>(), Err(ScopeError), "{other}");
@@ -96,8 +105,8 @@ mod tests {
 
     #[test]
     fn scopes_use_their_names_in_json() -> Result<(), serde_json::Error> {
-        let json = r#"["metrics:read","prs:read","admin"]"#;
-        assert_eq!(serde_json::from_str::<[Scope; 3]>(json)?, Scope::ALL);
+        let json = r#"["metrics:read","prs:read","admin","events:write"]"#;
+        assert_eq!(serde_json::from_str::<[Scope; 4]>(json)?, Scope::ALL);
         assert_eq!(serde_json::to_string(&Scope::ALL)?, json);
         assert!(serde_json::from_str::<Scope>(r#""write""#).is_err());
         Ok(())

@@ -44,6 +44,19 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     if has_team {
         statuses.push((404, "The team does not exist, or the key may not see it (`not_found`)."));
     }
+    if operation.has_incident() {
+        statuses.push((404, "The incident does not exist, or the key may not post about its service (`not_found`)."));
+    }
+    if operation.request_body.is_some() {
+        statuses.retain(|(status, _)| *status != 400);
+        statuses.push((400, "A field is invalid (`validation_error`); `details` names each."));
+        statuses.push((409, "The id was posted before with other values (`conflict`), or another source tells the deployments of the service (`other_source`)."));
+        statuses.push((413, "The body is larger than 64 kB (`too_large`)."));
+        statuses.push((415, "The body is not JSON (`unsupported_media_type`)."));
+        if !operation.has_incident() {
+            statuses.push((404, "The service does not exist, or the key may not post about it (`not_found`)."));
+        }
+    }
     if asks_database {
         statuses.push((
             503,
@@ -115,6 +128,13 @@ fn parameter_objects(operation: &Operation) -> Vec<Value> {
             "schema": { "type": "string", "pattern": "^[1-9][0-9]{0,17}$", "examples": ["4711"] }
         }));
     }
+    if operation.has_incident() {
+        parameters.push(json!({
+            "name": "incident_id", "in": "path", "required": true,
+            "description": "The id that its sender gave the incident.",
+            "schema": { "type": "string", "minLength": 1, "maxLength": 200, "examples": ["INC-42"] }
+        }));
+    }
     for parameter in operation.parameters {
         if parameter.name == TZ.name {
             // There are hundreds of zones.
@@ -134,7 +154,12 @@ fn parameter_objects(operation: &Operation) -> Vec<Value> {
     parameters
 }
 
-fn operation_object(operation: &Operation, operations: &[&Operation], generator: &mut SchemaGenerator) -> Value {
+fn operation_object(
+    operation: &Operation,
+    operations: &[&Operation],
+    generator: &mut SchemaGenerator,
+    of_requests: &mut SchemaGenerator,
+) -> Value {
     let mut parameters = parameter_objects(operation);
     let mut headers = Map::new();
     let mut add_header = |name: &str| {
@@ -173,6 +198,18 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
     if operation.has_pages() && operation.has_csv {
         answer["headers"]["mergeline-next-cursor"] = json!({ "$ref": "#/components/headers/mergeline-next-cursor" });
     }
+    if operation.request_body.is_some() {
+        let mut created = answer.clone();
+        created["description"] = json!("It is new.");
+        if operation.path == "/deployments" {
+            created["headers"]["Location"] =
+                json!({ "description": "The deployment.", "schema": { "type": "string" } });
+        }
+        if !operation.has_incident() {
+            responses.insert("201".to_owned(), created);
+        }
+        answer["description"] = json!("It was known.");
+    }
     responses.insert("200".to_owned(), answer);
     if operation.has_etag {
         let unchanged = "The client's copy is current. Nothing was computed.";
@@ -204,6 +241,11 @@ fn operation_object(operation: &Operation, operations: &[&Operation], generator:
         "responses": responses,
         "security": []
     });
+    if let Some(schema) = operation.request_body {
+        let is_required = !operation.has_incident();
+        object["requestBody"] =
+            json!({ "required": is_required, "content": { JSON: { "schema": schema(of_requests) } } });
+    }
     if let Some(scope) = operation.scope {
         object["security"] = json!([{ "key": [] }]);
         object["description"] = json!(format!("{} Scope: {scope}.", operation.description));
@@ -221,13 +263,19 @@ pub(crate) fn openapi(operations: &[&Operation]) -> Value {
     let mut generator = settings.into_generator();
     generator.subschema_for::<ErrorBody>();
     generator.subschema_for::<ProblemBody>();
+    let settings = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut of_requests = settings.into_generator();
     let mut paths = Map::new();
     for operation in operations {
-        let object = operation_object(operation, operations, &mut generator);
+        let object = operation_object(operation, operations, &mut generator, &mut of_requests);
         let path = paths.entry(format!("/v1{}", operation.path)).or_insert_with(|| json!({}));
         path[operation.method.as_str().to_ascii_lowercase()] = object;
     }
-    let schemas = generator.take_definitions(true);
+    let mut schemas = generator.take_definitions(true);
+    schemas.extend(of_requests.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {

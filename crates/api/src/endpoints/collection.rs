@@ -32,6 +32,7 @@ pub(crate) const STATUS: Operation = Operation {
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
     has_etag: false,
+    request_body: None,
     body: Body::Json(enveloped::<Vec<Repository>, StatusMeta>),
 };
 

@@ -26,6 +26,7 @@ pub(crate) const LIST: Operation = Operation {
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
     has_etag: true,
+    request_body: None,
     body: Body::Json(enveloped::<Vec<Definition>, DefinitionsMeta>),
 };
 

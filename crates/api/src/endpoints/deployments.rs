@@ -39,6 +39,7 @@ pub(crate) const LIST: Operation = Operation {
     parameters: DeploymentsParameters::DESCRIPTIONS,
     has_csv: true,
     has_etag: false,
+    request_body: None,
     body: Body::Json(enveloped::<Vec<Deployment>, DeploymentsMeta>),
 };
 

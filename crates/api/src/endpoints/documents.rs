@@ -28,6 +28,7 @@ pub(crate) const OPENAPI: Operation = Operation {
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
     has_etag: false,
+    request_body: None,
     body: Body::Document(JSON),
 };
 

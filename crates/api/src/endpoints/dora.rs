@@ -43,6 +43,7 @@ pub(crate) const ORGANIZATION: Operation = Operation {
     parameters: DoraParameters::DESCRIPTIONS,
     has_csv: true,
     has_etag: true,
+    request_body: None,
     body: Body::Json(enveloped::<Dora, DoraMeta>),
 };
 

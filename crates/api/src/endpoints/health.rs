@@ -28,6 +28,7 @@ pub(crate) const ALIVE: Operation = Operation {
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
     has_etag: false,
+    request_body: None,
     body: Body::Json(plain::<Alive>),
 };
 

@@ -5,6 +5,7 @@ mod definitions;
 mod deployments;
 mod documents;
 mod dora;
+mod events;
 mod health;
 mod incidents;
 mod pull_requests;
@@ -40,6 +41,10 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &deployments::LIST,
     &deployments::ONE,
     &incidents::LIST,
+    &events::DEPLOYMENT,
+    &events::INCIDENT,
+    &events::RESOLVE,
+    &events::REOPEN,
     &collection::STATUS,
     &collection::RUNS,
     &definitions::LIST,

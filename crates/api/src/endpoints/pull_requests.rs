@@ -40,6 +40,7 @@ pub(crate) const PULL_REQUESTS: Operation = Operation {
     parameters: PullRequestsParameters::DESCRIPTIONS,
     has_csv: true,
     has_etag: true,
+    request_body: None,
     body: Body::Json(enveloped::<PullRequests, PullRequestsMeta>),
 };
 

@@ -30,6 +30,7 @@ pub(crate) const SERVICES: Operation = Operation {
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
     has_etag: false,
+    request_body: None,
     body: Body::Json(enveloped::<Vec<Service>, ServicesMeta>),
 };
 

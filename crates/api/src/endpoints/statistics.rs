@@ -39,6 +39,7 @@ pub(crate) const VELOCITY: Operation = Operation {
     parameters: StatisticsParameters::DESCRIPTIONS,
     has_csv: true,
     has_etag: true,
+    request_body: None,
     body: Body::Json(enveloped::<TeamBuckets, Meta>),
 };
 

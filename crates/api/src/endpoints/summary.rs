@@ -35,6 +35,7 @@ pub(crate) const SUMMARY: Operation = Operation {
     parameters: SummaryParameters::DESCRIPTIONS,
     has_csv: false,
     has_etag: false,
+    request_body: None,
     body: Body::Json(enveloped::<Summary, Meta>),
 };
 

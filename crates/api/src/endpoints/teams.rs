@@ -29,6 +29,7 @@ pub(crate) const TEAMS: Operation = Operation {
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
     has_etag: false,
+    request_body: None,
     body: Body::Json(enveloped::<Vec<Team>, TeamsMeta>),
 };
 

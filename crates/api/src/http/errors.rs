@@ -3,10 +3,11 @@
 use axum::response::{IntoResponse, Response};
 use chrono_tz::Tz;
 use http::{HeaderValue, StatusCode, header};
+use mergeline_domain::delivery::DeploymentSource;
 use mergeline_domain::error_chain;
 use mergeline_domain::metrics::InvalidParameter;
 use mergeline_reporting::ReportError;
-use mergeline_store::StoreError;
+use mergeline_store::{EventRefusal, StoreError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,8 +19,8 @@ use crate::auth::scope::Scope;
 pub(crate) const CHALLENGE: &str = "ApiKey realm=\"mergeline\"";
 
 /// Statuses, codes and meanings of all errors.
-pub(crate) const ERRORS: [(u16, &str, &str); 16] = [
-    (400, "validation_error", "Parameters are invalid; `details` names each."),
+pub(crate) const ERRORS: [(u16, &str, &str); 20] = [
+    (400, "validation_error", "Parameters or fields of the body are invalid; `details` names each."),
     (400, "invalid_cursor", "The cursor was not issued here, was changed, or belongs to another query."),
     (401, "unauthorized", "No key in `x-api-key`, or a wrong one."),
     (403, "insufficient_scope", "The key lacks the required scope."),
@@ -29,6 +30,10 @@ pub(crate) const ERRORS: [(u16, &str, &str); 16] = [
     (404, "not_found", "The path or team does not exist, or the key may not see it."),
     (405, "method_not_allowed", "The method is not in `Allow`."),
     (406, "not_acceptable", "The response is not available in a format that `Accept` allows."),
+    (409, "conflict", "The id was posted before, with another service, environment or commit."),
+    (409, "other_source", "Another source tells the deployments of the service."),
+    (413, "too_large", "The body is larger than 64 kB."),
+    (415, "unsupported_media_type", "The body is not JSON."),
     (500, "internal_error", "Logged under the trace ID."),
     (503, "unavailable", "The database cannot be reached."),
     (503, "overloaded", "Too many requests are in progress."),
@@ -65,6 +70,14 @@ pub(crate) enum ApiError {
         /// The available formats.
         offered: &'static str,
     },
+    /// 409 `conflict`: the id was posted before with another value of this field.
+    Conflict(&'static str),
+    /// 409 `other_source`: another source tells the deployments of the service.
+    OtherSource(DeploymentSource),
+    /// 413 `too_large`: the body is too large.
+    TooLarge,
+    /// 415 `unsupported_media_type`: the body is not JSON.
+    UnsupportedMediaType,
     /// 503 `unavailable`: the database cannot be reached.
     Unavailable,
     /// 503 `unknown_timezone`: the database does not know the time zone of the teams file.
@@ -95,6 +108,9 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
+            Self::Conflict(_) | Self::OtherSource(_) => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unavailable | Self::UnknownTimezone(_) | Self::Overloaded | Self::SchemaOutdated => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -103,7 +119,7 @@ impl ApiError {
         }
     }
 
-    fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Validation(_) => "validation_error",
             Self::InvalidCursor => "invalid_cursor",
@@ -115,6 +131,10 @@ impl ApiError {
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable { .. } => "not_acceptable",
+            Self::Conflict(_) => "conflict",
+            Self::OtherSource(_) => "other_source",
+            Self::TooLarge => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Unavailable => "unavailable",
             Self::UnknownTimezone(_) => "unknown_timezone",
             Self::Overloaded => "overloaded",
@@ -141,6 +161,17 @@ impl ApiError {
             Self::NotFound(what) => (*what).to_owned(),
             Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
             Self::NotAcceptable { offered } => format!("This is available as {offered}, which Accept excludes."),
+            Self::Conflict(field) => {
+                format!(
+                    "This id was posted before with another {field}; give another deployment or incident its own id."
+                )
+            }
+            Self::OtherSource(source) => format!(
+                "The deployments of this service come from {source}; `deployments: {{ source: events }}` in the teams file \
+                 changes that."
+            ),
+            Self::TooLarge => "The body is larger than 64 kB.".to_owned(),
+            Self::UnsupportedMediaType => "Send JSON, with the header content-type: application/json.".to_owned(),
             Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
             Self::UnknownTimezone(zone) => format!(
                 "The database does not know the time zone {zone} of the teams file; name another one there, or update the \
@@ -214,6 +245,23 @@ impl From<csv::Error> for ApiError {
     fn from(error: csv::Error) -> Self {
         tracing::error!(trace_id = trace_id(), "Could not write rows: {error}");
         Self::Internal
+    }
+}
+
+impl From<EventRefusal> for ApiError {
+    fn from(refusal: EventRefusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            EventRefusal::UnknownService => Self::NotFound("There is no such service."),
+            EventRefusal::UnknownIncident => Self::NotFound("There is no such incident."),
+            EventRefusal::Conflict(field) => Self::Conflict(field),
+            EventRefusal::OtherSource(source) => Self::OtherSource(source),
+            EventRefusal::UnknownRepository(_) | EventRefusal::RepositoryMissing => {
+                Self::parameter("repository", "invalid", message)
+            }
+            EventRefusal::UnknownDeployment => Self::parameter("deployment", "invalid", message),
+            EventRefusal::BeforeLastState => Self::parameter("body", "invalid", message),
+        }
     }
 }
 
@@ -314,6 +362,10 @@ mod tests {
             ApiError::NotFound(""),
             ApiError::MethodNotAllowed,
             ApiError::NotAcceptable { offered: JSON },
+            ApiError::Conflict("sha"),
+            ApiError::OtherSource(DeploymentSource::GithubDeployments),
+            ApiError::TooLarge,
+            ApiError::UnsupportedMediaType,
             ApiError::Internal,
             ApiError::Unavailable,
             ApiError::Overloaded,

@@ -27,6 +27,8 @@ pub(crate) struct Operation {
     pub(crate) has_csv: bool,
     /// Whether it may return 304.
     pub(crate) has_etag: bool,
+    /// The schema of the body that it takes; `None` for operations that only read.
+    pub(crate) request_body: Option<fn(&mut SchemaGenerator) -> Value>,
     pub(crate) body: Body,
 }
 
@@ -70,6 +72,11 @@ impl Operation {
         self.path.contains("{deployment_id}")
     }
 
+    /// Whether it is about one incident, by the id of its sender.
+    pub(crate) fn has_incident(&self) -> bool {
+        self.path.contains("{incident_id}")
+    }
+
     /// Whether its path has a parameter.
     pub(crate) fn has_path_parameter(&self) -> bool {
         self.path.contains('{')
@@ -93,6 +100,11 @@ pub(crate) fn enveloped<D: JsonSchema, M: JsonSchema>(generator: &mut SchemaGene
         "required": ["data", "meta", "trace_id"],
         "additionalProperties": false
     })
+}
+
+/// The schema of the body of a request.
+pub(crate) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
 }
 
 /// The schema of a response without an envelope.

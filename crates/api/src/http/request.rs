@@ -1,10 +1,11 @@
 //! A request as handlers see it: its team, its query string, what it accepts, and what it may do.
 
 use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, header};
 use mergeline_domain::delivery::DeploymentId;
 use mergeline_store::{ServiceSelector, TeamSelector};
 
@@ -12,7 +13,11 @@ use super::errors::ApiError;
 use super::negotiation::{Accept, Format};
 use super::operation::Operation;
 use super::parameters::{Parameters, service_selector, team_selector};
+use super::response::JSON;
 use crate::auth::access::Access;
+
+/// More than any event needs.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A request that has access to its operation.
 #[derive(Debug)]
@@ -117,6 +122,26 @@ impl ApiRequest {
         let id = text.parse().ok().filter(|_| is_plain && text.len() <= 18);
         let refusal = || ApiError::parameter("deployment_id", "invalid", "write the number of the deployment");
         id.map(DeploymentId).ok_or_else(refusal)
+    }
+
+    /// The id that its sender gave the incident of the path.
+    ///
+    /// # Errors
+    /// If it is not text.
+    pub(crate) fn incident(&self) -> Result<&str, ApiError> {
+        self.subject("incident_id")
+    }
+
+    /// The body, if it is declared as JSON and not too large. One that may be left out needs no declaration while it is empty.
+    ///
+    /// # Errors
+    /// [`ApiError::UnsupportedMediaType`] and [`ApiError::TooLarge`].
+    pub(crate) async fn body(&self, body: Body, may_be_empty: bool) -> Result<Bytes, ApiError> {
+        let media_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        let is_json = media_type.eq_ignore_ascii_case(JSON);
+        let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ApiError::TooLarge)?;
+        if is_json || may_be_empty && bytes.is_empty() { Ok(bytes) } else { Err(ApiError::UnsupportedMediaType) }
     }
 
     /// What the path names.

@@ -6,7 +6,7 @@ use chrono::Utc;
 use futures::FutureExt;
 use mergeline_api::{Api, Settings, router};
 use mergeline_aws::{API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets, VariableError};
-use mergeline_store::{Reader, Renewal};
+use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
 /// The variables that may be stored as secrets.
@@ -27,14 +27,17 @@ async fn main() -> Result<(), lambda_http::Error> {
     let settings = function.settings().await.inspect_err(|error| {
         tracing::error!(code = error.code(), "The function cannot start: {error}");
     })?;
-    let store = Reader::connect(&settings.database);
-    let store = match function.secrets {
-        Some(_) => store.clone().with_renewal(renewal(function, store)),
-        None => store,
+    let (store, poster) = (Reader::connect(&settings.database), Poster::connect(&settings.database));
+    let (store, poster) = match function.secrets {
+        Some(_) => {
+            let renewal = renewal(function, store.clone(), poster.clone());
+            (store.with_renewal(renewal.clone()), poster.with_renewal(renewal))
+        }
+        None => (store, poster),
     };
     // Not every request comes through the gateway: `cargo lambda watch` forwards everything that reaches its port.
     let hosts = Some(settings.hosts);
-    let api = Api { keys: settings.keys, hosts, ..Api::new(store, settings.timeout, clock) };
+    let api = Api { poster: Some(poster), keys: settings.keys, hosts, ..Api::new(store, settings.timeout, clock) };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
     lambda_http::run(service).await
 }
@@ -59,10 +62,10 @@ impl Function {
     }
 }
 
-fn renewal(function: Function, store: Reader) -> Renewal {
+fn renewal(function: Function, store: Reader, poster: Poster) -> Renewal {
     let function = Arc::new(Mutex::new(function));
     mergeline_lambda::renewal(move || {
-        let (function, store) = (function.clone(), store.clone());
+        let (function, store, poster) = (function.clone(), store.clone(), poster.clone());
         async move {
             let mut function = function.lock().await;
             let before = function.values.clone();
@@ -70,6 +73,7 @@ fn renewal(function: Function, store: Reader) -> Renewal {
                 Ok(_) if function.values == before => false,
                 Ok(settings) => {
                     store.reconnect_with(&settings.database);
+                    poster.reconnect_with(&settings.database);
                     true
                 }
                 Err(error) => {

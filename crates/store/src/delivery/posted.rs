@@ -13,6 +13,7 @@ use super::derive::{begin_new, derive};
 use super::issues::severity_of_label;
 use super::rules::rules_of_service;
 use crate::attributions::hold_together;
+use crate::connection::Transaction;
 use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{DatabaseSettings, Renewal, StoreError, Tenant, Writer};
@@ -113,9 +114,9 @@ pub enum EventRefusal {
     /// There is no such incident.
     #[error("there is no such incident")]
     UnknownIncident,
-    /// It would be over before it started.
-    #[error("it is before the start of the incident")]
-    BeforeStart,
+    /// It would be before the last state of the incident.
+    #[error("it is before the last state of the incident")]
+    BeforeLastState,
 }
 
 impl EventRefusal {
@@ -129,7 +130,7 @@ impl EventRefusal {
             Self::Conflict(_) => "conflict",
             Self::UnknownDeployment => "unknown_deployment",
             Self::UnknownIncident => "unknown_incident",
-            Self::BeforeStart => "before_start",
+            Self::BeforeLastState => "before_last_state",
         }
     }
 }
@@ -207,8 +208,11 @@ impl Poster {
         now: DateTime<Utc>,
     ) -> Result<Result<StoredDeployment, EventRefusal>, StoreError> {
         let received = Received::new(sender, digest, EventSubject::Deployment, &posted.id, now);
-        let found = self.receive(&received, async |connection| store_deployment(connection, sender, posted).await);
-        Ok(found.await?.map(|(outcome, stored)| StoredDeployment { outcome, ..stored }))
+        match self.receive(&received, Work::Deployment(posted)).await? {
+            Ok(Stored::Deployment(stored)) => Ok(Ok(stored)),
+            Ok(Stored::Incident(_)) => Ok(Err(EventRefusal::UnknownDeployment)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// Stores a posted incident and derives what follows, in one transaction.
@@ -223,8 +227,7 @@ impl Poster {
         now: DateTime<Utc>,
     ) -> Result<Result<StoredIncident, EventRefusal>, StoreError> {
         let received = Received::new(sender, digest, EventSubject::Incident, &posted.id, now);
-        let found = self.receive(&received, async |connection| store_incident(connection, sender, posted).await);
-        Ok(found.await?.map(|(outcome, stored)| StoredIncident { outcome, ..stored }))
+        Ok(incident_of(self.receive(&received, Work::Incident(posted)).await?))
     }
 
     /// Resolves or reopens a posted incident, by the id that its sender gave it.
@@ -240,8 +243,7 @@ impl Poster {
         now: DateTime<Utc>,
     ) -> Result<Result<StoredIncident, EventRefusal>, StoreError> {
         let received = Received::new(sender, digest, EventSubject::Incident, id, now);
-        let found = self.receive(&received, async |connection| change_incident(connection, sender, id, change).await);
-        Ok(found.await?.map(|(outcome, stored)| StoredIncident { outcome, ..stored }))
+        Ok(incident_of(self.receive(&received, Work::Change(id, change)).await?))
     }
 
     /// Records an event that cannot be used at all, for example because a field is invalid.
@@ -254,47 +256,26 @@ impl Poster {
         digest: &EventDigest,
         subject: EventSubject,
         id: Option<&str>,
-        reason: &str,
+        reason: &'static str,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let received = Received::new(sender, digest, subject, id.unwrap_or_default(), now);
-        self.0
-            .in_transaction(async |connection| received.record("refused", Some(reason), connection).await.map(drop))
-            .await
+        self.0.perform(&Refusing { received: &received, reason }).await
     }
 
-    async fn receive<T: Outcome>(
+    async fn receive(
         &self,
         received: &Received<'_>,
-        work: impl AsyncFn(&mut Session) -> Result<T, Stopped>,
-    ) -> Result<Result<(EventOutcome, T), EventRefusal>, StoreError> {
+        work: Work<'_>,
+    ) -> Result<Result<Stored, EventRefusal>, StoreError> {
         // A refusal rolls back, so it is recorded in a transaction of its own.
-        let refused: Mutex<Option<EventRefusal>> = Mutex::new(None);
-        let outcome = self
-            .0
-            .in_transaction(async |connection| {
-                hold_together(connection).await?;
-                match work(connection).await {
-                    Ok(stored) => {
-                        // What the first attempt recorded, if its reply was lost.
-                        let outcome = received.record(stored.outcome().into(), None, connection).await?;
-                        Ok((parse_stored(&outcome)?, stored))
-                    }
-                    Err(Stopped::Failed(error)) => Err(error),
-                    Err(Stopped::Refused(refusal)) => {
-                        *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
-                        Err(StoreError::Other(refusal.into()))
-                    }
-                }
-            })
-            .await;
-        let refusal = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let receiving = Receiving { received, work, refused: Mutex::new(None) };
+        let outcome = self.0.perform(&receiving).await;
+        let refusal = receiving.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (outcome, refusal) {
             (Ok(stored), _) => Ok(Ok(stored)),
             (Err(StoreError::Other(_)), Some(refusal)) => {
-                let record =
-                    async |connection: &mut Session| received.record("refused", Some(refusal.code()), connection).await;
-                self.0.in_transaction(record).await?;
+                self.0.perform(&Refusing { received, reason: refusal.code() }).await?;
                 Ok(Err(refusal))
             }
             (Err(error), _) => Err(error),
@@ -302,20 +283,83 @@ impl Poster {
     }
 }
 
-/// What became of an event.
-trait Outcome {
-    fn outcome(&self) -> EventOutcome;
+/// What an event asks for.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    Deployment(&'a PostedDeployment),
+    Incident(&'a PostedIncident),
+    Change(&'a str, IncidentChange),
 }
 
-impl Outcome for StoredDeployment {
-    fn outcome(&self) -> EventOutcome {
-        self.outcome
+/// What was stored.
+enum Stored {
+    Deployment(StoredDeployment),
+    Incident(StoredIncident),
+}
+
+impl Stored {
+    fn outcome(&mut self) -> &mut EventOutcome {
+        match self {
+            Self::Deployment(stored) => &mut stored.outcome,
+            Self::Incident(stored) => &mut stored.outcome,
+        }
     }
 }
 
-impl Outcome for StoredIncident {
-    fn outcome(&self) -> EventOutcome {
-        self.outcome
+fn incident_of(stored: Result<Stored, EventRefusal>) -> Result<StoredIncident, EventRefusal> {
+    match stored? {
+        Stored::Incident(stored) => Ok(stored),
+        Stored::Deployment(_) => Err(EventRefusal::UnknownIncident),
+    }
+}
+
+/// The transaction that stores an event.
+struct Receiving<'a> {
+    received: &'a Received<'a>,
+    work: Work<'a>,
+    /// Why it was rolled back.
+    refused: Mutex<Option<EventRefusal>>,
+}
+
+impl Transaction for Receiving<'_> {
+    type Done = Stored;
+
+    async fn run(&self, connection: &mut Session) -> Result<Stored, StoreError> {
+        hold_together(connection).await?;
+        let sender = self.received.sender;
+        let stored = match self.work {
+            Work::Deployment(posted) => store_deployment(connection, sender, posted).await.map(Stored::Deployment),
+            Work::Incident(posted) => store_incident(connection, sender, posted).await.map(Stored::Incident),
+            Work::Change(id, change) => change_incident(connection, sender, id, change).await.map(Stored::Incident),
+        };
+        match stored {
+            Ok(mut stored) => {
+                let outcome = stored.outcome();
+                // What the first attempt recorded, if its reply was lost.
+                *outcome = parse_stored(&self.received.record((*outcome).into(), None, connection).await?)?;
+                Ok(stored)
+            }
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Refused(refusal)) => {
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
+                Err(StoreError::Other(refusal.into()))
+            }
+        }
+    }
+}
+
+/// The transaction that records a refusal.
+struct Refusing<'a> {
+    received: &'a Received<'a>,
+    reason: &'static str,
+}
+
+impl Transaction for Refusing<'_> {
+    type Done = ();
+
+    async fn run(&self, connection: &mut Session) -> Result<(), StoreError> {
+        self.received.record("refused", Some(self.reason), connection).await?;
+        Ok(())
     }
 }
 
@@ -736,7 +780,7 @@ async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange
         return Ok(false);
     }
     if states.iter().any(|state| at < state.at) {
-        return Err(Stopped::Refused(EventRefusal::BeforeStart));
+        return Err(Stopped::Refused(EventRefusal::BeforeLastState));
     }
     add_incident_state(connection, id, at, kind).await?;
     Ok(true)

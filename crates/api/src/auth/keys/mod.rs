@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use mergeline_domain::{Problems, TeamSlug};
+use mergeline_store::{Channel, Sender};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
@@ -109,6 +110,48 @@ pub struct ApiKey {
     /// The only teams that it shows; `None` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     teams: Option<BTreeSet<TeamSlug>>,
+    /// The only services that it may post about; `None` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    services: Option<BTreeSet<ServiceName>>,
+    /// The program that posts with it, so that two programs may number theirs alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<KeyName>,
+}
+
+/// The slug of a service that a key may post about: of the teams file, or `owner.name` of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    const MAX_LEN: usize = 200;
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Not the slug of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceNameError;
+
+impl fmt::Display for ServiceNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("write the slug of a service, as in the teams file, or owner.name of a repository")
+    }
+}
+
+impl std::error::Error for ServiceNameError {}
+
+impl FromStr for ServiceName {
+    type Err = ServiceNameError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceNameError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+        let has_letter = text.chars().any(|c| c.is_ascii_lowercase());
+        let is_name = has_letter && text.len() <= Self::MAX_LEN && text.chars().all(allowed);
+        is_name.then(|| Self(text.to_owned())).ok_or(ServiceNameError)
+    }
 }
 
 impl ApiKey {
@@ -120,12 +163,26 @@ impl ApiKey {
     /// The key in `API_KEY`, which may do everything.
     fn plain(text: &str) -> Self {
         let scopes = BTreeSet::from([Scope::Admin]);
-        Self { name: KeyName(PLAIN.to_owned()), sha256: KeyHash::of(text.as_bytes()), scopes, teams: None }
+        Self {
+            name: KeyName(PLAIN.to_owned()),
+            sha256: KeyHash::of(text.as_bytes()),
+            scopes,
+            teams: None,
+            services: None,
+            source: None,
+        }
     }
 
     /// Whether one of its scopes implies this one.
     pub(crate) fn allows(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|held| held.implies(scope))
+    }
+
+    /// Who posts with it, and what that may be about.
+    pub(crate) fn sender(&self) -> Sender {
+        let services = self.services.as_ref().map(|all| all.iter().map(|it| it.as_str().to_owned()).collect());
+        let program = self.source.as_ref().map(ToString::to_string);
+        Sender { key_name: Some(self.name.to_string()), program, services, channel: Channel::Api }
     }
 
     /// The only teams that it shows; `None` for all.
@@ -158,8 +215,18 @@ impl NewKey {
             sha256: KeyHash::of(key.as_bytes()),
             scopes: scopes.into_iter().collect(),
             teams: (!teams.is_empty()).then_some(teams),
+            services: None,
+            source: None,
         };
         Self { key, entry }
+    }
+
+    /// The same for a program that posts about these services; about all of them if there are none.
+    #[must_use]
+    pub fn for_posting(self, services: impl IntoIterator<Item = ServiceName>, source: Option<KeyName>) -> Self {
+        let services: BTreeSet<_> = services.into_iter().collect();
+        let services = (!services.is_empty()).then_some(services);
+        Self { entry: ApiKey { services, source, ..self.entry }, ..self }
     }
 }
 

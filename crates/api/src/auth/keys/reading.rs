@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{ApiKey, KeyHash, KeyName, KeyNameError, LIST, PLAIN};
+use super::{ApiKey, KeyHash, KeyName, KeyNameError, LIST, PLAIN, ServiceName, ServiceNameError};
 use crate::auth::scope::{Scope, ScopeError};
 
 /// A guessable key is not a key.
@@ -53,6 +53,10 @@ struct Draft {
     scopes: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     teams: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    services: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    source: Option<Value>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -128,15 +132,24 @@ impl Reading {
         for field in draft.unknown.keys() {
             self.refuse(
                 format!("{entry} has a field that does not exist{}", shown(field)),
-                "the fields are `name`, `sha256`, `scopes` and `teams`",
+                "the fields are `name`, `sha256`, `scopes`, `teams`, `services` and `source`",
             );
         }
         let name = self.name(entry, draft.name.as_ref());
         let sha256 = self.sha256(entry, draft.sha256.as_ref());
         let scopes = self.scopes(entry, draft.scopes);
         let teams = self.teams(entry, draft.teams);
+        let services = self.services(entry, draft.services);
+        let source = self.source(entry, draft.source.as_ref());
         self.note(entry, name.as_ref(), sha256);
-        Some(ApiKey { name: name?, sha256: sha256?, scopes: scopes?, teams: teams? })
+        Some(ApiKey {
+            name: name?,
+            sha256: sha256?,
+            scopes: scopes?,
+            teams: teams?,
+            services: services?,
+            source: source?,
+        })
     }
 
     fn name(&mut self, entry: &str, value: Option<&Value>) -> Option<KeyName> {
@@ -178,6 +191,27 @@ impl Reading {
         };
         let help = "write lower-case letters, digits and inner hyphens, as in the teams file";
         self.parsed(&texts, &format!("{entry} has a team that is not a slug"), help).map(Some)
+    }
+
+    /// `Some(None)` for all services.
+    #[expect(clippy::option_option, reason = "the outer one says whether it can be used, as in the other fields")]
+    fn services(&mut self, entry: &str, value: Option<Value>) -> Option<Option<BTreeSet<ServiceName>>> {
+        let Some(value) = value else { return Some(None) };
+        let help = ServiceNameError.to_string();
+        let Some(texts) = texts(value) else {
+            let help = "list the slugs of services, or omit `services` for all of them";
+            self.refuse(format!("{entry}: `services` is not a list of services"), help);
+            return None;
+        };
+        self.parsed(&texts, &format!("{entry} has a service that is not a slug"), &help).map(Some)
+    }
+
+    /// `Some(None)` for no source.
+    #[expect(clippy::option_option, reason = "the outer one says whether it can be used, as in the other fields")]
+    fn source(&mut self, entry: &str, value: Option<&Value>) -> Option<Option<KeyName>> {
+        let Some(value) = value else { return Some(None) };
+        let name = value.as_str().ok_or(KeyNameError).and_then(str::parse);
+        name.map_err(|error| self.refuse(format!("{entry} has no valid `source`"), error.to_string())).ok().map(Some)
     }
 
     /// The parsed texts, unless one of them is rejected.

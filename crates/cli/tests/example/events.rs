@@ -1,0 +1,286 @@
+//! The same example, told by a program instead of read from GitHub: its deployments and incidents are posted.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use mergeline_api::{Api, ApiKeys, NewKey, Scope, router};
+use mergeline_fake_github::example::{TEAMS, put};
+use mergeline_fake_github::{FakeGitHub, at};
+use mergeline_test_support::TestDatabase;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::{NOW, WEEK, World, assert_worked, collected};
+
+/// What posts about one service as one program.
+struct Posting {
+    world: World,
+    fake: FakeGitHub,
+    keys: Vec<(&'static str, String)>,
+}
+
+const SOURCE: &str = "deployments: { source: events }\n";
+
+fn teams_file(more: &str) -> String {
+    format!("version: 1\nrepositories: [acme/shop, acme/web]\n{more}teams: [{TEAMS}]\n")
+}
+
+/// The commit with this number in the example.
+fn sha(number: u64) -> String {
+    format!("{number:040x}")
+}
+
+impl Posting {
+    async fn new(more: &str) -> Result<Self> {
+        let fake = FakeGitHub::start().await?;
+        fake.require_token("ghp_canary");
+        put(&fake, "acme/shop");
+        let database = TestDatabase::create().await?;
+        collected(&fake, &database, &teams_file(more)).await?;
+        let (mut entries, mut keys) = (Vec::new(), Vec::new());
+        for (number, (name, scope, service)) in (1..).zip([
+            ("ci", Scope::EventsWrite, Some("acme.shop")),
+            ("other", Scope::EventsWrite, None),
+            ("reader", Scope::PrsRead, None),
+        ]) {
+            let made = NewKey::from_random([number; 32], name.parse()?, [scope], []);
+            let services = service.map(str::parse).transpose()?;
+            let source = if name == "other" { Some("other".parse()?) } else { None };
+            let made = made.for_posting(services, source);
+            entries.push(serde_json::to_value(&made.entry)?);
+            keys.push((name, made.key));
+        }
+        let api = Api {
+            poster: Some(database.poster()?),
+            keys: Some(ApiKeys::parse(&Value::from(entries).to_string())?),
+            ..Api::new(database.reader()?, Duration::from_secs(20), || at(NOW))
+        };
+        Ok(Self { world: World { database, router: router(api) }, fake, keys })
+    }
+
+    /// Sends a body as the owner of a key. Returns the status and the answer.
+    async fn send(&self, key: &str, path: &str, media_type: &str, body: String) -> Result<(u16, Value)> {
+        let key = self.keys.iter().find(|(name, _)| *name == key).map(|(_, key)| key.as_str()).context("a key")?;
+        let request = Request::post(format!("/v1{path}")).header("x-api-key", key);
+        let request = request.header("content-type", media_type).body(Body::from(body))?;
+        let response = self.world.router.clone().oneshot(request).await?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?))
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+        self.send("ci", path, "application/json", body.to_string()).await
+    }
+
+    /// The status and the code of an error, or the result of an event.
+    async fn outcome(&self, path: &str, body: &Value) -> Result<(u16, String)> {
+        let (status, answer) = self.post(path, body).await?;
+        let text = answer["data"]["result"].as_str().or(answer["error"]["code"].as_str());
+        Ok((status, text.unwrap_or_default().to_owned()))
+    }
+
+    async fn text(&self, sql: &'static str) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(sql).fetch_all(&self.world.database.pool().await?).await?)
+    }
+}
+
+fn deployment(id: &str, commit: u64, status: &str, at: &str) -> Value {
+    json!({
+        "id": id, "service": "shop", "environment": "production", "status": status, "sha": sha(commit), "finished_at": at
+    })
+}
+
+/// The deployments of the example, by number: commit, status and time.
+const DEPLOYED: [(u64, &str, &str); 8] = [
+    (10, "success", "2026-05-30T09:00:00Z"),
+    (22, "success", "2026-06-01T10:00:00Z"),
+    (30, "failure", "2026-06-02T10:00:00Z"),
+    (30, "success", "2026-06-02T11:00:00Z"),
+    (42, "success", "2026-06-03T10:00:00Z"),
+    (30, "success", "2026-06-03T13:00:00Z"),
+    (60, "success", "2026-06-04T10:00:00Z"),
+    (60, "success", "2026-06-05T10:00:00Z"),
+];
+
+const INCIDENTS: [(&str, &str, Option<&str>); 4] = [
+    ("I1", "2026-06-03T12:00:00Z", Some("2026-06-03T13:00:00Z")),
+    ("I2", "2026-06-03T12:30:00Z", Some("2026-06-03T15:30:00Z")),
+    ("I3", "2026-06-07T09:00:00Z", None),
+    ("I4", "2026-05-29T08:00:00Z", Some("2026-05-29T10:00:00Z")),
+];
+
+#[tokio::test]
+async fn posted_deployments_and_incidents_give_the_same_numbers() -> Result<()> {
+    // In both orders: late and early ones lead to the same rows.
+    for is_reversed in [false, true] {
+        let posting = Posting::new(SOURCE).await?;
+        let mut numbered: Vec<(usize, _)> = DEPLOYED.into_iter().enumerate().collect();
+        if is_reversed {
+            numbered.reverse();
+        }
+        for (number, (commit, status, at)) in numbered {
+            let outcome =
+                posting.outcome("/deployments", &deployment(&format!("ci-{number}"), commit, status, at)).await?;
+            assert_eq!(outcome, (201, "created".to_owned()), "{number}");
+        }
+        for (id, started_at, resolved_at) in INCIDENTS {
+            let incident = json!({
+                "id": id, "service": "acme/shop", "title": id, "started_at": started_at, "resolved_at": resolved_at
+            });
+            assert_eq!(posting.outcome("/incidents", &incident).await?.0, 201, "{id}");
+        }
+        // The commits are read by the next collection.
+        collected(&posting.fake, &posting.world.database, &teams_file(SOURCE)).await?;
+        let open = Api::new(posting.world.database.reader()?, Duration::from_secs(20), || at(NOW));
+        let world = World { database: posting.world.database, router: router(open) };
+        assert_worked(&world).await?;
+        let differences = world.database.store()?.derive_all(false).await?;
+        assert_eq!(differences.rows, 0, "derived again, nothing differs");
+        let list = world.get(&format!("/v1/incidents?{WEEK}")).await?;
+        assert_eq!(list["data"][0]["rule"], json!("window"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_id_is_the_same_deployment() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    let started = json!({
+        "id": "7", "service": "acme.shop", "environment": "production", "status": "in_progress",
+        "started_at": "2026-06-01T09:00:00Z"
+    });
+    assert_eq!(posting.outcome("/deployments", &started).await?, (201, "created".to_owned()));
+    let done = deployment("7", 22, "success", "2026-06-01T10:00:00Z");
+    assert_eq!(posting.outcome("/deployments", &done).await?, (200, "changed".to_owned()));
+    assert_eq!(posting.outcome("/deployments", &done).await?, (200, "replayed".to_owned()));
+    let later = deployment("7", 22, "success", "2026-06-01T11:00:00Z");
+    assert_eq!(posting.outcome("/deployments", &later).await?, (200, "replayed".to_owned()), "the first success stays");
+    let failed = deployment("7", 22, "failure", "2026-06-01T12:00:00Z");
+    assert_eq!(posting.outcome("/deployments", &failed).await?, (200, "changed".to_owned()), "a health check");
+    for (field, value) in [("sha", json!(sha(30))), ("environment", json!("live")), ("service", json!("acme.web"))] {
+        let mut other = done.clone();
+        other[field] = value;
+        let (status, answer) = posting.send("other", "/deployments", "application/json", other.to_string()).await?;
+        assert_eq!((status, &answer["data"]["result"]), (201, &json!("created")), "{field}: another program");
+        let mut again = other.clone();
+        again[field] = done[field].clone();
+        let (status, answer) = posting.send("other", "/deployments", "application/json", again.to_string()).await?;
+        assert_eq!((status, &answer["error"]["code"]), (409, &json!("conflict")), "{field}");
+        let gone = "delete from deployment_states as s using deployments as d where s.deployment_id = d.id and d.sender = 'other';
+            delete from deployment_facts; delete from deployment_shares; delete from deployment_failures; delete from pr_deliveries;
+            delete from deployment_revisions as r using deployments as d where r.deployment_id = d.id and d.sender = 'other';
+            delete from deployments where sender = 'other'";
+        sqlx::raw_sql(gone).execute(&posting.world.database.pool().await?).await?;
+    }
+    let rows = posting.text(
+        "select concat_ws(' ', outcome, succeeded_at at time zone 'utc', failed_afterwards_at at time zone 'utc') from deployments
+        where sender is null and source = 'events'",
+    );
+    assert_eq!(rows.await?, ["succeeded 2026-06-01 10:00:00 2026-06-01 12:00:00"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_refused_and_recorded() -> Result<()> {
+    let posting = Posting::new("").await?;
+    let good = deployment("1", 22, "success", "2026-06-01T10:00:00Z");
+    let with = |field: &str, value: Value| {
+        let mut event = good.clone();
+        event[field] = value;
+        event
+    };
+    // GitHub told deployments of this service first, and no line of the teams file decides otherwise.
+    assert_eq!(posting.outcome("/deployments", &good).await?, (409, "other_source".to_owned()));
+    assert_eq!(
+        posting.outcome("/deployments", &with("service", json!("acme.web"))).await?,
+        (404, "not_found".to_owned()),
+        "the key is for acme.shop"
+    );
+    assert_eq!(
+        posting.outcome("/deployments", &with("service", json!("nothing"))).await?,
+        (404, "not_found".to_owned())
+    );
+    let staging = with("environment", json!("staging"));
+    let (status, answer) = posting.post("/deployments", &staging).await?;
+    assert_eq!((status, &answer["data"]["production"]), (201, &json!(false)));
+    ensure!(
+        answer["meta"]["warnings"][0].as_str().is_some_and(|text| text.starts_with("not_production: ")),
+        "{answer}"
+    );
+    for (field, value) in [
+        ("sha", json!("abc")),
+        ("status", json!("done")),
+        ("finished_at", json!("2026-06-15T12:06:00Z")),
+        ("repository", json!("acme/web")),
+        ("nonsense", json!(1)),
+    ] {
+        let mut event = staging.clone();
+        event["id"] = json!("2");
+        event[field] = value;
+        let (status, answer) = posting.post("/deployments", &event).await?;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("validation_error")), "{field}: {answer}");
+        let parameter = if field == "nonsense" { "body" } else { field };
+        assert_eq!(answer["error"]["details"][0]["parameter"], json!(parameter), "{answer}");
+    }
+    let (status, answer) = posting.send("ci", "/deployments", "text/plain", good.to_string()).await?;
+    assert_eq!((status, &answer["error"]["code"]), (415, &json!("unsupported_media_type")));
+    let large = with("version", json!("x".repeat(65 * 1024))).to_string();
+    assert_eq!(posting.send("ci", "/deployments", "application/json", large).await?.0, 413);
+    assert_eq!(posting.send("reader", "/deployments", "application/json", good.to_string()).await?.0, 403);
+    let get = Request::get("/v1/deployments").header("x-api-key", posting.keys[0].1.as_str()).body(Body::empty())?;
+    let response = posting.world.router.clone().oneshot(get).await?;
+    assert_eq!(response.status(), 403, "a key that posts reads nothing");
+    let recorded = posting.text(
+        "select concat_ws(' ', key_name, kind, subject, outcome, reason, count(*)) from received_events
+        group by key_name, kind, subject, outcome, reason order by 1",
+    );
+    let expected = [
+        "ci deployment 1 created 1",
+        "ci deployment 1 refused other_source 1",
+        "ci deployment 1 refused unknown_service 2",
+        "ci deployment 2 refused unknown_repository 1",
+        "ci deployment 2 refused validation_error 3",
+        "ci deployment refused validation_error 1",
+    ];
+    assert_eq!(recorded.await?, expected, "bodies are not kept");
+    assert_eq!(posting.text("select count(*)::text from deployments where source = 'events'").await?, ["1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_incident_is_resolved_and_reopened_by_its_id() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    let deployed = deployment("d1", 22, "success", "2026-06-01T10:00:00Z");
+    posting.post("/deployments", &deployed).await?;
+    let incident = json!({
+        "id": "INC-1", "service": "shop", "title": "Checkout fails", "severity": "SEV1", "started_at": "2026-06-01T11:00:00Z"
+    });
+    let (status, answer) = posting.post("/incidents", &incident).await?;
+    assert_eq!((status, &answer["data"]["rule"]), (201, &json!("window")), "{answer}");
+    assert_eq!(posting.outcome("/incidents", &incident).await?, (200, "replayed".to_owned()));
+    let resolve = |at: &str| json!({ "resolved_at": at });
+    let path = "/incidents/INC-1/resolve";
+    assert_eq!(posting.outcome(path, &resolve("2026-06-01T10:30:00Z")).await?, (400, "validation_error".to_owned()));
+    assert_eq!(posting.outcome(path, &resolve("2026-06-01T12:00:00Z")).await?, (200, "changed".to_owned()));
+    assert_eq!(posting.outcome(path, &resolve("2026-06-01T13:00:00Z")).await?, (200, "replayed".to_owned()));
+    let reopened =
+        posting.outcome("/incidents/INC-1/reopen", &json!({ "reopened_at": "2026-06-01T14:00:00Z" })).await?;
+    assert_eq!(reopened, (200, "changed".to_owned()));
+    let (status, _) = posting.send("ci", path, "", String::new()).await?;
+    assert_eq!(status, 200, "without a body, now");
+    assert_eq!(posting.outcome("/incidents/INC-2/resolve", &json!({})).await?, (404, "not_found".to_owned()));
+    let named = json!({ "id": "INC-3", "service": "shop", "title": "T", "deployment": "d1", "started_at": "2026-06-10T00:00:00Z" });
+    assert_eq!(posting.post("/incidents", &named).await?.1["data"]["rule"], json!("named"));
+    let unknown = json!({ "id": "INC-4", "service": "shop", "title": "T", "deployment": "d9" });
+    assert_eq!(posting.outcome("/incidents", &unknown).await?, (400, "validation_error".to_owned()));
+    let facts = posting.text(
+        "select concat_ws(' ', i.external_id, i.severity, f.started_at at time zone 'utc', f.resolved_at at time zone 'utc', f.rule)
+        from incident_facts as f inner join incidents as i on f.incident_id = i.id order by 1",
+    );
+    let expected = ["INC-1 critical 2026-06-01 11:00:00 2026-06-15 12:00:00 window", "INC-3 2026-06-10 00:00:00 named"];
+    assert_eq!(facts.await?, expected);
+    Ok(())
+}
