@@ -413,6 +413,136 @@ $$;
 
 COMMENT ON FUNCTION public.lead_seconds(p public.pull_requests) IS 'From the first commit to the delivery (change_lead_time@1). Null if unknown or negative.';
 
+CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with merged as (
+        select
+            -- Where clocks go back over midnight, the day before the first one comes a second time: it belongs to the first.
+            greatest(
+                date_trunc(unit, a.merged_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date as bucket,
+            a.author_id,
+            case when ignore_weights then 10000 else (a.weight * 10000)::integer end as units,
+            a.cycle_seconds as cycle,
+            a.coding_seconds as coding,
+            a.pickup_seconds as pickup,
+            a.review_seconds as review,
+            a.deploy_seconds as deploy
+        from pr_attributions as a
+        where
+            a.team_id = team
+            and a.merged_at >= range_from
+            and a.merged_at < range_to
+            and (repository_ids is null or a.repository_id = any(repository_ids))
+            and (
+                base_branch is null
+                or (select p.base_ref from pull_requests as p where p.id = a.pull_request_id) = base_branch
+            )
+        union all
+        select
+            greatest(
+                date_trunc(unit, p.merged_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
+            )::date,
+            p.author_id,
+            10000,
+            p.cycle_seconds,
+            p.coding_seconds,
+            p.pickup_seconds,
+            p.review_seconds,
+            deploy_seconds(p)
+        from pull_requests as p
+        where
+            team is null
+            and p.deleted_at is null
+            and p.merged_at >= range_from
+            and p.merged_at < range_to
+            and (repository_ids is null or p.repository_id = any(repository_ids))
+            and (base_branch is null or p.base_ref = base_branch)
+    ),
+
+    aggregated as (
+        select
+            m.bucket,
+            count(*) as n,
+            sum(m.units) as units,
+            count(distinct m.author_id) as contributors,
+
+            count(m.cycle) as cycle_n,
+            sum(m.units) filter (where m.cycle is not null) as cycle_units,
+            count(distinct m.author_id) filter (where count_people and m.cycle is not null) as cycle_contributors,
+            sum(m.cycle * m.units) as cycle_sum,
+            array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units) desc)
+                filter (where m.cycle is not null) as cycle_samples,
+
+            count(m.coding) as coding_n,
+            sum(m.units) filter (where m.coding is not null) as coding_units,
+            count(distinct m.author_id) filter (where count_people and m.coding is not null) as coding_contributors,
+            sum(m.coding * m.units) as coding_sum,
+            array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units) desc)
+                filter (where m.coding is not null) as coding_samples,
+
+            count(m.pickup) as pickup_n,
+            sum(m.units) filter (where m.pickup is not null) as pickup_units,
+            count(distinct m.author_id) filter (where count_people and m.pickup is not null) as pickup_contributors,
+            sum(m.pickup * m.units) as pickup_sum,
+            array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units) desc)
+                filter (where m.pickup is not null) as pickup_samples,
+
+            count(m.review) as review_n,
+            sum(m.units) filter (where m.review is not null) as review_units,
+            count(distinct m.author_id) filter (where count_people and m.review is not null) as review_contributors,
+            sum(m.review * m.units) as review_sum,
+            array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units) desc)
+                filter (where m.review is not null) as review_samples,
+
+            count(m.deploy) as deploy_n,
+            sum(m.units) filter (where m.deploy is not null) as deploy_units,
+            count(distinct m.author_id) filter (where count_people and m.deploy is not null) as deploy_contributors,
+            sum(m.deploy * m.units) as deploy_sum,
+            array_agg(weighted_sample(m.deploy, m.units) order by weighted_sample(m.deploy, m.units) desc)
+                filter (where m.deploy is not null) as deploy_samples
+        from merged as m
+        group by grouping sets ((m.bucket), ())
+    ),
+
+    -- From local times, which an instant has exactly one of: no bucket is lost or doubled where clocks change.
+    calendar as (
+        select
+            generate_series(
+                date_trunc(unit, range_from at time zone zone),
+                (range_to - interval '1 microsecond') at time zone zone,
+                case unit when 'quarter' then interval '3 months' else ('1 ' || unit)::interval end
+            )::date as bucket
+        where range_from < range_to
+        union all
+        select null
+    )
+
+    select
+        c.bucket,
+        m.measure,
+        coalesce(m.n, 0),
+        coalesce(m.units, 0)::numeric / 10000,
+        coalesce(m.contributors, 0),
+        m.sum / m.units,
+        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
+    from calendar as c
+    left join aggregated as a on a.bucket is not distinct from c.bucket
+    cross join lateral (
+        values
+        ('merged', a.n, a.units, a.contributors, null::double precision, null::bigint []),
+        ('cycle_time', a.cycle_n, a.cycle_units, a.cycle_contributors, a.cycle_sum, a.cycle_samples),
+        ('coding', a.coding_n, a.coding_units, a.coding_contributors, a.coding_sum, a.coding_samples),
+        ('pickup', a.pickup_n, a.pickup_units, a.pickup_contributors, a.pickup_sum, a.pickup_samples),
+        ('review', a.review_n, a.review_units, a.review_contributors, a.review_sum, a.review_samples),
+        ('deploy', a.deploy_n, a.deploy_units, a.deploy_contributors, a.deploy_sum, a.deploy_samples)
+    ) as m (measure, n, units, contributors, sum, samples)
+    order by c.bucket nulls last
+$$;
+
+COMMENT ON FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of merged pull requests, of a team or (null) of the organization: one row per bucket and measure; bucket is null for the whole range.';
+
 CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -784,7 +914,7 @@ begin
         case when may_show and s.contributors >= group_size then s.percentiles end
     -- A day more on both sides, of which the bucket takes what is its own by local time: where clocks change at midnight, an
     -- instant can stand for two local times.
-    from team_statistics(
+    from merge_statistics(
         team,
         (bucket_start - 1)::timestamp at time zone zone,
         (bucket_end + 1)::timestamp at time zone zone,
@@ -903,8 +1033,7 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
             a.cycle_seconds as cycle,
             a.coding_seconds as coding,
             a.pickup_seconds as pickup,
-            a.review_seconds as review,
-            a.deploy_seconds as deploy
+            a.review_seconds as review
         from pr_attributions as a
         where
             a.team_id = team
@@ -915,26 +1044,6 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
                 base_branch is null
                 or (select p.base_ref from pull_requests as p where p.id = a.pull_request_id) = base_branch
             )
-        union all
-        select
-            greatest(
-                date_trunc(unit, p.merged_at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
-            )::date,
-            p.author_id,
-            10000,
-            p.cycle_seconds,
-            p.coding_seconds,
-            p.pickup_seconds,
-            p.review_seconds,
-            deploy_seconds(p)
-        from pull_requests as p
-        where
-            team is null
-            and p.deleted_at is null
-            and p.merged_at >= range_from
-            and p.merged_at < range_to
-            and (repository_ids is null or p.repository_id = any(repository_ids))
-            and (base_branch is null or p.base_ref = base_branch)
     ),
 
     aggregated as (
@@ -970,14 +1079,7 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
             count(distinct m.author_id) filter (where count_people and m.review is not null) as review_contributors,
             sum(m.review * m.units) as review_sum,
             array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units) desc)
-                filter (where m.review is not null) as review_samples,
-
-            count(m.deploy) as deploy_n,
-            sum(m.units) filter (where m.deploy is not null) as deploy_units,
-            count(distinct m.author_id) filter (where count_people and m.deploy is not null) as deploy_contributors,
-            sum(m.deploy * m.units) as deploy_sum,
-            array_agg(weighted_sample(m.deploy, m.units) order by weighted_sample(m.deploy, m.units) desc)
-                filter (where m.deploy is not null) as deploy_samples
+                filter (where m.review is not null) as review_samples
         from merged as m
         group by grouping sets ((m.bucket), ())
     ),
@@ -1011,13 +1113,12 @@ CREATE FUNCTION public.team_statistics(team bigint, range_from timestamp with ti
         ('cycle_time', a.cycle_n, a.cycle_units, a.cycle_contributors, a.cycle_sum, a.cycle_samples),
         ('coding', a.coding_n, a.coding_units, a.coding_contributors, a.coding_sum, a.coding_samples),
         ('pickup', a.pickup_n, a.pickup_units, a.pickup_contributors, a.pickup_sum, a.pickup_samples),
-        ('review', a.review_n, a.review_units, a.review_contributors, a.review_sum, a.review_samples),
-        ('deploy', a.deploy_n, a.deploy_units, a.deploy_contributors, a.deploy_sum, a.deploy_samples)
+        ('review', a.review_n, a.review_units, a.review_contributors, a.review_sum, a.review_samples)
     ) as m (measure, n, units, contributors, sum, samples)
     order by c.bucket nulls last
 $$;
 
-COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of merged pull requests, of a team or (null) of the organization: one row per bucket and measure; bucket is null for the whole range.';
+COMMENT ON FUNCTION public.team_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of a team''s merged pull requests: one row per bucket and measure; bucket is null for the whole range.';
 
 CREATE FUNCTION public.undelivered(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone) RETURNS TABLE(reason text, n bigint, weight numeric)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1354,6 +1455,163 @@ CREATE TABLE public.deployment_progress (
 
 ALTER TABLE ONLY public.deployment_progress FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.deployments (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    service_id bigint NOT NULL,
+    source text NOT NULL,
+    instance_id bigint,
+    repository_id bigint,
+    external_id text NOT NULL,
+    node_id text,
+    listed_environment text NOT NULL,
+    environment text NOT NULL,
+    environment_group text NOT NULL,
+    is_production boolean,
+    is_transient boolean DEFAULT false NOT NULL,
+    version text,
+    url text,
+    is_declared_failed boolean DEFAULT false NOT NULL,
+    is_declared_rework boolean DEFAULT false NOT NULL,
+    remedies text,
+    created_at timestamp with time zone NOT NULL,
+    states_read_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    outcome text DEFAULT 'unfinished'::text NOT NULL,
+    succeeded_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    failed_afterwards_at timestamp with time zone,
+    sender text,
+    CONSTRAINT deployments_check CHECK (((outcome = 'succeeded'::text) = (succeeded_at IS NOT NULL))),
+    CONSTRAINT deployments_check1 CHECK (((outcome = 'failed'::text) = (failed_at IS NOT NULL))),
+    CONSTRAINT deployments_environment_group_check CHECK (((environment_group = ANY (ARRAY['production'::text, 'transient'::text])) OR (environment_group ~~ 'other:%'::text))),
+    CONSTRAINT deployments_external_id_check CHECK ((external_id <> ''::text)),
+    CONSTRAINT deployments_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'unfinished'::text]))),
+    CONSTRAINT deployments_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'github-actions'::text, 'github-releases'::text, 'merges'::text, 'events'::text])))
+);
+
+ALTER TABLE ONLY public.deployments FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.deployments IS 'Attempts to bring commits into an environment, as their sources tell them.';
+
+CREATE TABLE public.service_repositories (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    service_id bigint NOT NULL,
+    repository text NOT NULL,
+    CONSTRAINT service_repositories_repository_check CHECK ((repository = lower(repository)))
+);
+
+ALTER TABLE ONLY public.service_repositories FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.services (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    slug text,
+    name text,
+    repository_id bigint,
+    place integer DEFAULT 0 NOT NULL,
+    environments text[],
+    archived_at timestamp with time zone,
+    has_facts boolean DEFAULT false NOT NULL,
+    data_version bigint DEFAULT 0 NOT NULL,
+    source text,
+    told_by text,
+    CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
+    CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
+    CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text))),
+    CONSTRAINT services_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'events'::text])))
+);
+
+ALTER TABLE ONLY public.services FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.services IS 'What is deployed and fails as one: a service of the teams file, or a repository that none of them has.';
+
+CREATE VIEW public.repositories_of_services AS
+ SELECT s.id AS service_id,
+    r.id AS repository_id
+   FROM ((public.services s
+     JOIN public.service_repositories o ON ((s.id = o.service_id)))
+     JOIN public.repositories r ON (((o.repository = r.name) OR (o.repository = r.current_name))))
+  WHERE (s.archived_at IS NULL)
+UNION
+ SELECT d.service_id,
+    d.repository_id
+   FROM (public.deployments d
+     JOIN public.repositories r ON ((d.repository_id = r.id)))
+  WHERE (r.removed_at IS NOT NULL)
+UNION
+ SELECT s.id AS service_id,
+    s.repository_id
+   FROM (public.services s
+     JOIN public.repositories r ON ((s.repository_id = r.id)))
+  WHERE ((s.archived_at IS NULL) AND (NOT (EXISTS ( SELECT
+           FROM (public.service_repositories o
+             JOIN public.services named ON ((o.service_id = named.id)))
+          WHERE ((named.archived_at IS NULL) AND (o.repository = ANY (ARRAY[r.name, r.current_name])))))));
+
+COMMENT ON VIEW public.repositories_of_services IS 'The repositories of each service.';
+
+CREATE VIEW public.services_in_force AS
+ SELECT s.id,
+    COALESCE(s.slug, replace(r.display_name, '/'::text, '.'::text)) AS slug,
+    COALESCE(s.name, r.display_name) AS name,
+    (s.repository_id IS NOT NULL) AS is_implied,
+    s.place,
+    s.environments,
+    s.has_facts,
+    s.data_version,
+    s.source,
+    s.told_by
+   FROM (public.services s
+     LEFT JOIN public.repositories r ON ((s.repository_id = r.id)))
+  WHERE ((s.archived_at IS NULL) AND ((s.repository_id IS NULL) OR ((r.removed_at IS NULL) AND (NOT (EXISTS ( SELECT
+           FROM (public.service_repositories o
+             JOIN public.services named ON ((o.service_id = named.id)))
+          WHERE ((named.archived_at IS NULL) AND (o.repository = ANY (ARRAY[r.name, r.current_name])))))))));
+
+COMMENT ON VIEW public.services_in_force IS 'Services of the teams file, and repositories that none of them has. One row per service.';
+
+CREATE VIEW public.sources_of_services AS
+ SELECT f.id AS service_id,
+    COALESCE(f.source, ( SELECT (c.delivery ->> 'source'::text)
+           FROM public.configuration_in_force c), f.told_by) AS source
+   FROM public.services_in_force f;
+
+COMMENT ON VIEW public.sources_of_services IS 'The source that tells the deployments of each service. Null while none does.';
+
+CREATE VIEW public.deployments_read AS
+ SELECT r.id AS repository_id,
+    r.display_name,
+    (e.repository_id IS NOT NULL) AS is_posted,
+        CASE
+            WHEN (e.repository_id IS NULL) THEN p.covered_since
+            WHEN e.is_known THEN e.first_at
+            ELSE NULL::timestamp with time zone
+        END AS covered_since,
+        CASE
+            WHEN (e.repository_id IS NULL) THEN p.read_at
+            ELSE NULL::timestamp with time zone
+        END AS read_at,
+        CASE
+            WHEN (e.repository_id IS NULL) THEN p.problem
+            ELSE NULL::text
+        END AS problem
+   FROM ((public.repositories r
+     LEFT JOIN public.deployment_progress p ON ((r.id = p.repository_id)))
+     LEFT JOIN ( SELECT o.repository_id,
+            max(d.first_at) AS first_at,
+            bool_and((d.first_at IS NOT NULL)) AS is_known
+           FROM ((public.repositories_of_services o
+             JOIN public.sources_of_services s ON ((o.service_id = s.service_id)))
+             CROSS JOIN LATERAL ( SELECT min(d_1.created_at) AS first_at
+                   FROM public.deployments d_1
+                  WHERE ((s.source = 'events'::text) AND (d_1.service_id = s.service_id) AND (d_1.source = 'events'::text) AND (d_1.environment_group = 'production'::text))) d)
+          GROUP BY o.repository_id
+         HAVING bool_and((NOT (s.source IS DISTINCT FROM 'events'::text)))) e ON ((r.id = e.repository_id)))
+  WHERE (r.removed_at IS NULL);
+
+COMMENT ON VIEW public.deployments_read IS 'How far the deployments of each repository are read. Posted ones (is_posted) are read to now, since the first of them.';
+
 CREATE TABLE public.incident_progress (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     repository_id bigint NOT NULL,
@@ -1375,16 +1633,18 @@ CREATE VIEW public.delivery_coverage AS
     i.incidents_until
    FROM (( SELECT
                 CASE
-                    WHEN bool_and((p.covered_since IS NOT NULL)) THEN max(p.covered_since)
+                    WHEN bool_and((d_1.covered_since IS NOT NULL)) THEN max(d_1.covered_since)
                     ELSE NULL::timestamp with time zone
                 END AS covered_since,
                 CASE
-                    WHEN bool_and((p.read_at IS NOT NULL)) THEN min(p.read_at)
+                    WHEN bool_and((d_1.is_posted OR (d_1.read_at IS NOT NULL))) THEN min(
+                    CASE
+                        WHEN d_1.is_posted THEN now()
+                        ELSE d_1.read_at
+                    END)
                     ELSE NULL::timestamp with time zone
                 END AS complete_until
-           FROM (public.repositories r
-             LEFT JOIN public.deployment_progress p ON ((r.id = p.repository_id)))
-          WHERE (r.removed_at IS NULL)) d
+           FROM public.deployments_read d_1) d
      CROSS JOIN ( SELECT (count(*) > 0) AS wants_incidents,
                 CASE
                     WHEN bool_and((p.read_at IS NOT NULL)) THEN min(p.read_at)
@@ -1477,45 +1737,6 @@ CREATE TABLE public.deployment_states (
 );
 
 ALTER TABLE ONLY public.deployment_states FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE public.deployments (
-    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
-    id bigint NOT NULL,
-    service_id bigint NOT NULL,
-    source text NOT NULL,
-    instance_id bigint,
-    repository_id bigint,
-    external_id text NOT NULL,
-    node_id text,
-    listed_environment text NOT NULL,
-    environment text NOT NULL,
-    environment_group text NOT NULL,
-    is_production boolean,
-    is_transient boolean DEFAULT false NOT NULL,
-    version text,
-    url text,
-    is_declared_failed boolean DEFAULT false NOT NULL,
-    is_declared_rework boolean DEFAULT false NOT NULL,
-    remedies text,
-    created_at timestamp with time zone NOT NULL,
-    states_read_at timestamp with time zone,
-    deleted_at timestamp with time zone,
-    outcome text DEFAULT 'unfinished'::text NOT NULL,
-    succeeded_at timestamp with time zone,
-    failed_at timestamp with time zone,
-    failed_afterwards_at timestamp with time zone,
-    sender text,
-    CONSTRAINT deployments_check CHECK (((outcome = 'succeeded'::text) = (succeeded_at IS NOT NULL))),
-    CONSTRAINT deployments_check1 CHECK (((outcome = 'failed'::text) = (failed_at IS NOT NULL))),
-    CONSTRAINT deployments_environment_group_check CHECK (((environment_group = ANY (ARRAY['production'::text, 'transient'::text])) OR (environment_group ~~ 'other:%'::text))),
-    CONSTRAINT deployments_external_id_check CHECK ((external_id <> ''::text)),
-    CONSTRAINT deployments_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'cancelled'::text, 'unfinished'::text]))),
-    CONSTRAINT deployments_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'github-actions'::text, 'github-releases'::text, 'merges'::text, 'events'::text])))
-);
-
-ALTER TABLE ONLY public.deployments FORCE ROW LEVEL SECURITY;
-
-COMMENT ON TABLE public.deployments IS 'Attempts to bring commits into an environment, as their sources tell them.';
 
 ALTER TABLE public.deployments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.deployments_id_seq
@@ -1867,15 +2088,6 @@ ALTER TABLE ONLY public.received_events FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.received_events IS 'What was posted or imported, also what was refused: when, by which key, and what became of it.';
 
-ALTER TABLE public.received_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.received_events_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
 CREATE TABLE public.reopened_histories (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     repository_id bigint NOT NULL,
@@ -1892,62 +2104,6 @@ ALTER TABLE public.repositories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE public.service_repositories (
-    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
-    service_id bigint NOT NULL,
-    repository text NOT NULL,
-    CONSTRAINT service_repositories_repository_check CHECK ((repository = lower(repository)))
-);
-
-ALTER TABLE ONLY public.service_repositories FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE public.services (
-    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
-    id bigint NOT NULL,
-    slug text,
-    name text,
-    repository_id bigint,
-    place integer DEFAULT 0 NOT NULL,
-    environments text[],
-    archived_at timestamp with time zone,
-    has_facts boolean DEFAULT false NOT NULL,
-    data_version bigint DEFAULT 0 NOT NULL,
-    source text,
-    CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
-    CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
-    CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text))),
-    CONSTRAINT services_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'events'::text])))
-);
-
-ALTER TABLE ONLY public.services FORCE ROW LEVEL SECURITY;
-
-COMMENT ON TABLE public.services IS 'What is deployed and fails as one: a service of the teams file, or a repository that none of them has.';
-
-CREATE VIEW public.repositories_of_services AS
- SELECT s.id AS service_id,
-    r.id AS repository_id
-   FROM ((public.services s
-     JOIN public.service_repositories o ON ((s.id = o.service_id)))
-     JOIN public.repositories r ON (((o.repository = r.name) OR (o.repository = r.current_name))))
-  WHERE (s.archived_at IS NULL)
-UNION
- SELECT d.service_id,
-    d.repository_id
-   FROM (public.deployments d
-     JOIN public.repositories r ON ((d.repository_id = r.id)))
-  WHERE (r.removed_at IS NOT NULL)
-UNION
- SELECT s.id AS service_id,
-    s.repository_id
-   FROM (public.services s
-     JOIN public.repositories r ON ((s.repository_id = r.id)))
-  WHERE ((s.archived_at IS NULL) AND (NOT (EXISTS ( SELECT
-           FROM (public.service_repositories o
-             JOIN public.services named ON ((o.service_id = named.id)))
-          WHERE ((named.archived_at IS NULL) AND (o.repository = ANY (ARRAY[r.name, r.current_name])))))));
-
-COMMENT ON VIEW public.repositories_of_services IS 'The repositories of each service.';
 
 CREATE TABLE public.retention (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -1999,37 +2155,6 @@ ALTER TABLE public.services ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE VIEW public.services_in_force AS
- SELECT s.id,
-    COALESCE(s.slug, replace(r.display_name, '/'::text, '.'::text)) AS slug,
-    COALESCE(s.name, r.display_name) AS name,
-    (s.repository_id IS NOT NULL) AS is_implied,
-    s.place,
-    s.environments,
-    s.has_facts,
-    s.data_version,
-    s.source
-   FROM (public.services s
-     LEFT JOIN public.repositories r ON ((s.repository_id = r.id)))
-  WHERE ((s.archived_at IS NULL) AND ((s.repository_id IS NULL) OR ((r.removed_at IS NULL) AND (NOT (EXISTS ( SELECT
-           FROM (public.service_repositories o
-             JOIN public.services named ON ((o.service_id = named.id)))
-          WHERE ((named.archived_at IS NULL) AND (o.repository = ANY (ARRAY[r.name, r.current_name])))))))));
-
-COMMENT ON VIEW public.services_in_force IS 'Services of the teams file, and repositories that none of them has. One row per service.';
-
-CREATE VIEW public.sources_of_services AS
- SELECT f.id AS service_id,
-    COALESCE(f.source, ( SELECT (c.delivery ->> 'source'::text)
-           FROM public.configuration_in_force c), ( SELECT d.source
-           FROM public.deployments d
-          WHERE ((d.service_id = f.id) AND (d.environment_group = 'production'::text) AND (d.deleted_at IS NULL))
-          ORDER BY d.id
-         LIMIT 1)) AS source
-   FROM public.services_in_force f;
-
-COMMENT ON VIEW public.sources_of_services IS 'The source that tells the deployments of each service. Null while none does.';
 
 CREATE VIEW public.team_buckets AS
  SELECT t.id AS team_id,

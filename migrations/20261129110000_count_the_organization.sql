@@ -1,5 +1,7 @@
 -- Numbers of the organization beside those of teams, and deliveries among the numbers of pull requests.
 
+-- The previous release reads team_statistics, which has no deploy phase and no organization.
+
 -- Measures of merged pull requests over [range_from, range_to), by calendar unit (day, week, month, quarter) in a time zone: those
 -- of a team with its weights, or with null those of the organization, each once. One row per measure, for each bucket that the range touches, including empty ones, and for the whole range, whose bucket is
 -- null. Unit: seconds; percentiles 0.5, 0.75, 0.9, 0.95.
@@ -9,7 +11,7 @@
 -- `ignore_weights` gives each pull request the weight 1. The authors behind each duration are counted only with `count_people`,
 -- because that takes extra time; otherwise the count is 0. A new measure needs a column in `merged`, a block in `aggregated` and a
 -- row in `measures`.
-create or replace function team_statistics(
+create function merge_statistics(
     team bigint,
     range_from timestamptz,
     range_to timestamptz,
@@ -156,7 +158,7 @@ as $$
     order by c.bucket nulls last
 $$;
 
-comment on function team_statistics is
+comment on function merge_statistics is
 'Measures of merged pull requests, of a team or (null) of the organization: one row per bucket and measure; bucket is null for the whole range.';
 
 -- Merged pull requests by whether they count for teams, by calendar unit in a time zone and for the whole range, whose bucket is
@@ -210,7 +212,7 @@ comment on function allocations is
 
 -- The smallest group of people, but none of nobody, behind a measure of any team, or of the pull requests that count for no team,
 -- by week in a time zone. Where it is too small, the same measure of the organization would reveal it by subtraction. By the week of
--- the merge: the measures of team_statistics. By that of the delivery by a service, or (null) by the first one: change_lead_time, and
+-- the merge: the measures of merge_statistics. By that of the delivery by a service, or (null) by the first one: change_lead_time, and
 -- delivered_deploy from the merge to it.
 create function smallest_groups(of_service bigint, range_from timestamptz, range_to timestamptz, zone text)
 returns table (bucket date, measure text, contributors bigint)

@@ -92,6 +92,62 @@ inner join teams as t on a.team_id = t.id
 inner join repositories as r on a.repository_id = r.id
 inner join accounts as h on a.author_id = h.person_id and r.instance_id = h.instance_id;
 
+-- As before, with the deploy phase.
+create or replace function team_bucket(team bigint, unit text, bucket_start date)
+returns table (
+    measure text,
+    n bigint,
+    weight numeric,
+    contributors bigint,
+    mean double precision,
+    percentiles double precision []
+)
+language plpgsql stable parallel safe security definer rows 5 cost 1000
+-- The plan is the same for every team and bucket, and planning takes longer than execution.
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+declare
+    zone text;
+    group_size integer;
+    may_show boolean;
+    bucket_end date := bucket_start + case unit when 'month' then interval '1 month' else interval '7 days' end;
+begin
+    if not (
+        has_table_privilege(session_user, 'view_team_velocity', 'select')
+        or has_table_privilege(session_user, 'view_dora_lead_time', 'select')
+        or has_table_privilege(session_user, 'view_team_phases', 'select')
+    ) then
+        raise insufficient_privilege using message = format('permission denied for the numbers of teams: %s may not read their views', session_user);
+    end if;
+    select c.timezone, c.min_group_size into zone, group_size from configuration_in_force as c;
+    may_show := group_size = 0 or (unit = 'week' and bucket_end::timestamp at time zone zone <= now());
+    return query
+    select
+        s.measure,
+        s.n,
+        s.weight,
+        s.contributors,
+        case when may_show and s.contributors >= group_size then s.mean end,
+        case when may_show and s.contributors >= group_size then s.percentiles end
+    -- A day more on both sides, of which the bucket takes what is its own by local time: where clocks change at midnight, an
+    -- instant can stand for two local times.
+    from merge_statistics(
+        team,
+        (bucket_start - 1)::timestamp at time zone zone,
+        (bucket_end + 1)::timestamp at time zone zone,
+        zone,
+        unit,
+        count_people => group_size > 0
+    ) as s
+    where s.bucket = bucket_start;
+end
+$$;
+
+do $$ begin
+    execute format('alter function team_bucket(bigint, text, date) set search_path = %I, pg_temp', current_schema());
+end $$;
+
 -- Lead times of one bucket (week or month) of a team, as for `team_bucket`.
 create function team_deliveries(team bigint, unit text, bucket_start date)
 returns table (

@@ -93,7 +93,7 @@ async fn a_304_computes_nothing() -> Result<()> {
         known.push((path, tag(&backend, path).await?));
     }
     // What all responses about numbers and pull requests need.
-    let gone = "drop function team_statistics cascade; drop function pull_request_flags cascade";
+    let gone = "drop function merge_statistics cascade; drop function pull_request_flags cascade";
     sqlx::raw_sql(gone).execute(&backend.database.pool().await?).await?;
     for (path, tag) in known {
         assert_eq!(again(&backend, path, &tag).await?.status, 304, "{path}");

@@ -420,7 +420,7 @@ async fn an_unsupported_file_time_zone_is_a_server_error() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     // A server with older time zones than ours.
     let unknown = r"do $$
-        declare definition text := pg_get_functiondef('team_statistics'::regproc);
+        declare definition text := pg_get_functiondef('merge_statistics'::regproc);
         begin
             execute regexp_replace(definition, 'a.merged_at at time zone zone', 'a.merged_at at time zone (zone || ''/Gone'')', 'g');
         end $$";

@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Derive again what deployments delivered
     #[command(subcommand)]
     Deployments(Deployments),
+    /// Store deployments or incidents from a CSV file, as if each had been posted
+    #[command(subcommand)]
+    Import(Import),
     /// Accept that unreadable pull requests are missing
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -218,6 +221,25 @@ pub(crate) enum Deployments {
         #[arg(long)]
         check: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Columns: id, service, environment, and as needed status, repository, sha, version, `started_at`, `finished_at`, rework,
+    /// failed, remedies, url
+    Deployments(ImportFile),
+    /// Columns: id, service, title, and as needed severity, `started_at`, `resolved_at`, deployment, url
+    Incidents(ImportFile),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportFile {
+    /// The file; its first line names the columns
+    #[arg(value_name = "FILE.csv")]
+    pub(crate) file: PathBuf,
+    /// The program that the ids belong to, if several number theirs alike
+    #[arg(long)]
+    pub(crate) source: Option<KeyName>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,6 +14,7 @@ mod events;
 mod explain;
 mod failure;
 mod http_server;
+mod import;
 mod keys;
 mod names;
 mod prune;
@@ -109,6 +110,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Erase(erase) => erase::run(&erase, &options, clock).await,
         Command::Prune(prune) => prune::run(&prune, &options, clock()).await,
         Command::Deployments(command) => deployments::run(&command, &options).await,
+        Command::Import(command) => import::run(&command, &options, clock()).await,
         Command::Explain(explain) => explain::run(&explain, &options, clock()).await,
         #[cfg(feature = "aws")]
         Command::Replay => replay::run(&options).await,

@@ -136,6 +136,17 @@ async fn the_api_accepts_and_refuses_as_documented() -> Result<()> {
         where r.name = 'acme/api'
         order by n";
     sqlx::raw_sql(deployments).execute(&database.pool().await?).await?;
+    let incidents = "with new as (
+            insert into incidents (service_id, source, external_id, title, started_at)
+            select s.id, 'events', 'INC-' || n, 'Down', '2026-06-01T00:00:00Z'
+            from repositories as r
+            inner join services as s on r.id = s.repository_id
+            cross join generate_series(1, 150) as n
+            where r.name = 'acme/web'
+            returning id, started_at
+        )
+        insert into incident_states (incident_id, at, state) select id, started_at, 'opened' from new";
+    sqlx::raw_sql(incidents).execute(&database.pool().await?).await?;
     let derived = laptop.run(&["deployments", "derive"]).await?;
     ensure!(derived.code() == Some(0), "{}{}", derived.out(), derived.err());
     let serve = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);

@@ -1,6 +1,6 @@
 -- The durations of a team's ($1; null for the organization) pull requests merged in [$2, $3) without those of hidden weeks: a row
 -- for each kind that there is. The kinds $5 are hidden in the weeks in zone $4 that begin on the days $6. With $7 each pull request
--- has the weight 1. Weeks, kinds and formulas are those of team_statistics.
+-- has the weight 1. Weeks, kinds and formulas are those of merge_statistics.
 select
     d.kind as "kind!",
     count(*) as "n!",

@@ -510,7 +510,7 @@ impl ReadSession {
                         and ($7::text is null or p.base_ref = $7)
                         and p.detailed_at is distinct from p.updated_at
                 ) as "lacks_details!"
-            from team_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+            from merge_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
             team.map(|team| team.0),
             filter.from,
             filter.to,

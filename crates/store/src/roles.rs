@@ -37,7 +37,7 @@ const POSTED: &str = "(
     ('incidents', 'INSERT', null),
     ('incident_states', 'INSERT', null),
     ('received_events', 'INSERT', null),
-    ('services', 'UPDATE', array['has_facts', 'data_version']),
+    ('services', 'UPDATE', array['has_facts', 'data_version', 'told_by']),
     ('deployment_facts', 'INSERT', null),
     ('deployment_facts', 'UPDATE', null),
     ('deployment_facts', 'DELETE', null),

@@ -4,14 +4,15 @@ mod common;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
+use mergeline_domain::delivery::{DeploymentEvent, IncidentEvent, LinkRule, PostedDeployment};
 use mergeline_domain::progress::{Backfill, ProgressEvent};
 use mergeline_fake_github::{at, pr};
 use mergeline_store::{
-    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, LeaseOutcome, Reader, Reason, RepositoryResult, Tenant,
-    Writer,
+    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, EventOutcome, EventRefusal, IncidentChange, LeaseOutcome,
+    Poster, Reader, Reason, RepositoryResult, Sender, Tenant, Writer,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, finish_reading, keep};
 use secrecy::SecretString;
@@ -126,6 +127,126 @@ async fn the_reading_role_may_select_and_nothing_else() -> Result<()> {
     let may_read: bool =
         sqlx::query_scalar("select has_table_privilege($1, 'later', 'select')").bind(&role).fetch_one(&pool).await?;
     assert!(may_read);
+    Ok(())
+}
+
+/// A deployment that is posted about the repository of the teams file.
+fn posted(id: &str) -> Result<PostedDeployment> {
+    let event = DeploymentEvent {
+        id: id.to_owned(),
+        service: "acme/api".to_owned(),
+        environment: "production".to_owned(),
+        sha: Some("0a".repeat(20)),
+        ..DeploymentEvent::default()
+    };
+    event.check(at(NOW)).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))
+}
+
+#[tokio::test]
+async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()> {
+    let (database, store, reader) = migrated().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&store, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
+    let (pool, role) = (database.superuser_pool().await?, reader.replace("reader", "poster"));
+    // A login that may do nothing but act as the two roles.
+    let login = format!("api_{}", std::process::id());
+    execute(&pool, &format!("create role {login} login; grant {role}, {reader} to {login}")).await?;
+    let mut url = url::Url::parse(database.url())?;
+    ensure!(url.set_username(&login).is_ok(), "a URL with a host");
+    let settings = settings(url.as_str())?;
+    let poster = Poster::connect(&settings);
+    let (sender, digest) = (Sender::default(), [1; 32]);
+    let stored = poster.post_deployment(&sender, &digest, &posted("1")?, at(NOW)).await??;
+    assert_eq!((stored.outcome, stored.is_production), (EventOutcome::Created, true));
+    let incident = IncidentEvent {
+        id: "I1".to_owned(),
+        service: "acme/api".to_owned(),
+        title: "Down".to_owned(),
+        ..IncidentEvent::default()
+    };
+    let incident = incident.check(at(NOW)).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+    let stored = poster.post_incident(&sender, &digest, &incident, at(NOW)).await??;
+    assert_eq!(stored.link.map(|(_, rule)| rule), Some(LinkRule::Window));
+    let refused = poster.change_incident(&sender, &digest, "I2", IncidentChange::Resolved(at(NOW)), at(NOW)).await?;
+    assert_eq!(refused, Err(EventRefusal::UnknownIncident));
+    assert_eq!(store.derive_all(false).await?.rows, 0);
+    poster.close().await;
+    let other = Writer::connect(&settings, Actor::Collector);
+    assert!(apply(&other, &teams(&[("pay", "{ github: ben }")])).await.is_err());
+    other.close().await;
+    let rights: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', c.relname, string_agg(lower(p.name), ' ' order by p.name))
+        from pg_class as c
+        cross join (values ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE')) as p (name)
+        where
+            c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v')
+            and has_table_privilege($1, c.oid, p.name)
+        group by c.relname
+        order by 1",
+    )
+    .bind(&role)
+    .fetch_all(&pool)
+    .await?;
+    let expected = [
+        "deployment_attempts delete insert",
+        "deployment_facts delete insert update",
+        "deployment_failures delete insert update",
+        "deployment_revisions insert",
+        "deployment_shares delete insert update",
+        "deployment_states insert",
+        "deployments insert",
+        "incident_facts delete insert update",
+        "incident_states insert",
+        "incidents insert",
+        "pr_deliveries delete insert update",
+        "received_events insert",
+    ];
+    assert_eq!(rights, expected, "of other tables, only columns that are derived");
+    let columns: Vec<String> = sqlx::query_scalar(
+        "select c.relname || '.' || a.attname
+        from pg_class as c
+        inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+        where
+            c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+            and has_column_privilege($1, c.oid, a.attnum, 'UPDATE') and not has_table_privilege($1, c.oid, 'UPDATE')
+        order by 1",
+    )
+    .bind(&role)
+    .fetch_all(&pool)
+    .await?;
+    let expected = [
+        "deployments.failed_afterwards_at",
+        "deployments.failed_at",
+        "deployments.outcome",
+        "deployments.succeeded_at",
+        "pr_attributions.delivered_at",
+        "pr_attributions.deploy_seconds",
+        "pr_attributions.lead_seconds",
+        "pull_requests.delivered_at",
+        "services.data_version",
+        "services.has_facts",
+        "services.told_by",
+    ];
+    assert_eq!(columns, expected);
+    execute(&pool, &format!("drop role {login}")).await
+}
+
+#[tokio::test]
+async fn behind_a_pooler_posts_act_as_their_role_too() -> Result<()> {
+    let (database, store, reader) = migrated().await?;
+    apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    let poster = Poster::connect(&settings(pgbouncer.url())?);
+    let (sender, digest) = (Sender::default(), [1; 32]);
+    poster.post_deployment(&sender, &digest, &posted("1")?, at(NOW)).await??;
+    let role = reader.replace("reader", "poster");
+    let pool = database.superuser_pool().await?;
+    execute(&pool, &format!("revoke insert on received_events from {role}")).await?;
+    // A poster whose role lacks a right does not use it; the one that is connected is refused.
+    assert!(poster.post_deployment(&sender, &digest, &posted("2")?, at(NOW)).await.is_err());
+    store.migrate().await?;
+    poster.post_deployment(&sender, &digest, &posted("2")?, at(NOW)).await??;
+    poster.close().await;
     Ok(())
 }
 

@@ -284,7 +284,7 @@ async fn f43_a_newer_schema_works_until_it_requires_more() -> Result<()> {
 }
 
 #[tokio::test]
-async fn team_statistics_use_an_index_only_scan() -> Result<()> {
+async fn merge_statistics_use_an_index_only_scan() -> Result<()> {
     let (_database, pool) = one_member().await?;
     sqlx::raw_sql(
         "insert into pull_requests (repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at)
@@ -302,7 +302,7 @@ async fn team_statistics_use_an_index_only_scan() -> Result<()> {
         .execute(&mut *connection)
         .await?;
     let plan: Vec<String> = sqlx::query_scalar(
-        "explain select * from team_statistics(1, '2021-01-01', '2021-03-26', 'Europe/Oslo', 'week')",
+        "explain select * from merge_statistics(1, '2021-01-01', '2021-03-26', 'Europe/Oslo', 'week')",
     )
     .fetch_all(&mut *connection)
     .await?;

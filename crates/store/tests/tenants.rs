@@ -236,6 +236,7 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
         "allocations",
         "count_deployments",
         "delivery_times",
+        "merge_statistics",
         "reason_not_delivered",
         "recovery_times",
         "scoped_deployments",
@@ -253,6 +254,7 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
     let functions = [1, 2].map(|team| {
         [
             format!("team_statistics({team}, '2026-06-01', '2026-07-01', 'UTC', 'week')"),
+            format!("merge_statistics({team}, '2026-06-01', '2026-07-01', 'UTC', 'week')"),
             format!("team_bucket({team}, 'week', '2026-06-08')"),
             format!("team_deliveries({team}, 'week', '2026-06-08')"),
             format!("team_dora({team}, 'week', '2026-06-08')"),
@@ -272,7 +274,7 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
         ]
     });
     let of_all = [
-        "team_statistics(null, '2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
+        "merge_statistics(null, '2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
         "allocations('2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
         "smallest_groups(null, '2026-06-01', '2026-07-01', 'UTC')".to_owned(),
         "reason_not_delivered((select min(id) from pull_requests), null)".to_owned(),

@@ -63,7 +63,7 @@ pub(crate) enum ApiError {
     CrossSite,
     /// 404 `not_found`: no such team or path.
     NotFound(&'static str),
-    /// 405 `method_not_allowed`: only reads are allowed.
+    /// 405 `method_not_allowed`: the path does not have that method.
     MethodNotAllowed,
     /// 406 `not_acceptable`: the response is not available in the requested format.
     NotAcceptable {
@@ -159,7 +159,9 @@ impl ApiError {
             }
             Self::CrossSite => "Without a key this server does not answer pages of other sites.".to_owned(),
             Self::NotFound(what) => (*what).to_owned(),
-            Self::MethodNotAllowed => "Only GET and HEAD are offered here.".to_owned(),
+            Self::MethodNotAllowed => {
+                "This method is not offered here; the header Allow names those that are.".to_owned()
+            }
             Self::NotAcceptable { offered } => format!("This is available as {offered}, which Accept excludes."),
             Self::Conflict(field) => {
                 format!(

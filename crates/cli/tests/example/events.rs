@@ -137,6 +137,9 @@ async fn posted_deployments_and_incidents_give_the_same_numbers() -> Result<()> 
         let open = Api::new(posting.world.database.reader()?, Duration::from_secs(20), || at(NOW));
         let world = World { database: posting.world.database, router: router(open) };
         assert_worked(&world).await?;
+        let sql = "select distinct source from deployments";
+        let sources: Vec<String> = sqlx::query_scalar(sql).fetch_all(&world.database.pool().await?).await?;
+        assert_eq!(sources, ["events"], "GitHub's list is not read");
         let differences = world.database.store()?.derive_all(false).await?;
         assert_eq!(differences.rows, 0, "derived again, nothing differs");
         let list = world.get(&format!("/v1/incidents?{WEEK}")).await?;
@@ -224,6 +227,8 @@ async fn what_cannot_be_stored_is_refused_and_recorded() -> Result<()> {
         assert_eq!((status, &answer["error"]["code"]), (400, &json!("validation_error")), "{field}: {answer}");
         let parameter = if field == "nonsense" { "body" } else { field };
         assert_eq!(answer["error"]["details"][0]["parameter"], json!(parameter), "{answer}");
+        let reason = if field == "finished_at" { "future_timestamp" } else { "invalid" };
+        assert_eq!(answer["error"]["details"][0]["reason"], json!(reason), "{answer}");
     }
     let (status, answer) = posting.send("ci", "/deployments", "text/plain", good.to_string()).await?;
     assert_eq!((status, &answer["error"]["code"]), (415, &json!("unsupported_media_type")));
@@ -247,6 +252,29 @@ async fn what_cannot_be_stored_is_refused_and_recorded() -> Result<()> {
     ];
     assert_eq!(recorded.await?, expected, "bodies are not kept");
     assert_eq!(posting.text("select count(*)::text from deployments where source = 'events'").await?, ["1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a20_bodies_that_are_not_events_are_refused() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    let deep = format!("{{\"id\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000));
+    let utf16: String = "{\"id\":\"1\"}".chars().flat_map(|c| [c, '\0']).collect();
+    for body in [
+        "",
+        "{",
+        "[]",
+        "null",
+        r#"{"id":"1","id":"2","service":"shop","environment":"production"}"#,
+        r#"{"id":1e999,"service":"shop","environment":"production"}"#,
+        r#"{"id":"1","service":"shop"}"#,
+        &deep,
+        &utf16,
+    ] {
+        let (status, answer) = posting.send("ci", "/deployments", "application/json", body.to_owned()).await?;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("validation_error")), "{body:.80}");
+    }
+    assert_eq!(posting.text("select count(*)::text from deployments where source = 'events'").await?, ["0"]);
     Ok(())
 }
 

@@ -78,6 +78,12 @@ impl RepositoryJob<'_> {
         &mut self,
         progress: &mut DeploymentProgress,
     ) -> Result<Option<DeploymentProblem>, Interruption> {
+        let are_posted = self.collecting.store.deployments_are_posted(self.repository.id);
+        if timed(&mut self.result.database, are_posted).await? {
+            // Nobody lists them, but their commits are read here.
+            self.commits().await?;
+            return Ok(None);
+        }
         let window = self.window_of_deployments();
         let is_widened = progress.covered_since.is_none_or(|covered| window + WIDENED_BY < covered);
         if is_widened || progress.reading.is_some() {

@@ -166,19 +166,18 @@ impl Fields {
         self.invalid.push(InvalidParameter::new(name, "invalid", message));
     }
 
-    /// One line of text that is not blank.
-    fn text(&mut self, name: &str, text: &str, longest: usize) -> String {
-        let text = text.trim().to_owned();
-        if text.is_empty() || text.chars().count() > longest || text.chars().any(char::is_control) {
-            self.refuse(name, format!("write one line of 1 to {longest} characters"));
+    /// One line of text without blanks around it.
+    fn text(&mut self, name: &str, text: String, longest: usize) -> String {
+        let is_line = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
+        if !is_line || text.chars().count() > longest {
+            self.refuse(name, format!("write one line of 1 to {longest} characters, without blanks around it"));
         }
         text
     }
 
-    /// The same of a field that may be left out. An empty one is one that is left out.
+    /// The same of a field that may be left out.
     fn optional(&mut self, name: &str, text: Option<String>, longest: usize) -> Option<String> {
-        let text = text.filter(|text| !text.trim().is_empty())?;
-        Some(self.text(name, &text, longest))
+        text.map(|text| self.text(name, text, longest))
     }
 
     fn url(&mut self, text: Option<String>) -> Option<String> {
@@ -190,14 +189,15 @@ impl Fields {
     }
 
     fn instant(&mut self, name: &str, text: Option<&str>) -> Option<DateTime<Utc>> {
-        let text = text.filter(|text| !text.trim().is_empty())?;
-        let Ok(at) = DateTime::parse_from_rfc3339(text.trim()) else {
+        let text = text?;
+        let Ok(at) = DateTime::parse_from_rfc3339(text) else {
             self.refuse(name, "write an instant with an offset, for example 2026-06-01T10:00:00Z");
             return None;
         };
         let at = at.to_utc();
         if at > self.now + CLOCK_SKEW {
-            self.refuse(name, "it is more than 5 minutes in the future");
+            let message = "it is more than 5 minutes in the future";
+            self.invalid.push(InvalidParameter::new(name, "future_timestamp", message));
         } else if at < DateTime::UNIX_EPOCH {
             self.refuse(name, "it is before 1970");
         }
@@ -205,7 +205,7 @@ impl Fields {
     }
 
     fn oid(&mut self, name: &str, text: &str) -> Option<Oid> {
-        let oid = text.trim().to_ascii_lowercase().parse().ok();
+        let oid = text.to_ascii_lowercase().parse().ok();
         if oid.is_none() {
             self.refuse(name, "write the full commit: 40 or 64 hexadecimal digits");
         }
@@ -213,7 +213,7 @@ impl Fields {
     }
 
     fn repository(&mut self, name: &str, text: &str) -> Option<RepoName> {
-        let repository = text.trim().parse().ok();
+        let repository = text.parse().ok();
         if repository.is_none() {
             self.refuse(name, "write owner/name");
         }
@@ -236,9 +236,9 @@ impl DeploymentEvent {
     pub fn check(self, now: DateTime<Utc>) -> Result<PostedDeployment, Vec<InvalidParameter>> {
         let mut fields = Fields::at(now);
         let revisions = self.checked_revisions(&mut fields);
-        let id = fields.text("id", &self.id, MAX_ID);
-        let service = fields.text("service", &self.service, MAX_NAME);
-        let environment = fields.text("environment", &self.environment, MAX_NAME);
+        let id = fields.text("id", self.id, MAX_ID);
+        let service = fields.text("service", self.service, MAX_NAME);
+        let environment = fields.text("environment", self.environment, MAX_NAME);
         let started_at = fields.instant("started_at", self.started_at.as_deref());
         let finished_at = fields.instant("finished_at", self.finished_at.as_deref());
         let status = fields.optional("status", self.status, MAX_NAME);
@@ -254,7 +254,8 @@ impl DeploymentEvent {
             }
         };
         let is_final = !matches!(kind, None | Some(DeploymentStateKind::InProgress));
-        if finished_at.is_some() && !is_final && status.is_some() {
+        let is_running = matches!(status.as_deref(), Some("queued" | "in_progress"));
+        if finished_at.is_some() && is_running {
             fields.refuse("finished_at", "leave it out while the deployment is not finished");
         }
         if started_at.zip(finished_at).is_some_and(|(started, finished)| finished < started) {
@@ -284,8 +285,7 @@ impl DeploymentEvent {
     }
 
     fn checked_revisions(&self, fields: &mut Fields) -> Vec<(Option<RepoName>, Oid)> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
-        let (repository, sha) = (given(&self.repository), given(&self.sha));
+        let (repository, sha) = (self.repository.clone(), self.sha.clone());
         let several = self.revisions.as_deref().unwrap_or_default();
         if !several.is_empty() && (sha.is_some() || repository.is_some()) {
             fields.refuse("revisions", "write either revisions, or sha and repository");
@@ -319,9 +319,9 @@ impl IncidentEvent {
     /// Every field that cannot be used.
     pub fn check(self, now: DateTime<Utc>) -> Result<PostedIncident, Vec<InvalidParameter>> {
         let mut fields = Fields::at(now);
-        let id = fields.text("id", &self.id, MAX_ID);
-        let service = fields.text("service", &self.service, MAX_NAME);
-        let title = fields.text("title", &self.title, MAX_NAME);
+        let id = fields.text("id", self.id, MAX_ID);
+        let service = fields.text("service", self.service, MAX_NAME);
+        let title = fields.text("title", self.title, MAX_NAME);
         let severity = fields.optional("severity", self.severity, MAX_NAME);
         let resolved_at = fields.instant("resolved_at", self.resolved_at.as_deref());
         let started_at = fields.instant("started_at", self.started_at.as_deref()).unwrap_or(now);

@@ -157,6 +157,7 @@ pub(crate) async fn forget_deliveries(connection: &mut Session, pull_requests: &
 
 /// Derives a service. Returns how many rows changed.
 async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRules) -> Result<u64, StoreError> {
+    note_source(connection, service).await?;
     let incidents = Incidents::read(connection, Some(service)).await?;
     let stored = StoredStream::read(connection, service, rules, &incidents).await?;
     let timeline = timeline(&stored.stream);
@@ -191,6 +192,26 @@ async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRule
             .await?;
     }
     Ok(changed)
+}
+
+/// Notes which source told the first deployment of a service to production. That one goes on unless the configuration says
+/// otherwise.
+async fn note_source(connection: &mut Session, service: i64) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update services as s
+        set told_by = d.source
+        from (
+            select d.source from deployments as d
+            where d.service_id = $1 and d.environment_group = 'production' and d.deleted_at is null
+            order by d.id
+            limit 1
+        ) as d
+        where s.id = $1 and s.told_by is null",
+        service
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// When a deployment succeeded, and finished.

@@ -1,6 +1,6 @@
 //! What an operator wants to know about deployments.
 
-use crate::{Reader, StoreError};
+use crate::{Reader, RepositoryId, StoreError};
 
 /// An environment that deployments name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,19 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
+    /// Whether all services of a repository are told by posts, so that nobody lists their deployments.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deployments_are_posted(&self, repository: RepositoryId) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar!(
+            r#"select is_posted as "is_posted!" from deployments_read where repository_id = $1"#,
+            repository.0
+        );
+        let found = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// The repositories whose deployments could not be read at the last attempt.
     ///
     /// # Errors
@@ -52,8 +65,8 @@ impl Reader {
             UnreadDeployments,
             r#"select r.display_name as "repository!", p.problem as "code!", p.problem_message as "message!"
             from deployment_progress as p
-            inner join repositories as r on p.repository_id = r.id
-            where p.problem is not null and r.removed_at is null
+            inner join deployments_read as r on p.repository_id = r.repository_id
+            where p.problem is not null and not r.is_posted
             order by r.display_name"#
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await

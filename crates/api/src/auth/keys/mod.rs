@@ -332,10 +332,10 @@ mod tests {
         let ops = entry("ops", OTHER, r#""scopes":["metrics:read","admin"]"#);
         let keys = ApiKeys::parse(&format!("[{grafana},{ops}]")).expect("valid");
         let key = keys.find(KEY.as_bytes()).expect("a key");
-        assert_eq!(Scope::ALL.map(|scope| key.allows(scope)), [true, false, false]);
+        assert_eq!(Scope::ALL.map(|scope| key.allows(scope)), [true, false, false, false]);
         assert_eq!(key.teams(), Some(&BTreeSet::from([team("payments"), team("web")])));
         let key = keys.find(OTHER.as_bytes()).expect("a key");
-        assert_eq!(Scope::ALL.map(|scope| key.allows(scope)), [true; 3]);
+        assert_eq!(Scope::ALL.map(|scope| key.allows(scope)), [true; 4]);
         assert_eq!(key.teams(), None);
     }
 

@@ -440,7 +440,7 @@ mod tests {
         API_KEYS: config.api_keys: entry 1 has no `sha256` of 64 hexadecimal digits
           help: take it from `mergeline keys create`, or from `printf %s "$KEY" | sha256sum`
         API_KEYS: config.api_keys: entry 1 has a scope that does not exist: `write`
-          help: the scopes are `metrics:read`, `prs:read`, `admin`
+          help: the scopes are `metrics:read`, `prs:read`, `admin`, `events:write`
         "#);
     }
 
