@@ -259,7 +259,7 @@ const ALL_PATHS: [&str; 15] = [
 ];
 
 #[tokio::test]
-async fn a15_only_reads_are_allowed() -> Result<()> {
+async fn a15_other_methods_are_refused() -> Result<()> {
     let backend = Backend::empty().await?;
     let router = backend.router(None);
     for path in ALL_PATHS {

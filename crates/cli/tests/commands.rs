@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use common::{Laptop, Ran, github, while_serving};
 use mergeline_fake_github::pr;
 use mergeline_test_support::TestDatabase;
@@ -373,6 +373,158 @@ async fn a_created_key_works_with_its_printed_entry() -> Result<()> {
     };
     let printed = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
     assert!(printed.contains("with the keys in API_KEYS"), "{printed}");
+    Ok(())
+}
+
+const SHOP: &str = "
+version: 1
+repositories: [acme/shop]
+deployments: { source: events }
+services: [{ slug: shop, repositories: [acme/shop] }]
+teams: [{ slug: payments, members: [{ github: ana }] }]
+";
+
+/// The commands of a recipe, which a pipeline would run: from its first `case` or `curl` to the end of that.
+fn commands_of(recipe: &str) -> String {
+    let lines = recipe.lines().map(|line| line.trim().trim_start_matches("- "));
+    let mut commands = String::new();
+    let mut is_continued = false;
+    for line in lines {
+        if is_continued || line.starts_with("case ") || line.starts_with("curl ") {
+            // A text of Groovy has its backslashes twice.
+            commands.push_str(&line.replace("\\\\\"", "\\\""));
+            commands.push('\n');
+            is_continued = line.ends_with('\\');
+        }
+    }
+    commands
+}
+
+#[tokio::test]
+async fn every_recipe_of_the_documents_posts_a_deployment() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("DB_URL", database.url());
+    laptop.write("teams.yaml", SHOP)?;
+    ensure!(laptop.run(&["teams", "apply"]).await?.code() == Some(0), "applied");
+    let create = ["keys", "create", "--name", "ci", "--scope", "events:write", "--service", "shop", "--json"];
+    let made = laptop.run(&create).await?.json()?;
+    assert_eq!(made["entry"]["services"], json!(["shop"]));
+    let laptop = laptop.with("API_KEYS", json!([made["entry"]]).to_string());
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/events.md"))?;
+    let (_, recipes) = document.split_once("## Recipes").context("recipes")?;
+    let recipes: Vec<(String, String)> = recipes
+        .split("\n### ")
+        .skip(1)
+        .filter_map(|recipe| {
+            let (name, rest) = recipe.split_once('\n')?;
+            Some((name.to_owned(), rest.split("```").nth(1)?.to_owned()))
+        })
+        .collect();
+    let names: Vec<&str> = recipes.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Plain curl", "GitHub Actions", "GitLab CI", "Jenkins", "CircleCI", "Argo CD"]);
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let ask = move |address: &str| {
+        let sha = "0a".repeat(20);
+        for (name, recipe) in recipes {
+            let commands = if name == "Argo CD" {
+                let body = recipe.lines().find(|line| line.trim().starts_with("{\"id\"")).context("a body")?;
+                let body = body.replace("{{index .app.metadata.annotations \"example.com/commit\"}}", &sha);
+                let body = body.replace("{{.app.metadata.name}}", "shop");
+                let body = body.replace("{{.app.status.operationState.startedAt}}", "2026-06-01T10:00:00Z");
+                ensure!(!body.contains("{{"), "{body}");
+                let key = "-H \"x-api-key: $MERGELINE_KEY\" -H 'content-type: application/json'";
+                format!("curl --fail-with-body -sS \"$MERGELINE_URL/deployments\" {key} -d '{}'", body.trim())
+            } else {
+                commands_of(&recipe)
+            };
+            let mut program = std::process::Command::new("bash");
+            program.arg("-euc").arg(format!("git() {{ echo {sha}; }}\n{commands}"));
+            program.env("MERGELINE_URL", format!("http://{address}/v1"));
+            program.env("MERGELINE_KEY", made["key"].as_str().unwrap_or_default());
+            for variable in ["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "CIRCLE_SHA1"] {
+                program.env(variable, &sha);
+            }
+            for variable in [
+                "GITHUB_RUN_ID",
+                "GITHUB_RUN_ATTEMPT",
+                "CI_JOB_ID",
+                "BUILD_TAG",
+                "CIRCLE_WORKFLOW_ID",
+                "CIRCLE_BUILD_NUM",
+            ] {
+                program.env(variable, format!("{name}-{variable}"));
+            }
+            program.env("CI_JOB_URL", "https://gitlab.example.com/1").env("CI_JOB_STATUS", "success");
+            program.env("STATUS", "success").env("DEPLOY_STATUS", "failure");
+            let output = program.output()?;
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            ensure!(output.status.success(), "{name}: {said}\n{commands}");
+            ensure!(said.contains("\"result\":\"created\"") && said.contains("\"warnings\":[]"), "{name}: {said}");
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    let pool = database.pool().await?;
+    let stored: (i64, i64) =
+        sqlx::query_as("select count(*), count(*) filter (where outcome = 'failed') from deployments")
+            .fetch_one(&pool)
+            .await?;
+    assert_eq!(stored, (6, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_import_stores_all_rows_or_says_which_are_wrong() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let laptop = Laptop::new()?.with("DB_URL", database.url());
+    laptop.write("teams.yaml", SHOP)?;
+    laptop.run(&["teams", "apply"]).await?;
+    let sha = "0a".repeat(20);
+    let row = |id: &str, more: &str| format!("{id},shop,production,{more}\n");
+    let header = "id,service,environment,status,sha,finished_at,failed\n";
+    let good = [
+        header,
+        &row("1", &format!("success,{sha},2026-06-01T10:00:00Z,")),
+        &row("2", &format!("failure,{sha},2026-06-02T10:00:00Z,false")),
+        &row("3", ",,2026-06-03T10:00:00Z,true"),
+    ];
+    let bad = [header, &row("4", "success,abc,2026-06-01,"), &row("", ",,,maybe")];
+    laptop.write("bad.csv", &bad.concat())?;
+    let refused = laptop.run(&["import", "deployments", "bad.csv"]).await?;
+    assert_eq!(refused.code(), Some(2));
+    for place in ["bad.csv:2: sha: write the full commit", "bad.csv:2: finished_at: ", "bad.csv:3: "] {
+        assert!(refused.err().contains(place), "{place}: {}", refused.err());
+    }
+    laptop.write("unknown.csv", "id,service,environment,comit\n1,shop,production,x\n")?;
+    let unknown = laptop.run(&["import", "deployments", "unknown.csv"]).await?;
+    assert!(unknown.err().contains("comit"), "{}", unknown.err());
+    laptop.write("good.csv", &good.concat())?;
+    let stored = laptop.run(&["import", "deployments", "good.csv", "--json"]).await?;
+    assert_eq!(stored.json()?, json!({ "created": 3, "changed": 0, "replayed": 0, "refused": [] }));
+    let again = laptop.run(&["import", "deployments", "good.csv"]).await?;
+    assert_eq!((again.code(), again.out().trim()), (Some(0), "0 created, 0 changed, 3 known before, 0 refused."));
+    laptop.write("incidents.csv", "id,service,title,deployment\nI1,shop,Down,3\nI2,shop,Down,9\n")?;
+    let incidents = laptop.run(&["import", "incidents", "incidents.csv"]).await?;
+    assert_eq!(incidents.code(), Some(1));
+    assert!(incidents.out().contains("incidents.csv:3: there is no such deployment"), "{}", incidents.out());
+    let rows: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', external_id, outcome, is_declared_failed) from deployments order by external_id",
+    )
+    .fetch_all(&database.pool().await?)
+    .await?;
+    assert_eq!(rows, ["1 succeeded f", "2 failed f", "3 succeeded t"]);
+    let received: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', channel, kind, outcome, count(*)) from received_events group by channel, kind, outcome order by 1",
+    )
+    .fetch_all(&database.pool().await?)
+    .await?;
+    let expected = [
+        "import deployment created 3",
+        "import deployment replayed 3",
+        "import incident created 1",
+        "import incident refused 1",
+    ];
+    assert_eq!(received, expected);
     Ok(())
 }
 

@@ -344,8 +344,8 @@ impl Writer {
         .await
     }
 
-    /// Deletes the oldest runs that started before an instant, with their results, and events from before it, in a batch small enough for a short
-    /// transaction. Returns whether there may be more. Three kinds of runs stay: running ones, the last one, and those
+    /// Deletes the oldest runs that started before an instant, with their results, and events and records of what was posted from before it,
+    /// in a batch small enough for a short transaction. Returns whether there may be more. Three kinds of runs stay: running ones, the last one, and those
     /// with a collected repository's latest result, because `status` shows it.
     ///
     /// # Errors
@@ -368,10 +368,18 @@ impl Writer {
                 before,
                 RUNS_AT_ONCE
             )
+            .execute(&mut *connection)
+            .await?;
+            let received = sqlx::query!(
+                "delete from received_events
+                where id in (select e.id from received_events as e where e.received_at < $1 order by e.received_at limit $2)",
+                before,
+                RUNS_AT_ONCE
+            )
             .execute(connection)
             .await?;
             let is_full = |deleted: u64| deleted >= RUNS_AT_ONCE.unsigned_abs();
-            Ok(is_full(gone.rows_affected()) || is_full(forgotten.rows_affected()))
+            Ok([gone, forgotten, received].iter().any(|deleted| is_full(deleted.rows_affected())))
         })
         .await
     }

@@ -747,7 +747,16 @@ async fn trimming_keeps_each_repositorys_last_result() -> Result<()> {
     assert!(store.trim_ledger(before).await?);
     assert!(!store.trim_ledger(before).await?);
     assert_eq!(kept().await?, std::iter::once(50).chain(60..120).collect::<Vec<_>>());
+    execute(
+        &pool,
+        "insert into received_events (id, received_at, channel, sha256, kind, outcome)
+        select n, timestamptz '2026-12-30' + n * interval '1 day', 'api', sha256('body'), 'deployment', 'created'
+        from generate_series(1, 3) as n",
+    )
+    .await?;
     while store.trim_ledger(at("2027-01-01T00:00:00Z")).await? {}
+    let received: Vec<i64> = sqlx::query_scalar("select id from received_events order by id").fetch_all(&pool).await?;
+    assert_eq!(received, [2, 3], "those before that day are gone");
     assert_eq!(kept().await?, [50, 99, 119], "the running one, the last one of acme/api, the last one of all");
     let statuses = store.repository_statuses().await?;
     assert_eq!(statuses[0].state, Some(ResultState::Succeeded));
