@@ -49,8 +49,8 @@ const ROWS: &str = "
     insert into pull_requests (
         repository_id, instance_id, number, external_id, author_id, title, state, is_draft, created_at, updated_at, closed_at, merged_at
     )
-    select r.id, 1, 1, '77', p.id, 'Pay', 'merged', false, '2026-06-01', '2026-06-09', '2026-06-09', '2026-06-09'
-    from repositories as r cross join people as p;
+    select r.id, 1, n, (76 + n)::text, p.id, 'Pay', 'merged', false, '2026-06-01', '2026-06-09', '2026-06-09', '2026-06-09'
+    from repositories as r cross join people as p cross join generate_series(1, 2) as n;
     insert into pr_attributions (
         pull_request_id, team_id, membership_id, weight, repository_id, author_id, created_at, closed_at, merged_at, coding_seconds
     )
@@ -74,8 +74,8 @@ const ROWS: &str = "
     insert into open_commits (repository_id, oid) select id, decode(repeat('0b', 20), 'hex') from repositories;
     insert into deployment_progress (repository_id, covered_since, read_at)
     select id, '2026-01-01', '2026-06-10'::timestamptz + current_tenant() * interval '1 hour' from repositories;
-    update pull_requests set delivered_at = '2026-06-09' where merged_at is not null;
-    update pr_attributions set delivered_at = '2026-06-09' where merged_at is not null;
+    update pull_requests set delivered_at = '2026-06-09' where number = 2;
+    update pr_attributions as a set delivered_at = p.delivered_at from pull_requests as p where a.pull_request_id = p.id;
     insert into incident_progress (repository_id, label) select id, 'incident' from repositories;
     insert into deployment_facts (
         deployment_id, service_id, succeeded_at, finished_at, kind, is_known, has_new_commits, is_after_unknown, pull_requests
@@ -327,7 +327,7 @@ async fn a_parent_row_of_another_tenant_is_refused() -> Result<()> {
         let rows = if child == "services" { "slug is null" } else { "true" };
         let update = format!(
             "update {child} set ({columns}) = (select {referenced} from {parent} where tenant_id = 2 limit 1)
-            where tenant_id = 1 and {rows}"
+            where ctid = (select ctid from {child} where tenant_id = 1 and {rows} limit 1)"
         );
         let outcome = sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut *transaction).await;
         let error = outcome.err().with_context(|| format!("{name} takes it"))?;
@@ -400,7 +400,7 @@ async fn with_one_tenant_plain_sql_needs_no_setting() -> Result<()> {
     let role = format!("grafana_{}", std::process::id());
     run(&pool, format!("create role {role} login; grant select on pr_metrics to {role}")).await?;
     let mut grafana = connect_as(&pool, &role).await?;
-    assert_eq!(count(&mut grafana, "pr_metrics").await?, 1);
+    assert_eq!(count(&mut grafana, "pr_metrics").await?, 2);
     grafana.close().await?;
     // After a transaction that named its tenant, the setting is empty, not absent.
     let mut connection = pool.acquire().await?;
