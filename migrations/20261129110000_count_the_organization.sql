@@ -250,7 +250,8 @@ as $$
                 then extract(epoch from d.delivered_at - p.merged_at)::double precision end
         from pr_deliveries as d
         inner join pull_requests as p on d.pull_request_id = p.id
-        where d.service_id = of_service and d.delivered_at >= range_from and d.delivered_at < range_to
+        where
+            d.service_id = of_service and p.deleted_at is null and d.delivered_at >= range_from and d.delivered_at < range_to
     ),
 
     delivered as (
@@ -357,7 +358,7 @@ as $$
         from pr_deliveries as d
         inner join pull_requests as p on d.pull_request_id = p.id
         where
-            service is not null and d.service_id = service
+            service is not null and d.service_id = service and p.deleted_at is null
             and d.delivered_at >= range_from and d.delivered_at < range_to
             and (repository_ids is null or p.repository_id = any(repository_ids))
             and (base_branch is null or p.base_ref = base_branch)

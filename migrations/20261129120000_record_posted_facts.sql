@@ -85,7 +85,7 @@ left join (
     from repositories_of_services as o
     inner join sources_of_services as s on o.service_id = s.service_id
     cross join lateral (
-        select min(d.created_at) as first_at from deployments as d
+        select min(coalesce(d.succeeded_at, d.failed_at)) as first_at from deployments as d
         where s.source = 'events' and d.service_id = s.service_id and d.source = 'events' and d.environment_group = 'production'
     ) as d
     group by o.repository_id

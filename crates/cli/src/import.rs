@@ -44,9 +44,21 @@ pub(crate) async fn run(command: &Import, options: &Options, now: DateTime<Utc>)
     // Everything is checked before anything is stored.
     let rows = match command {
         Import::Deployments(_) => {
-            Rows::Deployments(checked(&file.file, &text, |event: DeploymentEvent| event.check(now))?)
+            let check = |event: DeploymentEvent| {
+                let is_running = matches!(event.status.as_deref(), Some("queued" | "in_progress"));
+                let at = if is_running { &event.started_at } else { &event.finished_at };
+                has_time(at.as_ref(), if is_running { "started_at" } else { "finished_at" })?;
+                event.check(now)
+            };
+            Rows::Deployments(checked(&file.file, &text, check)?)
         }
-        Import::Incidents(_) => Rows::Incidents(checked(&file.file, &text, |event: IncidentEvent| event.check(now))?),
+        Import::Incidents(_) => {
+            let check = |event: IncidentEvent| {
+                has_time(event.started_at.as_ref(), "started_at")?;
+                event.check(now)
+            };
+            Rows::Incidents(checked(&file.file, &text, check)?)
+        }
     };
     let Some((_database, store)) = collected(options).await? else {
         writeln!(out, "{NOTHING}")?;
@@ -70,6 +82,14 @@ pub(crate) async fn run(command: &Import, options: &Options, now: DateTime<Utc>)
         }
     }
     Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// A file is about the past, where now is never meant.
+fn has_time(at: Option<&String>, name: &str) -> Result<(), Vec<InvalidParameter>> {
+    match at {
+        Some(_) => Ok(()),
+        None => Err(vec![InvalidParameter::new(name, "missing", "write when it was")]),
+    }
 }
 
 enum Rows {

@@ -488,11 +488,16 @@ async fn an_import_stores_all_rows_or_says_which_are_wrong() -> Result<()> {
         &row("2", &format!("failure,{sha},2026-06-02T10:00:00Z,false")),
         &row("3", ",,2026-06-03T10:00:00Z,true"),
     ];
-    let bad = [header, &row("4", "success,abc,2026-06-01,"), &row("", ",,,maybe")];
+    let bad = [header, &row("4", "success,abc,2026-06-01,"), &row("", ",,,maybe"), &row("5", ",,,")];
     laptop.write("bad.csv", &bad.concat())?;
     let refused = laptop.run(&["import", "deployments", "bad.csv"]).await?;
     assert_eq!(refused.code(), Some(2));
-    for place in ["bad.csv:2: sha: write the full commit", "bad.csv:2: finished_at: ", "bad.csv:3: "] {
+    for place in [
+        "bad.csv:2: sha: write the full commit",
+        "bad.csv:2: finished_at: ",
+        "bad.csv:3: ",
+        "bad.csv:4: finished_at: write when it was",
+    ] {
         assert!(refused.err().contains(place), "{place}: {}", refused.err());
     }
     laptop.write("unknown.csv", "id,service,environment,comit\n1,shop,production,x\n")?;
@@ -503,7 +508,9 @@ async fn an_import_stores_all_rows_or_says_which_are_wrong() -> Result<()> {
     assert_eq!(stored.json()?, json!({ "created": 3, "changed": 0, "replayed": 0, "refused": [] }));
     let again = laptop.run(&["import", "deployments", "good.csv"]).await?;
     assert_eq!((again.code(), again.out().trim()), (Some(0), "0 created, 0 changed, 3 known before, 0 refused."));
-    laptop.write("incidents.csv", "id,service,title,deployment\nI1,shop,Down,3\nI2,shop,Down,9\n")?;
+    let started = "2026-06-03T11:00:00Z";
+    let rows = format!("id,service,title,deployment,started_at\nI1,shop,Down,3,{started}\nI2,shop,Down,9,{started}\n");
+    laptop.write("incidents.csv", &rows)?;
     let incidents = laptop.run(&["import", "incidents", "incidents.csv"]).await?;
     assert_eq!(incidents.code(), Some(1));
     assert!(incidents.out().contains("incidents.csv:3: there is no such deployment"), "{}", incidents.out());

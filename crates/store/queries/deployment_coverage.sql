@@ -14,7 +14,9 @@ repositories_read as (
     select
         d.repository_id as id, d.display_name, d.covered_since,
         -- To the hour, so that an answer does not change every second.
-        case when d.is_posted then date_trunc('hour', $2::timestamptz) else d.read_at end as read_at, d.problem
+        case
+            when d.is_posted then greatest(date_trunc('hour', $2::timestamptz), d.covered_since) else d.read_at
+        end as read_at, d.problem
     from deployments_read as d
     where
         $1::bigint is null

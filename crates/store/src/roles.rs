@@ -31,12 +31,21 @@ const POSTER_NAME: &str = named!("poster");
 const POSTED: &str = "(
     values
     ('deployments', 'INSERT', null::text []),
-    ('deployments', 'UPDATE', array['outcome', 'succeeded_at', 'failed_at', 'failed_afterwards_at']),
+    (
+        'deployments', 'UPDATE',
+        array[
+            'outcome', 'succeeded_at', 'failed_at', 'failed_afterwards_at', 'version', 'url', 'is_declared_failed', 'is_declared_rework',
+            'remedies'
+        ]
+    ),
     ('deployment_revisions', 'INSERT', null),
     ('deployment_states', 'INSERT', null),
     ('incidents', 'INSERT', null),
+    ('incidents', 'UPDATE', array['named_deployment_id', 'severity', 'source_severity', 'url']),
     ('incident_states', 'INSERT', null),
     ('received_events', 'INSERT', null),
+    -- The triggers of pull requests add to these, here always nothing.
+    ('repositories', 'UPDATE', array['pull_requests', 'without_details']),
     ('services', 'UPDATE', array['has_facts', 'data_version', 'told_by']),
     ('deployment_facts', 'INSERT', null),
     ('deployment_facts', 'UPDATE', null),

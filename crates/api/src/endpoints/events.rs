@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method, StatusCode, header};
-use mergeline_domain::delivery::{DeploymentEvent, IncidentEvent, checked_instant};
+use mergeline_domain::delivery::{DeploymentEvent, IncidentEvent, LinkRule, checked_instant};
 use mergeline_domain::metrics::InvalidParameter;
 use mergeline_store::{
     EventDigest, EventOutcome, EventSubject, IncidentChange, Poster, Sender, StoredDeployment, StoredIncident,
@@ -149,10 +149,13 @@ impl<'a> Event<'a> {
 
     /// The event in a body.
     async fn parse<T: DeserializeOwned>(&self, api: &Api, bytes: &[u8]) -> Result<T, ApiError> {
-        match serde_json::from_slice(bytes) {
+        // A struct could also be read from an array of its fields.
+        let is_object = bytes.trim_ascii_start().starts_with(b"{");
+        let parsed = serde_json::from_slice(bytes).map_err(|error| error.to_string());
+        match parsed.and_then(|event| if is_object { Ok(event) } else { Err("it is not a JSON object".to_owned()) }) {
             Ok(event) => Ok(event),
-            Err(error) => {
-                let invalid = vec![InvalidParameter::new("body", "invalid", error.to_string())];
+            Err(message) => {
+                let invalid = vec![InvalidParameter::new("body", "invalid", message)];
                 Err(self.refuse(api, None, invalid).await?)
             }
         }
@@ -204,7 +207,8 @@ async fn post_incident(State(api): State<Api>, request: ApiRequest, body: Reques
         Err(invalid) => return Err(event.refuse(&api, Some(&id), invalid).await?),
     };
     let stored = event.poster.post_incident(&event.sender, &event.digest, &posted, now).await??;
-    Ok(incident(&stored))
+    let is_linked = stored.link.is_some_and(|(_, rule)| matches!(rule, LinkRule::Named | LinkRule::Set));
+    Ok(incident(&stored, posted.deployment.is_some() && !is_linked))
 }
 
 /// Resolves an incident.
@@ -238,10 +242,11 @@ async fn change<T: DeserializeOwned + Default>(
         Err(invalid) => return Err(event.refuse(api, Some(id), invalid).await?),
     };
     let stored = event.poster.change_incident(&event.sender, &event.digest, id, change(at), now).await??;
-    Ok(incident(&stored))
+    Ok(incident(&stored, false))
 }
 
-fn incident(stored: &StoredIncident) -> Response {
+/// The answer; `lacks_link` is whether it names a deployment and does not belong to it.
+fn incident(stored: &StoredIncident, lacks_link: bool) -> Response {
     let StoredIncident { id, outcome, link } = stored;
     let data = PostedIncident {
         id: id.0,
@@ -249,7 +254,8 @@ fn incident(stored: &StoredIncident) -> Response {
         deployment_id: link.map(|(deployment, _)| deployment.0),
         rule: link.map(|(_, rule)| <&str>::from(rule).to_owned()),
     };
-    let mut response = answer(data, PostedMeta { warnings: Vec::new() });
+    let warning = "not_linked: the deployment that it names is no succeeded one to production".to_owned();
+    let mut response = answer(data, PostedMeta { warnings: if lacks_link { vec![warning] } else { Vec::new() } });
     *response.status_mut() = status(*outcome);
     response
 }

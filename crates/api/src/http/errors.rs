@@ -254,7 +254,9 @@ impl From<EventRefusal> for ApiError {
     fn from(refusal: EventRefusal) -> Self {
         let message = refusal.to_string();
         match refusal {
-            EventRefusal::UnknownService => Self::NotFound("There is no such service."),
+            EventRefusal::UnknownService => {
+                Self::NotFound("There is no such service, or the key may not post about it.")
+            }
             EventRefusal::UnknownIncident => Self::NotFound("There is no such incident."),
             EventRefusal::Conflict(field) => Self::Conflict(field),
             EventRefusal::OtherSource(source) => Self::OtherSource(source),
@@ -262,7 +264,7 @@ impl From<EventRefusal> for ApiError {
                 Self::parameter("repository", "invalid", message)
             }
             EventRefusal::UnknownDeployment => Self::parameter("deployment", "invalid", message),
-            EventRefusal::BeforeLastState => Self::parameter("body", "invalid", message),
+            EventRefusal::BeforeLastState { field, .. } => Self::parameter(field, "invalid", message),
         }
     }
 }

@@ -16,6 +16,8 @@ use super::parameters::{Parameters, service_selector, team_selector};
 use super::response::JSON;
 use crate::auth::access::Access;
 
+/// Ids are not longer.
+const MAX_INCIDENT: usize = 200;
 /// More than any event needs.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
@@ -127,9 +129,11 @@ impl ApiRequest {
     /// The id that its sender gave the incident of the path.
     ///
     /// # Errors
-    /// If it is not text.
+    /// [`ApiError::NotFound`] if no incident can have it.
     pub(crate) fn incident(&self) -> Result<&str, ApiError> {
-        self.subject("incident_id")
+        let text = self.subject("incident_id")?;
+        let is_possible = text.chars().count() <= MAX_INCIDENT && !text.chars().any(char::is_control);
+        if is_possible { Ok(text) } else { Err(ApiError::NotFound("There is no such incident.")) }
     }
 
     /// The body, if it is declared as JSON and not too large. One that may be left out needs no declaration while it is empty.

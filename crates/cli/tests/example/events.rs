@@ -114,14 +114,14 @@ const INCIDENTS: [(&str, &str, Option<&str>); 4] = [
 
 #[tokio::test]
 async fn posted_deployments_and_incidents_give_the_same_numbers() -> Result<()> {
-    // In both orders: late and early ones lead to the same rows.
-    for is_reversed in [false, true] {
+    // Late and early ones lead to the same rows, also when their commits are stored before.
+    for order in [[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [7, 0, 1, 2, 3, 4, 5, 6]] {
         let posting = Posting::new(SOURCE).await?;
-        let mut numbered: Vec<(usize, _)> = DEPLOYED.into_iter().enumerate().collect();
-        if is_reversed {
-            numbered.reverse();
-        }
-        for (number, (commit, status, at)) in numbered {
+        for (place, number) in order.into_iter().enumerate() {
+            let (commit, status, at) = DEPLOYED[number];
+            if order[0] == 7 && place == 1 {
+                collected(&posting.fake, &posting.world.database, &teams_file(SOURCE)).await?;
+            }
             let outcome =
                 posting.outcome("/deployments", &deployment(&format!("ci-{number}"), commit, status, at)).await?;
             assert_eq!(outcome, (201, "created".to_owned()), "{number}");
@@ -183,6 +183,100 @@ async fn the_same_id_is_the_same_deployment() -> Result<()> {
         where sender is null and source = 'events'",
     );
     assert_eq!(rows.await?, ["succeeded 2026-06-01 10:00:00 2026-06-01 12:00:00"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_later_post_adds_what_an_earlier_one_left_out() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    posting.post("/deployments", &deployment("0", 10, "success", "2026-05-30T09:00:00Z")).await?;
+    for (status, at, outcome) in [
+        ("failure", "2026-06-01T10:00:00Z", "created"),
+        ("success", "2026-06-01T10:05:00Z", "changed"),
+        ("failure", "2026-06-01T10:10:00Z", "changed"),
+        ("failure", "2026-06-01T10:10:00Z", "replayed"),
+        ("failure", "2026-06-01T10:15:00Z", "replayed"),
+        ("success", "2026-06-01T10:20:00Z", "replayed"),
+    ] {
+        let told = posting.outcome("/deployments", &deployment("1", 22, status, at)).await?;
+        assert_eq!(told.1, outcome, "{status} at {at}");
+    }
+    let mut later = deployment("2", 30, "in_progress", "2026-06-02T10:00:00Z");
+    later.as_object_mut().context("an object")?.remove("finished_at");
+    posting.post("/deployments", &later).await?;
+    later = deployment("2", 30, "success", "2026-06-02T10:00:00Z");
+    for (field, value) in [
+        ("failed", json!(true)),
+        ("rework", json!(true)),
+        ("remedies", json!("1")),
+        ("version", json!("v2")),
+        ("url", json!("https://ci.example.com/2")),
+    ] {
+        later[field] = value;
+        assert_eq!(posting.outcome("/deployments", &later).await?, (200, "changed".to_owned()), "{field}");
+        assert_eq!(posting.outcome("/deployments", &later).await?, (200, "replayed".to_owned()), "{field}");
+    }
+    let judged = posting.text(
+        "select concat_ws(' ', d.external_id, array(
+            select x.reason from deployment_failures as x where x.deployment_id = d.id order by 1
+        ), d.version, d.url, r.external_id)
+        from deployments as d
+        left join deployment_facts as f on d.id = f.deployment_id
+        left join deployments as r on f.remedied_by_id = r.id
+        order by d.external_id",
+    );
+    assert_eq!(judged.await?, ["0 {}", "1 {failed_afterwards} 2", "2 {declared} v2 https://ci.example.com/2"]);
+    let incident = json!({ "id": "I", "service": "shop", "title": "T", "started_at": "2026-06-02T12:00:00Z" });
+    assert_eq!(posting.post("/incidents", &incident).await?.1["data"]["rule"], json!("window"));
+    let mut with_cause = incident.clone();
+    with_cause["deployment"] = json!("1");
+    assert_eq!(posting.post("/incidents", &with_cause).await?.1["data"]["rule"], json!("named"));
+    assert_eq!(posting.outcome("/incidents", &with_cause).await?, (200, "replayed".to_owned()));
+    assert_eq!(posting.world.database.store()?.derive_all(false).await?.rows, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn posts_follow_their_service_to_another_name() -> Result<()> {
+    let named = |slug: &str| format!("{SOURCE}services: [{{ slug: {slug}, repositories: [acme/shop] }}]\n");
+    let posting = Posting::new("").await?;
+    let apply = async |more: &str| {
+        let file = mergeline_domain::teams_file::TeamsFile::parse("teams.yaml", teams_file(more).as_bytes())?;
+        posting.world.database.store()?.apply(&file, mergeline_store::ApplyOptions::default(), at(NOW)).await?;
+        anyhow::Ok(())
+    };
+    apply(&named("checkout")).await?;
+    for (number, (commit, status, at)) in DEPLOYED.into_iter().enumerate() {
+        let body = json!({
+            "id": number.to_string(), "service": "acme/shop", "environment": "production", "status": status, "sha": sha(commit),
+            "finished_at": at
+        });
+        let (status, answer) = posting.send("other", "/deployments", "application/json", body.to_string()).await?;
+        ensure!(status == 201, "{answer}");
+    }
+    let incident = json!({ "id": "I", "service": "acme/shop", "title": "T", "started_at": "2026-06-03T12:00:00Z" });
+    let (status, answer) = posting.send("other", "/incidents", "application/json", incident.to_string()).await?;
+    ensure!(status == 201, "{answer}");
+    let owners = async || {
+        posting
+            .text(
+                "select concat_ws(' ', coalesce(s.slug, 'implied'), count(*), (select count(*) from incident_facts as i where i.service_id = s.id))
+                from deployment_facts as f inner join services as s on f.service_id = s.id
+                inner join deployments as d on f.deployment_id = d.id and d.source = 'events'
+                group by s.id, s.slug",
+            )
+            .await
+    };
+    assert_eq!(owners().await?, ["checkout 8 1"]);
+    apply(&named("basket")).await?;
+    assert_eq!(owners().await?, ["basket 8 1"], "renamed");
+    apply(SOURCE).await?;
+    assert_eq!(owners().await?, ["implied 8 1"], "removed");
+    apply(&named("checkout")).await?;
+    assert_eq!(owners().await?, ["checkout 8 1"], "restored");
+    let path = "/incidents/I/resolve";
+    assert_eq!(posting.send("other", path, "application/json", "{}".to_owned()).await?.0, 200);
+    assert_eq!(posting.world.database.store()?.derive_all(false).await?.rows, 0);
     Ok(())
 }
 
@@ -268,6 +362,7 @@ async fn a20_bodies_that_are_not_events_are_refused() -> Result<()> {
         r#"{"id":"1","id":"2","service":"shop","environment":"production"}"#,
         r#"{"id":1e999,"service":"shop","environment":"production"}"#,
         r#"{"id":"1","service":"shop"}"#,
+        r#"["1","shop","production",null,null,null,null,null,null,null,null,null,null,null]"#,
         &deep,
         &utf16,
     ] {
@@ -297,8 +392,19 @@ async fn an_incident_is_resolved_and_reopened_by_its_id() -> Result<()> {
     let reopened =
         posting.outcome("/incidents/INC-1/reopen", &json!({ "reopened_at": "2026-06-01T14:00:00Z" })).await?;
     assert_eq!(reopened, (200, "changed".to_owned()));
+    let mut again = incident.clone();
+    again["resolved_at"] = json!("2026-06-01T12:00:00Z");
+    assert_eq!(posting.outcome("/incidents", &again).await?, (200, "replayed".to_owned()), "a late repetition");
     let (status, _) = posting.send("ci", path, "", String::new()).await?;
     assert_eq!(status, 200, "without a body, now");
+    let same = json!({ "reopened_at": "2026-06-15T12:00:00Z" });
+    let (status, answer) = posting.post("/incidents/INC-1/reopen", &same).await?;
+    assert_eq!(
+        (status, &answer["error"]["details"][0]["parameter"]),
+        (400, &json!("reopened_at")),
+        "at the same instant"
+    );
+    assert_eq!(posting.outcome("/incidents/%00/resolve", &json!({})).await?, (404, "not_found".to_owned()));
     assert_eq!(posting.outcome("/incidents/INC-2/resolve", &json!({})).await?, (404, "not_found".to_owned()));
     let named = json!({ "id": "INC-3", "service": "shop", "title": "T", "deployment": "d1", "started_at": "2026-06-10T00:00:00Z" });
     assert_eq!(posting.post("/incidents", &named).await?.1["data"]["rule"], json!("named"));

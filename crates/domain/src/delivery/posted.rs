@@ -11,6 +11,8 @@ use crate::metrics::InvalidParameter;
 
 /// Clocks differ by less.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+/// Older times are mistakes, and would make everything since then count as known.
+const OLDEST: TimeDelta = TimeDelta::days(3_653);
 /// What deploys more repositories at once is several deployments.
 const MAX_REVISIONS: usize = 20;
 const MAX_ID: usize = 200;
@@ -198,8 +200,8 @@ impl Fields {
         if at > self.now + CLOCK_SKEW {
             let message = "it is more than 5 minutes in the future";
             self.invalid.push(InvalidParameter::new(name, "future_timestamp", message));
-        } else if at < DateTime::UNIX_EPOCH {
-            self.refuse(name, "it is before 1970");
+        } else if at < self.now - OLDEST {
+            self.refuse(name, "it is more than ten years ago");
         }
         Some(at)
     }

@@ -186,10 +186,10 @@ impl<'a> Walk<'a> {
     fn step(&mut self, deployment: &'a Deployment) {
         let is_known = self.stream.knows(deployment);
         match deployment.outcome {
-            DeploymentOutcome::Succeeded { at, .. } if !is_known => {
+            DeploymentOutcome::Succeeded { at, failed_afterwards_at } if !is_known => {
                 self.unknown_since = Some(at);
                 let fact = self.fact(deployment, Some(DeploymentKind::Unknown), None);
-                self.facts.push(fact);
+                self.facts.push(DeploymentFact { failed_afterwards_at, ..fact });
             }
             DeploymentOutcome::Succeeded { failed_afterwards_at, .. } => {
                 self.succeeded(deployment, failed_afterwards_at);

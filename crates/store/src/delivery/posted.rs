@@ -9,14 +9,14 @@ use mergeline_domain::delivery::{
     IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
 };
 
-use super::derive::{begin_new, derive};
+use super::derive::{begin_new, derive, lock_services};
 use super::issues::severity_of_label;
 use super::rules::rules_of_service;
 use crate::attributions::hold_together;
 use crate::connection::Transaction;
 use crate::revision::parse_stored;
 use crate::session::Session;
-use crate::{DatabaseSettings, Renewal, StoreError, Tenant, Writer};
+use crate::{DatabaseSettings, Renewal, RepositoryId, StoreError, Tenant, Writer};
 
 /// Who posts something, and what it may be about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,8 +115,13 @@ pub enum EventRefusal {
     #[error("there is no such incident")]
     UnknownIncident,
     /// It would be before the last state of the incident.
-    #[error("it is before the last state of the incident")]
-    BeforeLastState,
+    #[error("it is not after the last state of the incident, {last}")]
+    BeforeLastState {
+        /// The field with the time.
+        field: &'static str,
+        /// When the incident reached its last state.
+        last: DateTime<Utc>,
+    },
 }
 
 impl EventRefusal {
@@ -130,7 +135,7 @@ impl EventRefusal {
             Self::Conflict(_) => "conflict",
             Self::UnknownDeployment => "unknown_deployment",
             Self::UnknownIncident => "unknown_incident",
-            Self::BeforeLastState => "before_last_state",
+            Self::BeforeLastState { .. } => "before_last_state",
         }
     }
 }
@@ -446,8 +451,32 @@ async fn service(connection: &mut Session, sender: &Sender, name: &str) -> Resul
         return Err(Stopped::Refused(EventRefusal::UnknownService));
     }
     let id = service.id;
-    begin_new(connection, &mut Vec::new(), &[id]).await?;
+    lock(connection, id).await?;
     Ok(id)
+}
+
+/// Locks a service, and those that share a repository with it: which of them delivers a pull request first is noted once. Before the
+/// first event of a service its repositories are locked, too: a page that is being stored would not see that the service has one.
+async fn lock(connection: &mut Session, service: i64) -> Result<(), StoreError> {
+    let rows = sqlx::query!(
+        r#"select o.repository_id as "id!", s.has_facts
+        from services as s
+        left join repositories_of_services as o on s.id = o.service_id
+        where s.id = $1 and o.repository_id is not null
+        order by 1"#,
+        service
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let repositories: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    if rows.iter().any(|row| !row.has_facts) {
+        sqlx::query!("select id from repositories where id = any($1) order by id for no key update", &repositories)
+            .fetch_all(&mut *connection)
+            .await?;
+    }
+    let repositories: Vec<RepositoryId> = repositories.into_iter().map(RepositoryId).collect();
+    let mut locked = lock_services(connection, &repositories).await?;
+    begin_new(connection, &mut locked, &[service]).await
 }
 
 /// The commits of a deployment by the ids of their repositories.
@@ -527,6 +556,7 @@ async fn store_deployment(
     };
     let mut is_changed = add_revisions(connection, id, &revisions).await?;
     is_changed |= add_state(connection, id, posted.state).await?;
+    is_changed |= !is_new && add_fields(connection, id, posted).await?;
     if is_new || is_changed {
         settle(connection, id).await?;
         derive(connection, &[service]).await?;
@@ -552,7 +582,7 @@ async fn insert_deployment(
     posted: &PostedDeployment,
     group: &str,
 ) -> Result<i64, Stopped> {
-    Ok(sqlx::query_scalar!(
+    let inserted = sqlx::query_scalar!(
         "insert into deployments (
             service_id, source, sender, external_id, listed_environment, environment, environment_group, version, url,
             is_declared_failed, is_declared_rework, remedies, created_at
@@ -573,7 +603,14 @@ async fn insert_deployment(
         posted.created_at
     )
     .fetch_one(connection)
-    .await?)
+    .await;
+    inserted.map_err(taken)
+}
+
+/// Another transaction just stored the same id: the next attempt finds it.
+fn taken(error: sqlx::Error) -> Stopped {
+    let is_taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+    Stopped::Failed(if is_taken { StoreError::Conflict(error.into()) } else { error.into() })
 }
 
 /// Adds the commits of a deployment. Returns whether any is new.
@@ -610,16 +647,55 @@ async fn add_revisions(
     Ok(is_changed)
 }
 
-/// Adds a state. Of two equal ones the first one's time stays. Returns whether it is new.
+/// Adds a state. Of two equal ones the first one's time stays; only a failure after a success is a new one, also if the deployment had
+/// failed before. Returns whether it is new.
 async fn add_state(connection: &mut Session, deployment: i64, state: Option<DeploymentState>) -> Result<bool, Stopped> {
     let Some(DeploymentState { at, kind }) = state else { return Ok(false) };
     let added = sqlx::query!(
         "insert into deployment_states (deployment_id, at, state)
         select $1, $2, $3
-        where not exists (select from deployment_states as s where s.deployment_id = $1 and s.state = $3)",
+        where
+            not exists (select from deployment_states as s where s.deployment_id = $1 and s.state = $3)
+            or $3 = 'failure'
+            and exists (select from deployment_states as s where s.deployment_id = $1 and s.state = 'success' and s.at < $2)
+            and not exists (
+                select from deployment_states as s
+                where
+                    s.deployment_id = $1 and s.state = 'failure'
+                    and s.at > (select min(x.at) from deployment_states as x where x.deployment_id = $1 and x.state = 'success')
+            )
+        on conflict do nothing",
         deployment,
         at,
         <&str>::from(kind)
+    )
+    .execute(connection)
+    .await?;
+    Ok(added.rows_affected() > 0)
+}
+
+/// Adds what earlier events about a deployment left out. What they said stays. Returns whether anything is new.
+async fn add_fields(connection: &mut Session, id: i64, posted: &PostedDeployment) -> Result<bool, Stopped> {
+    let added = sqlx::query!(
+        "update deployments
+        set
+            version = coalesce(version, $2), url = coalesce(url, $3), remedies = coalesce(remedies, $4),
+            is_declared_failed = is_declared_failed or $5, is_declared_rework = is_declared_rework or $6
+        where
+            id = $1
+            and (
+                version is null and $2::text is not null
+                or url is null and $3::text is not null
+                or remedies is null and $4::text is not null
+                or $5 and not is_declared_failed
+                or $6 and not is_declared_rework
+            )",
+        id,
+        posted.version,
+        posted.url,
+        posted.remedies,
+        posted.is_failed,
+        posted.is_rework
     )
     .execute(connection)
     .await?;
@@ -690,7 +766,8 @@ async fn store_incident(
                 named
             )
             .fetch_one(&mut *connection)
-            .await?;
+            .await
+            .map_err(taken)?;
             add_incident_state(connection, id, posted.started_at, IncidentStateKind::Opened).await?;
             (id, true)
         }
@@ -698,6 +775,31 @@ async fn store_incident(
     let mut is_changed = false;
     if let Some(at) = posted.resolved_at {
         is_changed = end_or_reopen(connection, id, IncidentChange::Resolved(at)).await?;
+    }
+    if !is_new {
+        let severity = posted.severity.as_deref().and_then(severity_of_label);
+        let added = sqlx::query!(
+            "update incidents
+            set
+                named_deployment_id = coalesce(named_deployment_id, $2), url = coalesce(url, $3),
+                severity = case when source_severity is null then $4 else severity end,
+                source_severity = coalesce(source_severity, $5)
+            where
+                id = $1
+                and (
+                    named_deployment_id is null and $2::bigint is not null
+                    or url is null and $3::text is not null
+                    or source_severity is null and $5::text is not null
+                )",
+            id,
+            named,
+            posted.url,
+            severity,
+            posted.severity
+        )
+        .execute(&mut *connection)
+        .await?;
+        is_changed |= added.rows_affected() > 0;
     }
     if is_new || is_changed {
         derive(connection, &[service]).await?;
@@ -776,11 +878,15 @@ async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange
         IncidentChange::Resolved(at) => (at, IncidentStateKind::Resolved),
         IncidentChange::Reopened(at) => (at, IncidentStateKind::Reopened),
     };
-    if is_resolved == (kind == IncidentStateKind::Resolved) {
+    let is_known = states.contains(&IncidentState { at, kind });
+    if is_known || is_resolved == (kind == IncidentStateKind::Resolved) {
         return Ok(false);
     }
-    if states.iter().any(|state| at < state.at) {
-        return Err(Stopped::Refused(EventRefusal::BeforeLastState));
+    // At the same instant, the resolution would win.
+    let is_late = |last: DateTime<Utc>| if kind == IncidentStateKind::Reopened { at <= last } else { at < last };
+    if let Some(last) = states.iter().map(|state| state.at).max().filter(|last| is_late(*last)) {
+        let field = if kind == IncidentStateKind::Reopened { "reopened_at" } else { "resolved_at" };
+        return Err(Stopped::Refused(EventRefusal::BeforeLastState { field, last }));
     }
     add_incident_state(connection, id, at, kind).await?;
     Ok(true)

@@ -93,6 +93,12 @@ impl RepositoryServices {
     pub(super) fn service_of(&self, environment: Environment<'_>) -> Option<(ServiceId, EnvironmentGroup)> {
         service_of(&self.services, &self.default, environment, DeploymentSource::GithubDeployments)
     }
+
+    /// The same of a posted deployment whose service is no longer in force.
+    pub(super) fn successor(&self, environment: Environment<'_>) -> Option<(ServiceId, EnvironmentGroup)> {
+        let default = EnvironmentRules { trusts_flag: false, ..self.default.clone() };
+        service_of(&self.services, &default, environment, DeploymentSource::Events)
+    }
 }
 
 /// The rules of one service, and those of the configuration, by which what is posted about it is judged; `None` if it is no

@@ -240,41 +240,108 @@ async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) 
     Ok(touched.into_iter().collect())
 }
 
-/// Gives posted deployments the groups that their environments now belong to. Returns the services with one that changed. Those of
-/// a service that is no longer in force keep theirs.
+/// Gives posted deployments the groups that their environments now belong to, and those of a service that is no longer in force to
+/// the service that now has its repository. Returns the services that gained, lost or changed one.
 async fn regroup_posted(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
     let rows = sqlx::query!(
-        "select id, service_id, environment, environment_group from deployments where source = $1 order by service_id, id",
+        r#"select
+            d.id, d.service_id, d.environment, d.environment_group,
+            coalesce(
+                (
+                    select v.repository_id from deployment_revisions as v
+                    where v.deployment_id = d.id
+                    order by v.repository_id
+                    limit 1
+                ),
+                (
+                    select r.id
+                    from services as s
+                    left join service_repositories as o on s.id = o.service_id
+                    inner join repositories as r on s.repository_id = r.id or o.repository in (r.name, r.current_name)
+                    where s.id = d.service_id
+                    order by r.removed_at nulls first, r.id
+                    limit 1
+                )
+            ) as repository_id
+        from deployments as d
+        where d.source = $1
+        order by d.service_id, d.id"#,
         <&str>::from(DeploymentSource::Events)
     )
     .fetch_all(&mut *connection)
     .await?;
+    let DeliveryRules { environments, .. } = DeliveryRules::read(connection).await?;
     let mut rules: BTreeMap<i64, Option<(ServiceRules, EnvironmentRules)>> = BTreeMap::new();
-    let (mut ids, mut groups, mut touched) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut repositories: BTreeMap<i64, RepositoryServices> = BTreeMap::new();
+    let (mut ids, mut services, mut groups, mut touched) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     for row in rows {
-        let of_service = match rules.entry(row.service_id) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(rules_of_service(connection, row.service_id).await?)
-            }
-        };
-        let Some((service, default)) = of_service else { continue };
+        if let std::collections::btree_map::Entry::Vacant(vacant) = rules.entry(row.service_id) {
+            vacant.insert(rules_of_service(connection, row.service_id).await?);
+        }
         let environment = Environment { name: &row.environment, is_production: None, is_transient: false };
-        let group = service.group_of(default, environment, DeploymentSource::Events).to_string();
-        if group != row.environment_group {
+        let (service, group) = match (rules.get(&row.service_id).and_then(Option::as_ref), row.repository_id) {
+            (Some((service, default)), _) => {
+                (row.service_id, service.group_of(default, environment, DeploymentSource::Events))
+            }
+            (None, Some(repository)) => {
+                if let std::collections::btree_map::Entry::Vacant(vacant) = repositories.entry(repository) {
+                    let of_repository =
+                        RepositoryServices::with(connection, RepositoryId(repository), environments.clone());
+                    vacant.insert(of_repository.await?);
+                }
+                let successor = repositories.get(&repository).and_then(|it| it.successor(environment));
+                let Some((ServiceId(service), group)) = successor else { continue };
+                (service, group)
+            }
+            (None, None) => continue,
+        };
+        let group = group.to_string();
+        if service != row.service_id || group != row.environment_group {
             ids.push(row.id);
+            services.push(service);
             groups.push(group);
-            touched.insert(row.service_id);
+            touched.extend([service, row.service_id]);
         }
     }
     sqlx::query!(
-        "update deployments as d set environment_group = w.environment_group
-        from unnest($1::bigint [], $2::text []) as w (id, environment_group)
+        "update deployments as d set service_id = w.service_id, environment_group = w.environment_group
+        from unnest($1::bigint [], $2::bigint [], $3::text []) as w (id, service_id, environment_group)
         where d.id = w.id",
         &ids,
+        &services,
         &groups
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let moved = sqlx::query!(
+        r#"with moved as (
+            update incidents as i
+            set service_id = w.service_id
+            from (
+                select i.id, i.service_id as before, (
+                    select f.id
+                    from services as s
+                    left join service_repositories as n on s.id = n.service_id
+                    inner join repositories as r on s.repository_id = r.id or n.repository in (r.name, r.current_name)
+                    inner join repositories_of_services as o on r.id = o.repository_id
+                    inner join services_in_force as f on o.service_id = f.id
+                    where s.id = i.service_id
+                    order by f.place, f.id
+                    limit 1
+                ) as service_id
+                from incidents as i
+                where i.source = $1 and not exists (select from services_in_force as f where f.id = i.service_id)
+            ) as w
+            where i.id = w.id and w.service_id is not null
+            returning w.before, w.service_id
+        )
+        select before as "id!" from moved where before is not null
+        union
+        select service_id from moved"#,
+        <&str>::from(DeploymentSource::Events)
+    )
+    .fetch_all(connection)
+    .await?;
+    touched.extend(moved.into_iter().map(|row| row.id));
     Ok(touched.into_iter().collect())
 }
