@@ -253,7 +253,7 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
         from pr_deliveries as d
         inner join pull_requests as p on d.pull_request_id = p.id
         where
-            service is not null and d.service_id = service
+            service is not null and d.service_id = service and p.deleted_at is null
             and d.delivered_at >= range_from and d.delivered_at < range_to
             and (repository_ids is null or p.repository_id = any(repository_ids))
             and (base_branch is null or p.base_ref = base_branch)
@@ -838,7 +838,8 @@ CREATE FUNCTION public.smallest_groups(of_service bigint, range_from timestamp w
                 then extract(epoch from d.delivered_at - p.merged_at)::double precision end
         from pr_deliveries as d
         inner join pull_requests as p on d.pull_request_id = p.id
-        where d.service_id = of_service and d.delivered_at >= range_from and d.delivered_at < range_to
+        where
+            d.service_id = of_service and p.deleted_at is null and d.delivered_at >= range_from and d.delivered_at < range_to
     ),
 
     delivered as (
@@ -1603,7 +1604,7 @@ CREATE VIEW public.deployments_read AS
             bool_and((d.first_at IS NOT NULL)) AS is_known
            FROM ((public.repositories_of_services o
              JOIN public.sources_of_services s ON ((o.service_id = s.service_id)))
-             CROSS JOIN LATERAL ( SELECT min(d_1.created_at) AS first_at
+             CROSS JOIN LATERAL ( SELECT min(COALESCE(d_1.succeeded_at, d_1.failed_at)) AS first_at
                    FROM public.deployments d_1
                   WHERE ((s.source = 'events'::text) AND (d_1.service_id = s.service_id) AND (d_1.source = 'events'::text) AND (d_1.environment_group = 'production'::text))) d)
           GROUP BY o.repository_id

@@ -323,7 +323,8 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
             for resource in gateway.get_resources(restApiId=api)["items"]
             for verb in resource.get("resourceMethods", {})
         }
-        assert set(methods) == {(path, verb) for path in ("/", "/{proxy+}") for verb in ("GET", "HEAD")}
+        read = {(path, verb) for path in ("/", "/{proxy+}") for verb in ("GET", "HEAD")}
+        assert set(methods) == read | {("/{proxy+}", "POST")}
         for method in methods.values():
             assert method["apiKeyRequired"] is True
             assert method["methodIntegration"]["type"] == "AWS_PROXY"

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use common::{Backend, TEAMS, history};
 use futures::FutureExt;
 use mergeline_api::{Api, router};
@@ -81,6 +82,24 @@ async fn rest_events_return_the_routers_data() -> Result<()> {
         );
         assert_eq!(answer["trace_id"], json!(LambdaRuntime::TRACE_ID), "the trace id that Lambda also logs");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_posted_event_is_stored_plain_or_encoded() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut function = start(&backend).await?;
+    let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-deployment.json"))?;
+    let (status, answer) = ask(&mut function, &event.to_string()).await?;
+    assert_eq!((status, &answer["data"]["result"]), (201, &json!("created")), "{answer}");
+    // The gateway encodes bodies of media types that it is told are binary.
+    let body = event["body"].as_str().context("a body")?.as_bytes();
+    event["body"] = json!(BASE64_STANDARD.encode(body));
+    event["isBase64Encoded"] = json!(true);
+    let (status, answer) = ask(&mut function, &event.to_string()).await?;
+    assert_eq!((status, &answer["data"]["result"]), (200, &json!("replayed")), "{answer}");
+    event["httpMethod"] = json!("DELETE");
+    assert_eq!(ask(&mut function, &event.to_string()).await?.0, 405);
     Ok(())
 }
 

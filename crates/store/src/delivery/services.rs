@@ -66,6 +66,7 @@ pub(crate) async fn write_services(
     withdraw_unlabeled(connection, &settings.incident_labels, now).await?;
     let mut moved = move_deployments(connection, None).await?;
     moved.extend(regroup_posted(connection).await?);
+    moved.extend(move_posted_incidents(connection).await?);
     moved.extend(assign_incidents(connection).await?);
     let mut services = lock_all(connection).await?;
     begin_new(connection, &mut services, &moved).await?;
@@ -311,8 +312,14 @@ async fn regroup_posted(connection: &mut Session) -> Result<Vec<i64>, StoreError
         &services,
         &groups
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
+    Ok(touched.into_iter().collect())
+}
+
+/// Gives posted incidents of a service that is no longer in force to the one that now has its repository. Returns the services that
+/// gained or lost one.
+async fn move_posted_incidents(connection: &mut Session) -> Result<Vec<i64>, StoreError> {
     let moved = sqlx::query!(
         r#"with moved as (
             update incidents as i
@@ -342,6 +349,5 @@ async fn regroup_posted(connection: &mut Session) -> Result<Vec<i64>, StoreError
     )
     .fetch_all(connection)
     .await?;
-    touched.extend(moved.into_iter().map(|row| row.id));
-    Ok(touched.into_iter().collect())
+    Ok(moved.into_iter().map(|row| row.id).collect())
 }
