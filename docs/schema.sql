@@ -1516,7 +1516,7 @@ CREATE TABLE public.services (
     has_facts boolean DEFAULT false NOT NULL,
     data_version bigint DEFAULT 0 NOT NULL,
     source text,
-    told_by text,
+    first_source text,
     CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
     CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
     CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text))),
@@ -1562,7 +1562,7 @@ CREATE VIEW public.services_in_force AS
     s.has_facts,
     s.data_version,
     s.source,
-    s.told_by
+    s.first_source
    FROM (public.services s
      LEFT JOIN public.repositories r ON ((s.repository_id = r.id)))
   WHERE ((s.archived_at IS NULL) AND ((s.repository_id IS NULL) OR ((r.removed_at IS NULL) AND (NOT (EXISTS ( SELECT
@@ -1575,10 +1575,10 @@ COMMENT ON VIEW public.services_in_force IS 'Services of the teams file, and rep
 CREATE VIEW public.sources_of_services AS
  SELECT f.id AS service_id,
     COALESCE(f.source, ( SELECT (c.delivery ->> 'source'::text)
-           FROM public.configuration_in_force c), f.told_by) AS source
+           FROM public.configuration_in_force c), f.first_source) AS source
    FROM public.services_in_force f;
 
-COMMENT ON VIEW public.sources_of_services IS 'The source that tells the deployments of each service. Null while none does.';
+COMMENT ON VIEW public.sources_of_services IS 'The source that reports the deployments of each service. Null while none does.';
 
 CREATE VIEW public.deployments_read AS
  SELECT r.id AS repository_id,

@@ -1,10 +1,10 @@
--- Deployments and incidents that are posted or imported, and which source tells those of a service.
+-- Deployments and incidents that are posted or imported, and which source reports those of a service.
 
 alter table services
--- What tells its deployments. Null for what the configuration says about all.
+-- Which source reports its deployments. Null for what the configuration says about all.
 add column source text check (source in ('github-deployments', 'events')),
--- The source that told its first deployment to production. Null while none did.
-add column told_by text;
+-- The source that reported its first deployment to production. Null while none did.
+add column first_source text;
 
 do $$
 declare
@@ -14,7 +14,7 @@ begin
     for of_tenant in select t.id from tenants as t order by t.id loop
         perform set_config('app.tenant', of_tenant::text, true);
         update services as s
-        set told_by = 'github-deployments'
+        set first_source = 'github-deployments'
         where exists (select from deployments as d where d.service_id = s.id and d.environment_group = 'production');
     end loop;
     perform set_config('app.tenant', coalesce(before, ''), true);
@@ -42,7 +42,7 @@ select
     s.has_facts,
     s.data_version,
     s.source,
-    s.told_by
+    s.first_source
 from services as s
 left join repositories as r on s.repository_id = r.id
 where
@@ -59,17 +59,17 @@ where
         )
     );
 
--- The only source whose deployments to production count for a service: the configured one, else the first that told one.
+-- The only source whose deployments to production count for a service: the configured one, else the first that reported one.
 create view sources_of_services as
 select
     f.id as service_id,
-    coalesce(f.source, (select c.delivery ->> 'source' from configuration_in_force as c), f.told_by) as source
+    coalesce(f.source, (select c.delivery ->> 'source' from configuration_in_force as c), f.first_source) as source
 from services_in_force as f;
 
-comment on view sources_of_services is 'The source that tells the deployments of each service. Null while none does.';
+comment on view sources_of_services is 'The source that reports the deployments of each service. Null while none does.';
 
 -- How far the deployments of each repository are read. What is posted is known as soon as it happens, since the first of it: a
--- repository is read to now if all its services are told by posts.
+-- repository is read to now if all its services are posted.
 create view deployments_read as
 select
     r.id as repository_id,

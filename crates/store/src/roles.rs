@@ -46,7 +46,7 @@ const POSTED: &str = "(
     ('received_events', 'INSERT', null),
     -- The triggers of pull requests add to these, here always nothing.
     ('repositories', 'UPDATE', array['pull_requests', 'without_details']),
-    ('services', 'UPDATE', array['has_facts', 'data_version', 'told_by']),
+    ('services', 'UPDATE', array['has_facts', 'data_version', 'first_source']),
     ('deployment_facts', 'INSERT', null),
     ('deployment_facts', 'UPDATE', null),
     ('deployment_facts', 'DELETE', null),

@@ -236,7 +236,7 @@ async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()>
         "repositories.without_details",
         "services.data_version",
         "services.has_facts",
-        "services.told_by",
+        "services.first_source",
     ];
     assert_eq!(columns, expected);
     execute(&pool, &format!("drop role {login}")).await

@@ -50,7 +50,7 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     if operation.request_body.is_some() {
         statuses.retain(|(status, _)| *status != 400);
         statuses.push((400, "A field is invalid (`validation_error`); `details` names each."));
-        statuses.push((409, "The id was posted before with other values (`conflict`), or another source tells the deployments of the service (`other_source`)."));
+        statuses.push((409, "The id was posted before with other values (`conflict`), or another source reports the deployments of the service (`other_source`)."));
         statuses.push((413, "The body is larger than 64 kB (`too_large`)."));
         statuses.push((415, "The body is not JSON (`unsupported_media_type`)."));
         if !operation.has_incident() {

@@ -1,4 +1,4 @@
-//! `POST /v1/deployments`, `/v1/incidents`, `/v1/incidents/{incident_id}/resolve` and `/reopen`: what programs tell.
+//! `POST /v1/deployments`, `/v1/incidents`, `/v1/incidents/{incident_id}/resolve` and `/reopen`: what programs report.
 
 use axum::body::Body as RequestBody;
 use axum::extract::State;
@@ -29,8 +29,8 @@ pub(crate) const DEPLOYMENT: Operation = Operation {
     handler: |filter| on(filter, post_deployment),
     admission: Admit::Lookup,
     id: "postDeployment",
-    summary: "Tell a deployment",
-    description: "Told by its id: 201 if it is new, 200 if it was told before (`replayed`) or has a later state or its commits now \
+    summary: "Report a deployment",
+    description: "Identified by its id: 201 if it is new, 200 if it is known (`replayed`), or has a later state or more fields now \
                   (`changed`). Where no GitHub deployments exist, or the teams file says `deployments: { source: events }`. What it \
                   delivered is known once the next collection has read its commits.",
     scope: Some(Scope::EventsWrite),
@@ -45,8 +45,8 @@ pub(crate) const INCIDENT: Operation = Operation {
     path: "/incidents",
     handler: |filter| on(filter, post_incident),
     id: "postIncident",
-    summary: "Tell an incident",
-    description: "Told by its id: 201 if it is new, 200 if it was told before. It belongs to the deployment that it names, or to the last \
+    summary: "Report an incident",
+    description: "Identified by its id: 201 if it is new, 200 if it is known. It belongs to the deployment that it names, or to the last \
                   one of its service within the window before its start.",
     request_body: Some(schema_of::<IncidentEvent>),
     body: Body::Json(enveloped::<PostedIncident, PostedMeta>),
@@ -91,7 +91,7 @@ struct Reopening {
     reopened_at: Option<String>,
 }
 
-/// A deployment that was told.
+/// A deployment that was reported.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PostedDeployment {
     /// Its number here; see `/v1/deployments/{deployment_id}`.
@@ -103,7 +103,7 @@ pub(crate) struct PostedDeployment {
     production: bool,
 }
 
-/// An incident that was told.
+/// An incident that was reported.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PostedIncident {
     /// Its number here, as in `/v1/incidents`.
@@ -172,9 +172,9 @@ async fn post_deployment(State(api): State<Api>, request: ApiRequest, body: Requ
     request.format(None)?;
     let bytes = request.body(body, false).await?;
     let event = Event::of(&api, &request, &bytes, EventSubject::Deployment)?;
-    let told: DeploymentEvent = event.parse(&api, &bytes).await?;
-    let (id, now) = (told.id.clone(), api.now());
-    let posted = match told.check(now) {
+    let reported: DeploymentEvent = event.parse(&api, &bytes).await?;
+    let (id, now) = (reported.id.clone(), api.now());
+    let posted = match reported.check(now) {
         Ok(posted) => posted,
         Err(invalid) => return Err(event.refuse(&api, Some(&id), invalid).await?),
     };
@@ -200,9 +200,9 @@ async fn post_incident(State(api): State<Api>, request: ApiRequest, body: Reques
     request.format(None)?;
     let bytes = request.body(body, false).await?;
     let event = Event::of(&api, &request, &bytes, EventSubject::Incident)?;
-    let told: IncidentEvent = event.parse(&api, &bytes).await?;
-    let (id, now) = (told.id.clone(), api.now());
-    let posted = match told.check(now) {
+    let reported: IncidentEvent = event.parse(&api, &bytes).await?;
+    let (id, now) = (reported.id.clone(), api.now());
+    let posted = match reported.check(now) {
         Ok(posted) => posted,
         Err(invalid) => return Err(event.refuse(&api, Some(&id), invalid).await?),
     };
@@ -235,9 +235,9 @@ async fn change<T: DeserializeOwned + Default>(
     let id = request.incident()?;
     let bytes = request.body(body, true).await?;
     let event = Event::of(api, request, &bytes, EventSubject::Incident)?;
-    let told = if bytes.is_empty() { T::default() } else { event.parse(api, &bytes).await? };
+    let reported = if bytes.is_empty() { T::default() } else { event.parse(api, &bytes).await? };
     let now = api.now();
-    let at = match checked_instant(name, at(told).as_deref(), now) {
+    let at = match checked_instant(name, at(reported).as_deref(), now) {
         Ok(at) => at,
         Err(invalid) => return Err(event.refuse(api, Some(id), invalid).await?),
     };

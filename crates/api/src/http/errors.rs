@@ -31,7 +31,7 @@ pub(crate) const ERRORS: [(u16, &str, &str); 20] = [
     (405, "method_not_allowed", "The method is not in `Allow`."),
     (406, "not_acceptable", "The response is not available in a format that `Accept` allows."),
     (409, "conflict", "The id was posted before, with another service, environment or commit."),
-    (409, "other_source", "Another source tells the deployments of the service."),
+    (409, "other_source", "Another source reports the deployments of the service."),
     (413, "too_large", "The body is larger than 64 kB."),
     (415, "unsupported_media_type", "The body is not JSON."),
     (500, "internal_error", "Logged under the trace ID."),
@@ -72,7 +72,7 @@ pub(crate) enum ApiError {
     },
     /// 409 `conflict`: the id was posted before with another value of this field.
     Conflict(&'static str),
-    /// 409 `other_source`: another source tells the deployments of the service.
+    /// 409 `other_source`: another source reports the deployments of the service.
     OtherSource(DeploymentSource),
     /// 413 `too_large`: the body is too large.
     TooLarge,

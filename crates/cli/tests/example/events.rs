@@ -1,4 +1,4 @@
-//! The same example, told by a program instead of read from GitHub: its deployments and incidents are posted.
+//! The same example, reported by a program instead of read from GitHub: its deployments and incidents are posted.
 
 use std::time::Duration;
 
@@ -237,6 +237,54 @@ async fn a_later_post_adds_what_an_earlier_one_left_out() -> Result<()> {
 }
 
 #[tokio::test]
+async fn services_of_one_repository_are_posted_at_once() -> Result<()> {
+    const SERVICES: &str = "deployments: { source: events }
+services:
+  - { slug: eu, repositories: [acme/shop], environments: [prod-eu] }
+  - { slug: us, repositories: [acme/shop], environments: [prod-us] }
+";
+    let posting = Posting::new(SERVICES).await?;
+    let all_of = async |service: &str, hours: i64| {
+        for (number, (commit, status, finished_at)) in DEPLOYED.into_iter().enumerate() {
+            let finished_at = at(finished_at) + chrono::TimeDelta::hours(hours);
+            let body = json!({
+                "id": format!("{service}-{number}"), "service": service, "environment": format!("prod-{service}"), "status": status,
+                "sha": sha(commit), "finished_at": finished_at.to_rfc3339()
+            });
+            let (status, answer) = posting.send("other", "/deployments", "application/json", body.to_string()).await?;
+            ensure!(status == 201, "{answer}");
+        }
+        anyhow::Ok(())
+    };
+    // Once so that the commits are read, then again from the beginning.
+    all_of("eu", 0).await?;
+    collected(&posting.fake, &posting.world.database, &teams_file(SERVICES)).await?;
+    let pool = posting.world.database.pool().await?;
+    sqlx::raw_sql("delete from deployment_facts; delete from deployment_shares; delete from deployment_failures; delete from pr_deliveries;
+        delete from deployment_attempts; delete from deployment_states; delete from deployment_revisions; delete from deployments")
+        .execute(&pool)
+        .await?;
+    posting.world.database.store()?.derive_all(true).await?;
+    let (eu, us) = tokio::join!(all_of("eu", 1), all_of("us", 0));
+    eu.and(us)?;
+    let differences = posting.world.database.store()?.derive_all(false).await?;
+    assert_eq!(differences.rows, 0, "the first delivery of each pull request is that of the first service");
+    let first = posting.text(
+        "select concat_ws(' ', p.number, p.delivered_at = us.delivered_at, eu.delivered_at - us.delivered_at)
+        from pull_requests as p
+        inner join pr_deliveries as eu on p.id = eu.pull_request_id
+        inner join services as e on eu.service_id = e.id and e.slug = 'eu'
+        inner join pr_deliveries as us on p.id = us.pull_request_id
+        inner join services as u on us.service_id = u.id and u.slug = 'us'
+        where p.delivered_at is not null
+        order by p.number",
+    );
+    let first = first.await?;
+    ensure!(first.len() == 5 && first.iter().all(|row| row.ends_with(" t 01:00:00")), "{first:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn posts_follow_their_service_to_another_name() -> Result<()> {
     let named = |slug: &str| format!("{SOURCE}services: [{{ slug: {slug}, repositories: [acme/shop] }}]\n");
     let posting = Posting::new("").await?;
@@ -289,7 +337,7 @@ async fn what_cannot_be_stored_is_refused_and_recorded() -> Result<()> {
         event[field] = value;
         event
     };
-    // GitHub told deployments of this service first, and no line of the teams file decides otherwise.
+    // GitHub reported deployments of this service first, and no line of the teams file decides otherwise.
     assert_eq!(posting.outcome("/deployments", &good).await?, (409, "other_source".to_owned()));
     assert_eq!(
         posting.outcome("/deployments", &with("service", json!("acme.web"))).await?,

@@ -34,7 +34,7 @@ impl fmt::Display for EnvironmentGroup {
     }
 }
 
-/// An environment as a source tells it.
+/// An environment as a source reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Environment<'a> {
     /// Its name.
@@ -54,7 +54,7 @@ pub struct EnvironmentRules {
     pub trusts_flag: bool,
 }
 
-/// What tells the deployments of a service to production.
+/// Which source reports the deployments of a service to production.
 #[derive(
     Debug,
     Clone,
@@ -84,7 +84,7 @@ pub struct ServiceRules {
     pub service: ServiceId,
     /// Its own names and patterns of production; `None` for the rules of the configuration.
     pub own: Option<EnvironmentRules>,
-    /// The only source whose deployments to production count: the configured one, else the first that told one. `None` while
+    /// The only source whose deployments to production count: the configured one, else the first that reported one. `None` while
     /// there is none.
     pub source: Option<DeploymentSource>,
 }

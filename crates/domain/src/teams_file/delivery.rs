@@ -32,7 +32,7 @@ pub struct DeliverySettings {
     /// Whether the flag of a deployment decides about production, and not the name of its environment.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trusts_flag: bool,
-    /// What tells the deployments of services; `None` for the first source that told one.
+    /// Which source reports the deployments of services; `None` for the first that reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<DeploymentSource>,
     /// Labels of issues that are incidents. Without any, no issues are read.
@@ -67,7 +67,7 @@ pub struct ServiceEntry {
     /// Names and patterns of its production environments; `None` for those of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environments: Option<Vec<String>>,
-    /// What tells its deployments; `None` for what the file says about all.
+    /// Which source reports its deployments; `None` for what the file says about all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DeploymentSource>,
     /// The teams that own it.
@@ -177,7 +177,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What tells deployments.
+    /// Which source reports deployments.
     pub(super) fn source(&mut self, node: &Node, path: &str) -> Option<DeploymentSource> {
         let fields = self.fields(node, path, DEPLOYMENT_KEYS, &[]);
         let node = fields.required(self, "source")?;

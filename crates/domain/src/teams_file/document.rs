@@ -53,7 +53,7 @@ pub(super) struct Document {
     /// Which deployment environments mean production.
     #[serde(skip_serializing_if = "Option::is_none")]
     environments: Option<Environments>,
-    /// What tells deployments.
+    /// Which source reports deployments.
     #[serde(skip_serializing_if = "Option::is_none")]
     deployments: Option<Deployments>,
     /// What makes a deployment a failed one, or rework.
@@ -104,11 +104,11 @@ struct Environments {
     trust_flag: Option<bool>,
 }
 
-/// What tells deployments. One source tells those of a service; those of others do not count.
+/// Which source reports deployments. One source does for a service; those of others do not count.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Deployments {
-    /// GitHub's list of deployments, or what is posted to the API or imported. The first source that told one when left out.
+    /// GitHub's list of deployments, or what is posted to the API or imported. The first source that reported one when left out.
     #[schemars(with = "String", extend("enum" = ["github-deployments", "events"]))]
     source: DeploymentSource,
 }
@@ -175,7 +175,7 @@ struct Service {
     #[schemars(length(min = 1), inner(length(min = 1, max = 100)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     environments: Option<Vec<String>>,
-    /// What tells its deployments. As for the whole file when left out.
+    /// Which source reports its deployments. As for the whole file when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     deployments: Option<Deployments>,
     /// The teams that own it.

@@ -194,19 +194,19 @@ async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRule
     Ok(changed)
 }
 
-/// Notes which source told the first deployment of a service to production. That one goes on unless the configuration says
+/// Notes which source reported the first deployment of a service to production. That one goes on unless the configuration says
 /// otherwise.
 async fn note_source(connection: &mut Session, service: i64) -> Result<(), StoreError> {
     sqlx::query!(
         "update services as s
-        set told_by = d.source
+        set first_source = d.source
         from (
             select d.source from deployments as d
             where d.service_id = $1 and d.environment_group = 'production' and d.deleted_at is null
             order by d.id
             limit 1
         ) as d
-        where s.id = $1 and s.told_by is null",
+        where s.id = $1 and s.first_source is null",
         service
     )
     .execute(connection)

@@ -43,7 +43,7 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
-    /// Whether all services of a repository are told by posts, so that nobody lists their deployments.
+    /// Whether the deployments of all services of a repository are posted, so that nobody lists them.
     ///
     /// # Errors
     /// When the database fails.

@@ -100,7 +100,7 @@ pub enum EventRefusal {
     /// A commit needs its repository.
     #[error("the service has several repositories: name that of the commit")]
     RepositoryMissing,
-    /// Another source tells the deployments of the service.
+    /// Another source reports the deployments of the service.
     #[error(
         "the deployments of this service come from {0}; `deployments: {{ source: events }}` in the teams file changes that"
     )]
