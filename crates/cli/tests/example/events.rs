@@ -265,8 +265,28 @@ services:
         .execute(&pool)
         .await?;
     posting.world.database.store()?.derive_all(true).await?;
-    let (eu, us) = tokio::join!(all_of("eu", 1), all_of("us", 0));
-    eu.and(us)?;
+    // The first transaction waits for a row of its pull requests until the second one waits, too.
+    let mut blocking = pool.begin().await?;
+    sqlx::query("select id from pull_requests for no key update").fetch_all(&mut *blocking).await?;
+    let waiting = async |least: i64| {
+        let sql =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await? < least {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    let release = async {
+        waiting(2).await?;
+        blocking.rollback().await?;
+        anyhow::Ok(())
+    };
+    let second = async {
+        waiting(1).await?;
+        all_of("eu", 1).await
+    };
+    let (us, eu, released) = tokio::join!(all_of("us", 0), second, release);
+    us.and(eu).and(released)?;
     let differences = posting.world.database.store()?.derive_all(false).await?;
     assert_eq!(differences.rows, 0, "the first delivery of each pull request is that of the first service");
     let first = posting.text(
