@@ -9,7 +9,7 @@ use mergeline_api::{AllowedHosts, Api, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
-const CHECKED: [(&str, Scope); 8] = [
+const CHECKED: [(&str, Scope); 17] = [
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
     ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),
@@ -18,7 +18,18 @@ const CHECKED: [(&str, Scope); 8] = [
     ("/v1/metrics/team/payments/pull-requests", Scope::PrsRead),
     ("/v1/collection/status", Scope::Admin),
     ("/v1/collection/runs", Scope::Admin),
+    ("/v1/metrics/team/payments/dora", Scope::MetricsRead),
+    ("/v1/metrics/organization/velocity", Scope::MetricsRead),
+    ("/v1/metrics/organization/lead-time", Scope::MetricsRead),
+    ("/v1/metrics/dora", Scope::MetricsRead),
+    ("/v1/metrics/service/acme.api/dora", Scope::MetricsRead),
+    ("/v1/services", Scope::MetricsRead),
+    ("/v1/state", Scope::MetricsRead),
+    ("/v1/deployments", Scope::MetricsRead),
+    ("/v1/incidents", Scope::MetricsRead),
 ];
+/// How many of these, the last ones, do not belong to a team.
+const OF_ALL: usize = 8;
 const OPEN: [&str; 7] =
     ["/healthz", "/health", "/v1/healthz", "/v1/health", "/v1/openapi.json", "/v1/docs", "/v1/definitions"];
 
@@ -90,6 +101,21 @@ async fn open_paths_ignore_keys() -> Result<()> {
     for path in OPEN {
         assert_eq!(ask(&router, "GET", path, &[]).await?.status, 200, "{path}");
         assert_eq!(with_key(&router, path, "wrong").await?.status, 200, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_is_limited_to_teams_sees_nothing_of_the_whole() -> Result<()> {
+    let (_backend, router, texts) = guarded(&[(Scope::PrsRead, &["payments"])]).await?;
+    for (path, _) in &CHECKED[CHECKED.len() - OF_ALL..] {
+        let answered = with_key(&router, path, &texts[0]).await?;
+        assert_eq!((answered.status, answered.code().as_str()), (403, "limited_to_teams"), "{path}");
+    }
+    for path in ["/v1/deployments", "/v1/incidents"] {
+        assert_eq!(with_key(&router, &format!("{path}?team=payments"), &texts[0]).await?.status, 200, "{path}");
+        let other = with_key(&router, &format!("{path}?team=platform"), &texts[0]).await?;
+        assert_eq!(other.refused(), [("team".to_owned(), "unknown_team".to_owned())], "{path}");
     }
     Ok(())
 }
