@@ -235,8 +235,8 @@ async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()>
         "repositories.pull_requests",
         "repositories.without_details",
         "services.data_version",
-        "services.has_facts",
         "services.first_source",
+        "services.has_facts",
     ];
     assert_eq!(columns, expected);
     execute(&pool, &format!("drop role {login}")).await
