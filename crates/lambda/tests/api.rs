@@ -92,7 +92,7 @@ async fn a_posted_event_is_stored_plain_or_encoded() -> Result<()> {
     let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-deployment.json"))?;
     let (status, answer) = ask(&mut function, &event.to_string()).await?;
     assert_eq!((status, &answer["data"]["result"]), (201, &json!("created")), "{answer}");
-    // The gateway encodes bodies of media types that it is told are binary.
+    // The gateway encodes bodies of media types that are declared binary.
     let body = event["body"].as_str().context("a body")?.as_bytes();
     event["body"] = json!(BASE64_STANDARD.encode(body));
     event["isBase64Encoded"] = json!(true);

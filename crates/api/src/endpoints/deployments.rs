@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
-use http::{HeaderValue, Method};
+use http::Method;
 use mergeline_domain::delivery::Share;
 use mergeline_reporting::{DeliveryReport, DeploymentList, PagePosition};
 use mergeline_store::{DeliveredPullRequest, DeploymentRow, LinkedIncidentRow};
@@ -14,7 +14,7 @@ use super::dora::ServiceRef;
 use super::resources::{Range, TeamRef, hours, instant, weight};
 use crate::auth::scope::Scope;
 use crate::http::cursors;
-use crate::http::envelope::{NEXT_CURSOR, answer, csv};
+use crate::http::envelope::{answer, csv, with_next_cursor};
 use crate::http::errors::ApiError;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
@@ -305,9 +305,6 @@ impl Deployment {
     ];
 
     fn push(&self, rows: &mut Rows) -> Result<(), ApiError> {
-        let text = |text: &'_ Option<String>| text.clone().unwrap_or_default();
-        let (version, url, finished_at) = (text(&self.version), text(&self.url), text(&self.finished_at));
-        let (kind, remedied_at) = (text(&self.kind), text(&self.remedied_at));
         let (failures, rework, revisions) = (self.failures.join(" "), self.rework.join(" "), self.revisions.join(" "));
         rows.push([
             Cell::Whole(Some(self.id)),
@@ -316,11 +313,11 @@ impl Deployment {
             Cell::Text(&self.service),
             Cell::Text(&self.environment),
             Cell::Text(&self.outcome),
-            Cell::Text(&version),
-            Cell::Text(&url),
+            Cell::optional(self.version.as_deref()),
+            Cell::optional(self.url.as_deref()),
             Cell::Text(&self.created_at),
-            Cell::Text(&finished_at),
-            Cell::Text(&kind),
+            Cell::optional(self.finished_at.as_deref()),
+            Cell::optional(self.kind.as_deref()),
             Cell::Flag(self.counts),
             Cell::Whole(self.repeats),
             Cell::Whole(self.replaces),
@@ -329,7 +326,7 @@ impl Deployment {
             Cell::Text(&failures),
             Cell::Text(&rework),
             Cell::Whole(self.remedied_by),
-            Cell::Text(&remedied_at),
+            Cell::optional(self.remedied_at.as_deref()),
             Cell::Text(&revisions),
             Cell::Number(self.share),
         ])?;
@@ -360,7 +357,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         count: deployments.len(),
         next_cursor: next_cursor.clone(),
     };
-    let mut response = match format {
+    let response = match format {
         Format::Json => answer(deployments, meta),
         Format::Csv => {
             let mut rows = Rows::new(Deployment::COLUMNS)?;
@@ -370,10 +367,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             csv(rows, "deployments", &meta, form.has_bom)?
         }
     };
-    if let Some(next) = next_cursor.and_then(|next| HeaderValue::from_str(&next).ok()) {
-        response.headers_mut().insert(NEXT_CURSOR, next);
-    }
-    Ok(response)
+    Ok(with_next_cursor(response, next_cursor))
 }
 
 /// A deployment and what it delivered.

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
-use http::HeaderValue;
 use mergeline_domain::delivery::Share;
 use mergeline_reporting::{DeliveryReport, IncidentList, PagePosition};
 use mergeline_store::IncidentRow;
@@ -15,7 +14,7 @@ use super::dora::ServiceRef;
 use super::resources::{Range, TeamRef, hours, instant};
 use crate::auth::scope::Scope;
 use crate::http::cursors;
-use crate::http::envelope::{NEXT_CURSOR, answer, csv};
+use crate::http::envelope::{answer, csv, with_next_cursor};
 use crate::http::errors::ApiError;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Body, Operation, enveloped};
@@ -171,29 +170,25 @@ impl Incident {
     }
 
     fn push(&self, rows: &mut Rows) -> Result<(), ApiError> {
-        let text = |text: &'_ Option<String>| text.clone().unwrap_or_default();
-        let (service, repository, title) = (text(&self.service), text(&self.repository), text(&self.title));
-        let (severity, source_severity) = (text(&self.severity), text(&self.source_severity));
-        let (url, resolved_at, rule) = (text(&self.url), text(&self.resolved_at), text(&self.rule));
         rows.push([
             Cell::Whole(Some(self.id)),
             Cell::Text(&self.source),
             Cell::Text(&self.external_id),
-            Cell::Text(&service),
-            Cell::Text(&repository),
+            Cell::optional(self.service.as_deref()),
+            Cell::optional(self.repository.as_deref()),
             Cell::Whole(self.number),
-            Cell::Text(&title),
-            Cell::Text(&severity),
-            Cell::Text(&source_severity),
-            Cell::Text(&url),
+            Cell::optional(self.title.as_deref()),
+            Cell::optional(self.severity.as_deref()),
+            Cell::optional(self.source_severity.as_deref()),
+            Cell::optional(self.url.as_deref()),
             Cell::Text(&self.started_at),
-            Cell::Text(&resolved_at),
+            Cell::optional(self.resolved_at.as_deref()),
             Cell::Text(&self.outcome),
             Cell::Flag(self.counts),
             Cell::Whole(self.merged_into),
             Cell::Number(self.duration_hours),
             Cell::Whole(self.deployment_id),
-            Cell::Text(&rule),
+            Cell::optional(self.rule.as_deref()),
             Cell::Number(self.share),
         ])?;
         Ok(())
@@ -223,7 +218,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         count: incidents.len(),
         next_cursor: next_cursor.clone(),
     };
-    let mut response = match format {
+    let response = match format {
         Format::Json => answer(incidents, meta),
         Format::Csv => {
             let mut rows = Rows::new(Incident::COLUMNS)?;
@@ -233,8 +228,5 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             csv(rows, "incidents", &meta, form.has_bom)?
         }
     };
-    if let Some(next) = next_cursor.and_then(|next| HeaderValue::from_str(&next).ok()) {
-        response.headers_mut().insert(NEXT_CURSOR, next);
-    }
-    Ok(response)
+    Ok(with_next_cursor(response, next_cursor))
 }

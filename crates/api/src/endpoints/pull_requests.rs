@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
-use http::{HeaderValue, Method};
+use http::Method;
 use mergeline_reporting::{ReportError, ReportKind};
 use mergeline_store::TeamPullRequest;
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use super::reports::RequestedReport;
 use super::resources::{Membership, Meta, TeamRef, hours, instant};
 use crate::auth::scope::Scope;
 use crate::http::cursors;
-use crate::http::envelope::{NEXT_CURSOR, answer, csv};
+use crate::http::envelope::{answer, csv, with_next_cursor};
 use crate::http::errors::ApiError;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
@@ -220,7 +220,7 @@ impl PullRequest {
     ];
 
     fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 30] {
-        let text = |text: &'a Option<String>| Cell::Text(text.as_deref().unwrap_or_default());
+        let text = |text: &'a Option<String>| Cell::optional(text.as_deref());
         let whole = |number: Option<i32>| Cell::Whole(number.map(i64::from));
         let membership = self.rule.membership.as_ref();
         let optional = |of: fn(&Membership) -> &Option<String>| {
@@ -280,7 +280,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         found.pull_requests.into_iter().map(|row| PullRequest::of(row, ignore_weights)).collect();
     let meta = requested.meta(None, &found.warnings);
     let team = requested.report.team().ok_or(ReportError::UnknownTeam)?;
-    let mut response = match requested.format {
+    let response = match requested.format {
         Format::Csv => {
             let name = format!("{}-pull-requests", team.slug);
             csv(rows(&pull_requests)?, &name, &meta, requested.has_bom)?
@@ -290,11 +290,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             answer(PullRequests { team: team.into(), pull_requests }, meta)
         }
     };
-    if let Some(next) = next_cursor.and_then(|next| HeaderValue::from_str(&next).ok()) {
-        // A table has no place for it.
-        response.headers_mut().insert(NEXT_CURSOR, next);
-    }
-    Ok(requested.tagged(response))
+    Ok(requested.tagged(with_next_cursor(response, next_cursor)))
 }
 
 fn rows(pull_requests: &[PullRequest]) -> Result<Rows, ApiError> {

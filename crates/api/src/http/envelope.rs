@@ -18,7 +18,7 @@ pub(crate) const DATA_AS_OF: HeaderName = HeaderName::from_static("mergeline-dat
 pub(crate) const META: HeaderName = HeaderName::from_static("mergeline-meta");
 
 /// The cursor for the next page of a table.
-pub(crate) const NEXT_CURSOR: HeaderName = HeaderName::from_static("mergeline-next-cursor");
+const NEXT_CURSOR: HeaderName = HeaderName::from_static("mergeline-next-cursor");
 
 /// The trace ID, because tables and 304 responses have no other place for it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,6 +59,14 @@ pub(crate) fn csv(rows: Rows, name: &str, meta: &impl Serialize, has_bom: bool) 
         }
     };
     Ok(response)
+}
+
+/// The response with the cursor of the next page, if there is one, in a header: a table has no other place for it.
+pub(crate) fn with_next_cursor(mut response: Response, cursor: Option<String>) -> Response {
+    if let Some(cursor) = cursor.and_then(|cursor| HeaderValue::from_str(&cursor).ok()) {
+        response.headers_mut().insert(NEXT_CURSOR, cursor);
+    }
+    response
 }
 
 /// JSON in printable ASCII. Other characters occur only inside strings, such as text from people, and are escaped.

@@ -19,6 +19,13 @@ pub(crate) enum Cell<'a> {
     Flag(bool),
 }
 
+impl<'a> Cell<'a> {
+    /// Text; an empty cell for `None`.
+    pub(crate) fn optional(text: Option<&'a str>) -> Self {
+        Self::Text(text.unwrap_or_default())
+    }
+}
+
 impl Rows {
     /// A table with these columns.
     ///

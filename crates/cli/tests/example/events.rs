@@ -198,8 +198,8 @@ async fn a_later_post_adds_what_an_earlier_one_left_out() -> Result<()> {
         ("failure", "2026-06-01T10:15:00Z", "replayed"),
         ("success", "2026-06-01T10:20:00Z", "replayed"),
     ] {
-        let told = posting.outcome("/deployments", &deployment("1", 22, status, at)).await?;
-        assert_eq!(told.1, outcome, "{status} at {at}");
+        let answer = posting.outcome("/deployments", &deployment("1", 22, status, at)).await?;
+        assert_eq!(answer.1, outcome, "{status} at {at}");
     }
     let mut later = deployment("2", 30, "in_progress", "2026-06-02T10:00:00Z");
     later.as_object_mut().context("an object")?.remove("finished_at");

@@ -222,11 +222,8 @@ impl Fields {
         repository
     }
 
-    fn finish<T>(self, event: Option<T>) -> Result<T, Vec<InvalidParameter>> {
-        match event {
-            Some(event) if self.invalid.is_empty() => Ok(event),
-            _ => Err(self.invalid),
-        }
+    fn finish<T>(self, event: T) -> Result<T, Vec<InvalidParameter>> {
+        if self.invalid.is_empty() { Ok(event) } else { Err(self.invalid) }
     }
 }
 
@@ -283,7 +280,7 @@ impl DeploymentEvent {
             remedies,
             url,
         };
-        fields.finish(Some(deployment))
+        fields.finish(deployment)
     }
 
     fn checked_revisions(&self, fields: &mut Fields) -> Vec<(Option<RepoName>, Oid)> {
@@ -333,7 +330,7 @@ impl IncidentEvent {
         let deployment = fields.optional("deployment", self.deployment, MAX_ID);
         let url = fields.url(self.url);
         let incident = PostedIncident { id, service, title, severity, started_at, resolved_at, deployment, url };
-        fields.finish(Some(incident))
+        fields.finish(incident)
     }
 }
 
@@ -348,7 +345,7 @@ pub fn checked_instant(
 ) -> Result<DateTime<Utc>, Vec<InvalidParameter>> {
     let mut fields = Fields::at(now);
     let at = fields.instant(name, text).unwrap_or(now);
-    fields.finish(Some(at))
+    fields.finish(at)
 }
 
 #[cfg(test)]

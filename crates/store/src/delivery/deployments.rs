@@ -404,22 +404,37 @@ impl<'a> SettledColumns<'a> {
         else {
             return;
         };
-        let (outcome, succeeded_at, failed_at, failed_afterwards_at) = match DeploymentOutcome::of(states) {
-            DeploymentOutcome::Succeeded { at, failed_afterwards_at } => {
-                ("succeeded", Some(at), None, failed_afterwards_at)
-            }
-            DeploymentOutcome::Failed { at } => ("failed", None, Some(at), None),
-            DeploymentOutcome::Cancelled => ("cancelled", None, None, None),
-            DeploymentOutcome::Unfinished => ("unfinished", None, None, None),
-        };
+        let columns = OutcomeColumns::of(states);
         self.ids.push(id);
         self.services.push(service);
         self.environments.push(name);
         self.groups.push(group.to_string());
-        self.outcomes.push(outcome);
-        self.succeeded_at.push(succeeded_at);
-        self.failed_at.push(failed_at);
-        self.failed_afterwards_at.push(failed_afterwards_at);
+        self.outcomes.push(columns.outcome);
+        self.succeeded_at.push(columns.succeeded_at);
+        self.failed_at.push(columns.failed_at);
+        self.failed_afterwards_at.push(columns.failed_afterwards_at);
+    }
+}
+
+/// A deployment's outcome, as the columns of `deployments` store it.
+#[derive(Default)]
+pub(super) struct OutcomeColumns {
+    pub(super) outcome: &'static str,
+    pub(super) succeeded_at: Option<DateTime<Utc>>,
+    pub(super) failed_at: Option<DateTime<Utc>>,
+    pub(super) failed_afterwards_at: Option<DateTime<Utc>>,
+}
+
+impl OutcomeColumns {
+    pub(super) fn of(states: &[DeploymentState]) -> Self {
+        match DeploymentOutcome::of(states) {
+            DeploymentOutcome::Succeeded { at, failed_afterwards_at } => {
+                Self { outcome: "succeeded", succeeded_at: Some(at), failed_afterwards_at, failed_at: None }
+            }
+            DeploymentOutcome::Failed { at } => Self { outcome: "failed", failed_at: Some(at), ..Self::default() },
+            DeploymentOutcome::Cancelled => Self { outcome: "cancelled", ..Self::default() },
+            DeploymentOutcome::Unfinished => Self { outcome: "unfinished", ..Self::default() },
+        }
     }
 }
 

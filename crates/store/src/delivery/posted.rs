@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use mergeline_domain::delivery::{
-    DeploymentId, DeploymentOutcome, DeploymentSource, DeploymentState, Environment, EnvironmentGroup, IncidentId,
-    IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
+    DeploymentId, DeploymentSource, DeploymentState, Environment, EnvironmentGroup, IncidentId, IncidentOutcome,
+    IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
 };
 
+use super::deployments::OutcomeColumns;
 use super::derive::{begin_new, derive, lock_services};
 use super::issues::severity_of_label;
 use super::rules::rules_of_service;
@@ -62,6 +63,16 @@ pub enum EventOutcome {
     Changed,
     /// It was known, and nothing changed.
     Replayed,
+}
+
+impl EventOutcome {
+    fn of(is_new: bool, is_changed: bool) -> Self {
+        match (is_new, is_changed) {
+            (true, _) => Self::Created,
+            (false, true) => Self::Changed,
+            (false, false) => Self::Replayed,
+        }
+    }
 }
 
 /// A deployment that was posted.
@@ -461,8 +472,8 @@ async fn lock(connection: &mut Session, service: i64) -> Result<(), StoreError> 
     let rows = sqlx::query!(
         r#"select o.repository_id as "id!", s.has_facts
         from services as s
-        left join repositories_of_services as o on s.id = o.service_id
-        where s.id = $1 and o.repository_id is not null
+        inner join repositories_of_services as o on s.id = o.service_id
+        where s.id = $1
         order by 1"#,
         service
     )
@@ -567,11 +578,7 @@ async fn store_deployment(
     )
     .fetch_one(connection)
     .await?;
-    let outcome = match (is_new, is_changed) {
-        (true, _) => EventOutcome::Created,
-        (false, true) => EventOutcome::Changed,
-        (false, false) => EventOutcome::Replayed,
-    };
+    let outcome = EventOutcome::of(is_new, is_changed);
     Ok(StoredDeployment { id: DeploymentId(id), outcome, is_production, has_revisions })
 }
 
@@ -709,23 +716,16 @@ async fn settle(connection: &mut Session, deployment: i64) -> Result<(), Stopped
         .await?;
     let states = rows.into_iter().map(|row| Ok(DeploymentState { at: row.at, kind: parse_stored(&row.state)? }));
     let states: Vec<DeploymentState> = states.collect::<Result<_, StoreError>>()?;
-    let (outcome, succeeded_at, failed_at, afterwards) = match DeploymentOutcome::of(&states) {
-        DeploymentOutcome::Succeeded { at, failed_afterwards_at } => {
-            ("succeeded", Some(at), None, failed_afterwards_at)
-        }
-        DeploymentOutcome::Failed { at } => ("failed", None, Some(at), None),
-        DeploymentOutcome::Cancelled => ("cancelled", None, None, None),
-        DeploymentOutcome::Unfinished => ("unfinished", None, None, None),
-    };
+    let columns = OutcomeColumns::of(&states);
     sqlx::query!(
         "update deployments
         set outcome = $2, succeeded_at = $3, failed_at = $4, failed_afterwards_at = $5
         where id = $1",
         deployment,
-        outcome,
-        succeeded_at,
-        failed_at,
-        afterwards
+        columns.outcome,
+        columns.succeeded_at,
+        columns.failed_at,
+        columns.failed_afterwards_at
     )
     .execute(connection)
     .await?;
@@ -922,10 +922,6 @@ async fn stored_incident(
         Some((deployment, rule)) => Some((DeploymentId(deployment), parse_stored(&rule)?)),
         None => None,
     };
-    let outcome = match (is_new, is_changed) {
-        (true, _) => EventOutcome::Created,
-        (false, true) => EventOutcome::Changed,
-        (false, false) => EventOutcome::Replayed,
-    };
+    let outcome = EventOutcome::of(is_new, is_changed);
     Ok(StoredIncident { id: IncidentId(id), outcome, link })
 }
