@@ -9,8 +9,9 @@ use mergeline_domain::{InstanceId, PullRequest, RepoName};
 use mergeline_github::{CommitPages, DeploymentPages, GitHub, PullRequestPages};
 use mergeline_source::{
     Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Etag,
-    Histories, IncidentList, ListLength, OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts,
-    RepositoryKey, Session, Source, SourceError, Start, UndecodableItem, Usage, WaitBudget,
+    Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer, Remaining, ReportedDeployment,
+    RepositoryFacts, RepositoryKey, RunPage, RunQuery, Session, Source, SourceError, Start, UndecodableItem, Usage,
+    WaitBudget,
 };
 
 /// The client of each instance that is collected.
@@ -197,6 +198,35 @@ impl Session for AnySession {
         match self {
             Self::GitHub(session) => AnyCommits::GitHub(Session::commits(session, repository, from)),
         }
+    }
+
+    async fn workflow_runs(
+        &self,
+        repository: &RepoName,
+        query: &RunQuery,
+        from: Option<&Cursor>,
+        known: Option<&Etag>,
+    ) -> Result<Option<RunPage>, SourceError> {
+        each!(self, it => Box::pin(Session::workflow_runs(it, repository, query, from, known)).await)
+    }
+
+    async fn run_attempt(
+        &self,
+        repository: &RepoName,
+        query: &RunQuery,
+        run: i64,
+        attempt: u32,
+    ) -> Result<Option<ListedRun>, SourceError> {
+        each!(self, it => Box::pin(Session::run_attempt(it, repository, query, run, attempt)).await)
+    }
+
+    async fn releases(
+        &self,
+        repository: &RepoName,
+        since: DateTime<Utc>,
+        with_tags: bool,
+    ) -> Result<Vec<ReportedDeployment>, SourceError> {
+        each!(self, it => Box::pin(Session::releases(it, repository, since, with_tags)).await)
     }
 
     async fn incidents(

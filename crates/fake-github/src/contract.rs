@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::world::{PullRequestList, Repository, World, is_organization};
-use crate::{FakeDeployment, FakeDeploymentStatus, FakeIssue, FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeDeploymentStatus, FakeIssue, FakePullRequest, FakeRun, FakeUser};
 
 /// Where the links of a response point.
 pub(crate) struct Links<'a> {
@@ -30,6 +30,11 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 /// Forty hexadecimal digits that differ for each number.
 pub(crate) fn sha(number: i64) -> String {
     format!("{number:040x}")
+}
+
+/// The id of the workflow in a file.
+fn workflow_number(file: &str) -> i64 {
+    file.bytes().fold(80_000_000, |id, byte| id + i64::from(byte))
 }
 
 /// The node id of a deployment.
@@ -378,6 +383,70 @@ impl<'a> Links<'a> {
             })
         });
         statuses.collect()
+    }
+
+    /// A workflow. Its id follows from its file.
+    pub(crate) fn workflow(&self, file: &str) -> Value {
+        let api = format!("{}/repos/{}", self.api, self.repository);
+        let id = workflow_number(file);
+        json!({
+            "id": id,
+            "node_id": format!("W_{id}"),
+            "name": file,
+            "path": format!(".github/workflows/{file}"),
+            "state": "active",
+            "created_at": time(LONG_AGO),
+            "updated_at": time(LONG_AGO),
+            "url": format!("{api}/actions/workflows/{id}"),
+            "html_url": format!("https://github.com/{}/blob/main/.github/workflows/{file}", self.repository),
+            "badge_url": format!("https://github.com/{}/workflows/{file}/badge.svg", self.repository),
+        })
+    }
+
+    /// An attempt of a run, from 1. It has the run's id, and its own times and conclusion.
+    pub(crate) fn run(&self, run: &FakeRun, attempt: usize) -> Value {
+        let FakeRun { id, workflow, branch, sha, event, created_at, attempts, .. } = run;
+        let api = format!("{}/repos/{}", self.api, self.repository);
+        let own = format!("{api}/actions/runs/{id}");
+        let it = &attempts[attempt - 1];
+        let workflow_id = workflow_number(workflow);
+        let previous = (attempt > 1).then(|| format!("{own}/attempts/{}", attempt - 1));
+        json!({
+            "id": id,
+            "name": workflow,
+            "node_id": format!("WFR_{id}"),
+            "check_suite_id": id,
+            "check_suite_node_id": format!("CS_{id}"),
+            "head_branch": branch,
+            "head_sha": sha,
+            "path": format!(".github/workflows/{workflow}"),
+            "run_number": id % 100_000,
+            "run_attempt": attempt,
+            "display_title": workflow,
+            "event": event,
+            "status": if it.end.is_some() { "completed" } else { "in_progress" },
+            "conclusion": it.end.as_ref().map(|(conclusion, _)| conclusion),
+            "workflow_id": workflow_id,
+            "url": own,
+            "html_url": format!("https://github.com/{}/actions/runs/{id}", self.repository),
+            "pull_requests": [],
+            "created_at": time(*created_at),
+            "updated_at": time(it.end.as_ref().map_or(it.started_at, |(_, at)| *at)),
+            "run_started_at": time(it.started_at),
+            "actor": user(self.api, &self.owner),
+            "triggering_actor": user(self.api, &self.owner),
+            "jobs_url": format!("{own}/jobs"),
+            "logs_url": format!("{own}/logs"),
+            "check_suite_url": format!("{api}/check-suites/{id}"),
+            "artifacts_url": format!("{own}/artifacts"),
+            "cancel_url": format!("{own}/cancel"),
+            "rerun_url": format!("{own}/rerun"),
+            "previous_attempt_url": previous,
+            "workflow_url": format!("{api}/actions/workflows/{workflow_id}"),
+            "head_commit": null,
+            "repository": self.repository(),
+            "head_repository": self.repository(),
+        })
     }
 
     /// A single repository.

@@ -19,6 +19,7 @@ mod pages;
 mod pull_request;
 pub mod recorded;
 mod rest;
+mod run;
 mod server;
 pub mod synthetic;
 mod world;
@@ -28,4 +29,5 @@ pub use deployment::{FakeDeployment, FakeDeploymentStatus, FakeGitCommit, deploy
 pub use faults::{Fault, Refused};
 pub use issue::{FakeIssue, issue};
 pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, HALF_A_PAIR, at, pr};
+pub use run::{FakeAttempt, FakeRelease, FakeRun, FakeTag, release, run, tag};
 pub use server::{FakeGitHub, RecordedRequest};

@@ -145,10 +145,75 @@ pub(crate) fn deployments(repository: &Repository, id: i64, links: &Links<'_>, c
     page(&items, paging.link(&address, &query, pages), call)
 }
 
+/// A filtered list of runs ends after this many.
+const MOST_FILTERED: usize = 1_000;
+
+/// The runs of a workflow, or of all of them, newest first, filtered as GitHub can by branch, event and creation.
+pub(crate) fn runs(repository: &Repository, workflow: Option<&str>, id: i64, links: &Links<'_>, call: &Call) -> Answer {
+    if workflow.is_some_and(|workflow| !repository.workflows().contains(workflow)) {
+        return Answer::not_found();
+    }
+    let branch = call.parameter("branch").map(decoded);
+    let created = call.parameter("created").map(decoded);
+    let Ok(created) = created.as_deref().map(Created::parse).transpose() else {
+        return Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed: created");
+    };
+    let mut all = repository.all_runs();
+    all.retain(|run| {
+        workflow.is_none_or(|file| file == run.workflow)
+            && branch.as_ref().is_none_or(|branch| *branch == run.branch)
+            && call.parameter("event").is_none_or(|event| event == run.event)
+            && created.is_none_or(|created| created.has(run.created_at))
+    });
+    if branch.is_some() || created.is_some() || call.parameter("event").is_some() {
+        all.truncate(MOST_FILTERED);
+    }
+    let paging = Paging::of(call);
+    let (listed, pages) = paging.cut(&all);
+    let runs: Vec<Value> = listed.iter().map(|run| links.run(run, run.attempts.len())).collect();
+    let body = serde_json::json!({ "total_count": all.len(), "workflow_runs": runs });
+    let below = workflow.map_or_else(|| "runs".to_owned(), |file| format!("workflows/{file}/runs"));
+    let address = format!("{}/repositories/{id}/actions/{below}", call.api);
+    let query: String = ["branch", "event", "created"]
+        .iter()
+        .filter_map(|name| call.parameter(name).map(|value| format!("{name}={value}&")))
+        .collect();
+    let answer = Answer::conditional(call, &Page::of(&body, call.accepts_gzip()));
+    match paging.link(&address, &query, pages) {
+        Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
+        _ => answer,
+    }
+}
+
+/// A filter by creation: `>=INSTANT` or `INSTANT..INSTANT`, both ends included.
+#[derive(Clone, Copy)]
+struct Created {
+    since: DateTime<Utc>,
+    until: Option<DateTime<Utc>>,
+}
+
+impl Created {
+    fn parse(text: &str) -> Result<Self, chrono::ParseError> {
+        match text.split_once("..") {
+            Some((since, until)) => Ok(Self { since: since.parse()?, until: Some(until.parse()?) }),
+            None => Ok(Self { since: text.trim_start_matches(">=").parse()?, until: None }),
+        }
+    }
+
+    fn has(self, at: DateTime<Utc>) -> bool {
+        at >= self.since && self.until.is_none_or(|until| at <= until)
+    }
+}
+
+/// A value of a query as it was before it was put into an address.
+fn decoded(encoded: &str) -> String {
+    let pair = format!("value={encoded}");
+    url::form_urlencoded::parse(pair.as_bytes()).map(|(_, value)| value.into_owned()).collect()
+}
+
 /// A label as it was before it was put into an address.
 fn plain(encoded: &str) -> String {
-    let pair = format!("label={encoded}");
-    url::form_urlencoded::parse(pair.as_bytes()).map(|(_, value)| value.to_lowercase()).collect()
+    decoded(encoded).to_lowercase()
 }
 
 /// The issues of a repository, and its pull requests, which GitHub lists with them. Filtered by state, labels (all of them) and

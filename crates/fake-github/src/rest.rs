@@ -70,11 +70,22 @@ pub(crate) enum Thing {
     Deployment(i64),
     DeploymentStatuses(i64),
     Issues,
+    Workflows,
+    /// The runs of all workflows.
+    AllRuns,
+    /// The runs of the workflow that the path names.
+    Runs,
+    /// A run and an attempt of it.
+    RunAttempt(i64, usize),
 }
 
 impl Thing {
     fn is_of_pull_requests(self) -> bool {
         matches!(self, Self::PullRequests | Self::PullRequest(_))
+    }
+
+    fn is_of_actions(self) -> bool {
+        matches!(self, Self::Workflows | Self::AllRuns | Self::Runs | Self::RunAttempt(..))
     }
 
     fn is_of_deployments(self) -> bool {
@@ -133,6 +144,13 @@ impl Route {
             ["deployments", id, "statuses"] => match id.parse() {
                 Ok(id) => Thing::DeploymentStatuses(id),
                 Err(_) => return Self::Unknown,
+            },
+            ["actions", "workflows"] => Thing::Workflows,
+            ["actions", "workflows", _, "runs"] => Thing::Runs,
+            ["actions", "runs"] => Thing::AllRuns,
+            ["actions", "runs", id, "attempts", attempt] => match (id.parse(), attempt.parse()) {
+                (Ok(id), Ok(attempt)) => Thing::RunAttempt(id, attempt),
+                _ => return Self::Unknown,
             },
             _ => return Self::Unknown,
         };
@@ -197,7 +215,7 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
         Place::Id(id) => *id,
         Place::Name(name) => match (world.find(name), world.find_by_former_name(name)) {
             (Some(id), _) => id,
-            (None, Some(id)) => return moved(id, thing, call),
+            (None, Some(id)) => return moved(id, call),
             (None, None) => return Answer::not_found(),
         },
     };
@@ -212,6 +230,9 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
         return Answer::not_found();
     }
     if repository.are_issues_hidden && thing == Thing::Issues {
+        return Answer::not_found();
+    }
+    if repository.are_actions_hidden && thing.is_of_actions() {
         return Answer::not_found();
     }
     if matches!(thing, Thing::PullRequest(number) if repository.hidden.contains(&number)) {
@@ -231,6 +252,19 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
             None => Answer::not_found(),
         },
         Thing::Issues => listing::issues(repository, id, &links, call),
+        Thing::Workflows => {
+            let workflows: Vec<Value> = repository.workflows().into_iter().map(|file| links.workflow(file)).collect();
+            found(call, &json!({ "total_count": workflows.len(), "workflows": workflows }))
+        }
+        Thing::AllRuns => listing::runs(repository, None, id, &links, call),
+        Thing::Runs => {
+            let file = call.path.split('/').rev().nth(1).unwrap_or_default();
+            listing::runs(repository, Some(file), id, &links, call)
+        }
+        Thing::RunAttempt(run, attempt) => {
+            let run = repository.runs.get(&run).filter(|run| (1..=run.attempts.len()).contains(&attempt));
+            run.map_or_else(Answer::not_found, |run| found(call, &links.run(run, attempt)))
+        }
         Thing::Deployments => listing::deployments(repository, id, &links, call),
         Thing::Deployment(number) => match repository.deployment(number) {
             Some(deployment) => found(call, &links.deployment(&deployment)),
@@ -243,16 +277,9 @@ fn in_repository(world: &mut World, place: &Place, thing: Thing, call: &Call) ->
     }
 }
 
-fn moved(id: i64, thing: Thing, call: &Call) -> Answer {
-    let rest = match thing {
-        Thing::Itself => String::new(),
-        Thing::PullRequests => "/pulls".to_owned(),
-        Thing::PullRequest(number) => format!("/pulls/{number}"),
-        Thing::Issues => "/issues".to_owned(),
-        Thing::Deployments => "/deployments".to_owned(),
-        Thing::Deployment(number) => format!("/deployments/{number}"),
-        Thing::DeploymentStatuses(number) => format!("/deployments/{number}/statuses"),
-    };
+fn moved(id: i64, call: &Call) -> Answer {
+    // Below `/repos/owner/name`.
+    let rest = call.path.splitn(5, '/').nth(4).map(|rest| format!("/{rest}")).unwrap_or_default();
     let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
     Answer::moved(&format!("{}/repositories/{id}{rest}{query}", call.api))
 }

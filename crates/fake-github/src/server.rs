@@ -20,7 +20,7 @@ use crate::faults::{Fault, Refused};
 use crate::rest::Route;
 use crate::synthetic::Organization;
 use crate::world::{PullRequestList, World};
-use crate::{FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeRelease, FakeRun, FakeTag, FakeUser};
 
 /// A request that the fake received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,6 +236,51 @@ impl FakeGitHub {
     /// Makes a repository's deployments not found, as for a token without *Deployments*.
     pub fn hide_deployments(&self, repository: &str, are_hidden: bool) {
         lock(&self.world).change(repository, |repository| repository.are_deployments_hidden = are_hidden);
+    }
+
+    /// Creates or replaces runs of workflows.
+    pub fn put_runs(&self, runs: impl IntoIterator<Item = FakeRun>) {
+        let mut world = lock(&self.world);
+        for run in runs {
+            world.change(&run.repository.clone(), |repository| {
+                repository.runs.insert(run.id, run);
+            });
+        }
+    }
+
+    /// Deletes a run, as GitHub does when it is old.
+    pub fn delete_run(&self, repository: &str, id: i64) {
+        lock(&self.world).change(repository, |repository| drop(repository.runs.remove(&id)));
+    }
+
+    /// Makes a repository's workflows not found, as for a token without *Actions*.
+    pub fn hide_actions(&self, repository: &str, are_hidden: bool) {
+        lock(&self.world).change(repository, |repository| repository.are_actions_hidden = are_hidden);
+    }
+
+    /// Creates or replaces releases.
+    pub fn put_releases(&self, releases: impl IntoIterator<Item = FakeRelease>) {
+        let mut world = lock(&self.world);
+        for release in releases {
+            world.change(&release.repository.clone(), |repository| {
+                repository.releases.insert(release.id, release);
+            });
+        }
+    }
+
+    /// Deletes a release. Its tag stays.
+    pub fn delete_release(&self, repository: &str, id: i64) {
+        lock(&self.world).change(repository, |repository| drop(repository.releases.remove(&id)));
+    }
+
+    /// Creates or moves tags.
+    pub fn put_tags(&self, tags: impl IntoIterator<Item = FakeTag>) {
+        let mut world = lock(&self.world);
+        for tag in tags {
+            world.change(&tag.repository.clone(), |repository| {
+                repository.tags.insert(tag.name.clone(), tag);
+            });
+        }
     }
 
     /// Adds commits to a repository's history.

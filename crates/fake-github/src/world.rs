@@ -12,7 +12,7 @@ use crate::faults::{Fault, Refused};
 use crate::history::Commits;
 use crate::limits::Limits;
 use crate::pages::Pages;
-use crate::{FakeDeployment, FakeIssue, FakePullRequest, FakeUser};
+use crate::{FakeDeployment, FakeIssue, FakePullRequest, FakeRelease, FakeRun, FakeTag, FakeUser};
 
 /// The first repository's number: beyond 2^31, like real ones.
 const FIRST_REPOSITORY: i64 = 5_000_000_000;
@@ -49,6 +49,14 @@ pub(crate) struct Repository {
     pub(crate) are_issues_hidden: bool,
     /// Whether the token may read deployments. If not, they are not found.
     pub(crate) are_deployments_hidden: bool,
+    /// By id.
+    pub(crate) runs: BTreeMap<i64, FakeRun>,
+    /// Whether the token may read Actions. If not, they are not found.
+    pub(crate) are_actions_hidden: bool,
+    /// By id.
+    pub(crate) releases: BTreeMap<i64, FakeRelease>,
+    /// By name.
+    pub(crate) tags: BTreeMap<String, FakeTag>,
     pub(crate) commits: Commits,
     /// Cached pages, until something changes.
     pub(crate) pages: Pages,
@@ -79,6 +87,18 @@ impl Repository {
         let mut all: Vec<_> = self.deployments.values().map(|it| it.as_ended_by(self.deployments.values())).collect();
         all.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
         all
+    }
+
+    /// The runs of all workflows, newest first.
+    pub(crate) fn all_runs(&self) -> Vec<&FakeRun> {
+        let mut all: Vec<_> = self.runs.values().collect();
+        all.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
+        all
+    }
+
+    /// The files of the workflows that ever ran.
+    pub(crate) fn workflows(&self) -> BTreeSet<&str> {
+        self.runs.values().map(|run| run.workflow.as_str()).collect()
     }
 
     pub(crate) fn deployment(&self, id: i64) -> Option<FakeDeployment> {
@@ -197,6 +217,10 @@ impl World {
             issues: BTreeMap::new(),
             are_issues_hidden: false,
             are_deployments_hidden: false,
+            runs: BTreeMap::new(),
+            are_actions_hidden: false,
+            releases: BTreeMap::new(),
+            tags: BTreeMap::new(),
             commits: Commits::default(),
             pages: Pages::default(),
         })

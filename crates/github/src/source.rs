@@ -6,8 +6,9 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{PullRequest, RepoName};
 use mergeline_source::{
     Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind,
-    Etag, Histories, IncidentList, ListLength, OwnedRepositories, Page, PageAnswer, Position, Remaining,
-    RepositoryFacts, RepositoryKey, Source, SourceError, Start, UndecodableItem, UnreadableRow, Usage, WaitBudget,
+    Etag, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer, Position, Remaining,
+    ReportedDeployment, RepositoryFacts, RepositoryKey, RunPage, RunQuery, Source, SourceError, Start, UndecodableItem,
+    UnreadableRow, Usage, WaitBudget,
 };
 
 use crate::listing::larger_page;
@@ -138,6 +139,35 @@ impl mergeline_source::Session for GitHubSession {
 
     fn commits<'a>(&'a self, repository: &RepoName, from: &Oid) -> CommitPages<'a> {
         Self::commits(self, repository, from, None)
+    }
+
+    async fn workflow_runs(
+        &self,
+        repository: &RepoName,
+        query: &RunQuery,
+        from: Option<&Cursor>,
+        known: Option<&Etag>,
+    ) -> Result<Option<RunPage>, SourceError> {
+        Ok(Self::workflow_runs(self, repository, query, from, known).await?)
+    }
+
+    async fn run_attempt(
+        &self,
+        repository: &RepoName,
+        query: &RunQuery,
+        run: i64,
+        attempt: u32,
+    ) -> Result<Option<ListedRun>, SourceError> {
+        Ok(Self::run_attempt(self, repository, query, run, attempt).await?)
+    }
+
+    async fn releases(
+        &self,
+        repository: &RepoName,
+        since: DateTime<Utc>,
+        with_tags: bool,
+    ) -> Result<Vec<ReportedDeployment>, SourceError> {
+        Ok(Self::releases(self, repository, since, with_tags).await?)
     }
 
     async fn incidents(

@@ -6,6 +6,7 @@ mod incidents;
 mod limits;
 mod page;
 mod repository;
+mod runs;
 mod source;
 
 #[cfg(feature = "contract")]
@@ -20,4 +21,5 @@ pub use incidents::{Closing, IncidentList, ListedIncident};
 pub use limits::{Block, Remaining, Usage, WaitBudget};
 pub use page::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, Start, UndecodableItem, UnreadableRow};
 pub use repository::{ListedRepository, OwnedRepositories, RepositoryFacts, RepositoryIdentity, RepositoryKey};
+pub use runs::{ListedRun, ReportedDeployment, RunPage, RunQuery};
 pub use source::{Changes, Commits, DeploymentStates, Deployments, Histories, Session, Source};

@@ -6,9 +6,9 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{History, PullRequest, RepoName};
 
 use crate::{
-    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, Etag, IncidentList, ListLength, ListedState,
-    OwnedRepositories, Page, PageAnswer, Remaining, RepositoryFacts, RepositoryKey, SourceError, Start,
-    UndecodableItem, Usage, WaitBudget,
+    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, Etag, IncidentList, ListLength, ListedRun,
+    ListedState, OwnedRepositories, Page, PageAnswer, Remaining, ReportedDeployment, RepositoryFacts, RepositoryKey,
+    RunPage, RunQuery, SourceError, Start, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The details of some pull requests, each with the id that it was requested by.
@@ -164,6 +164,43 @@ pub trait Session: Send + Sync {
     /// # Errors
     /// When none of them could be read.
     fn deployment_states(&self, ids: &[String]) -> impl Future<Output = Result<DeploymentStates, SourceError>> + Send;
+
+    /// A page of the runs of a workflow, newest first; `None` if the whole list is the one that the ETag was given for. Runs
+    /// for pull requests and merge queues deploy nothing and are left out.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] if there is no such workflow, or it cannot be read, and any other error of the source.
+    fn workflow_runs(
+        &self,
+        repository: &RepoName,
+        query: &RunQuery,
+        from: Option<&Cursor>,
+        known: Option<&Etag>,
+    ) -> impl Future<Output = Result<Option<RunPage>, SourceError>> + Send;
+
+    /// An earlier attempt of a run; `None` if the source does not have it any more.
+    ///
+    /// # Errors
+    /// Any error of the source.
+    fn run_attempt(
+        &self,
+        repository: &RepoName,
+        query: &RunQuery,
+        run: i64,
+        attempt: u32,
+    ) -> impl Future<Output = Result<Option<ListedRun>, SourceError>> + Send;
+
+    /// The published releases of a repository that were created since an instant, and all annotated tags of that time if
+    /// `with_tags` is set. An empty list does not prove that there are none.
+    ///
+    /// # Errors
+    /// Any error of the source.
+    fn releases(
+        &self,
+        repository: &RepoName,
+        since: DateTime<Utc>,
+        with_tags: bool,
+    ) -> impl Future<Output = Result<Vec<ReportedDeployment>, SourceError>> + Send;
 
     /// The history of a commit, which begins with the commit itself.
     fn commits<'a>(&'a self, repository: &RepoName, from: &Oid) -> Self::Commits<'a>;

@@ -32,11 +32,12 @@ pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
 pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Reader, Writer};
 pub use delivery::{
-    AskedDeployment, Channel, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentProblem,
-    DeploymentProgress, DeploymentReading, DeploymentRow, DeploymentStateRow, Differences, DoraScope, DoraTerms,
-    EventDigest, EventOutcome, EventRefusal, EventSubject, InForce, IncidentChange, IncidentFilter, IncidentProgress,
-    IncidentRow, KnownEnvironment, LinkedIncidentRow, OpenCommit, Poster, Sender, Service, ServiceOwner,
-    ServiceSelector, ServiceState, StoredDeployment, StoredIncident, TeamShare, UnreadDeployments,
+    AskedDeployment, Channel, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentList,
+    DeploymentProblem, DeploymentProgress, DeploymentReading, DeploymentRow, DeploymentStateRow, Differences,
+    DoraScope, DoraTerms, EventDigest, EventOutcome, EventRefusal, EventSubject, InForce, IncidentChange,
+    IncidentFilter, IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, Merges, OpenCommit, Poster,
+    Reported, Sender, Service, ServiceOwner, ServiceSelector, ServiceState, StoredDeployment, StoredIncident,
+    TeamShare, UnreadDeployments,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

@@ -64,7 +64,7 @@ const POSTED: &str = "(
     ('pr_deliveries', 'INSERT', null),
     ('pr_deliveries', 'UPDATE', null),
     ('pr_deliveries', 'DELETE', null),
-    ('pull_requests', 'UPDATE', array['delivered_at']),
+    ('pull_requests', 'UPDATE', array['delivered_at', 'is_delivery_assumed']),
     ('pr_attributions', 'UPDATE', array['delivered_at', 'lead_seconds', 'deploy_seconds'])
 ) as g (name, right_to, columns)";
 

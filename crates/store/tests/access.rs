@@ -232,6 +232,7 @@ async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()>
         "pr_attributions.deploy_seconds",
         "pr_attributions.lead_seconds",
         "pull_requests.delivered_at",
+        "pull_requests.is_delivery_assumed",
         "repositories.pull_requests",
         "repositories.without_details",
         "services.data_version",

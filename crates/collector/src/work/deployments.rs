@@ -6,23 +6,25 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
-use mergeline_domain::delivery::Oid;
+use mergeline_domain::delivery::{DeploymentSource, Oid};
 use mergeline_source::{
     CommitPage, CommitRecord, Commits, DeploymentPage, DeploymentPageAnswer, Deployments, ErrorKind, Etag, Session,
     Source, SourceError, Start,
 };
 use mergeline_store::{
-    AskedDeployment, DeploymentProblem, DeploymentProgress, DeploymentReading, OpenCommit, RepositoryId,
+    AskedDeployment, DeploymentList, DeploymentProblem, DeploymentProgress, DeploymentReading, OpenCommit, RepositoryId,
 };
 
 use super::{Interruption, RepositoryJob, pipeline, timed};
 
-/// What the token needs for deployments and commits.
-const PERMISSIONS: &str = "permissions Deployments and Contents";
+/// What the token needs for deployments.
+const PERMISSIONS: &str = "permission Deployments";
+/// What it needs for commits, releases and tags.
+const CONTENTS: &str = "permission Contents";
 /// How far before the newest known deployment to read again: the list may lag behind.
-const OVERLAP: TimeDelta = TimeDelta::hours(1);
+pub(super) const OVERLAP: TimeDelta = TimeDelta::hours(1);
 /// The window of the first reading counts as widened when it starts this much before what is covered.
-const WIDENED_BY: TimeDelta = TimeDelta::days(1);
+pub(super) const WIDENED_BY: TimeDelta = TimeDelta::days(1);
 /// How many deployments' states are read together.
 const IN_A_QUERY: usize = 100;
 /// More than any repository has in the window.
@@ -36,58 +38,91 @@ impl RepositoryJob<'_> {
     pub(super) async fn deployments(&mut self) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let id = self.repository.id;
-        let known = timed(&mut self.result.database, store.deployment_progress(id)).await?;
-        let mut progress = known.clone();
-        let started_at = self.now();
         let is_elsewhere = store.has_moved_to_other_services(id);
         if timed(&mut self.result.database, is_elsewhere).await? {
             let moved = store.move_to_services(&self.lease, self.now());
             timed(&mut self.result.database, Box::pin(moved)).await?;
         }
-        let outcome = if self.session.reads_details().await? {
-            self.read_deployments(&mut progress).await.map(Some)
-        } else {
-            Ok(None)
-        };
-        match outcome {
-            Ok(None) => {
+        let started_at = self.now();
+        let lists = timed(&mut self.result.database, store.deployment_lists(id)).await?;
+        let has_token = self.session.reads_details().await?;
+        let mut readings = Vec::with_capacity(lists.len());
+        for list in &lists {
+            // Nobody lists what is posted, but its commits are read here.
+            if list.source == DeploymentSource::Events {
+                continue;
+            }
+            let known = timed(&mut self.result.database, store.deployment_progress(id, list)).await?;
+            let mut progress = known.clone();
+            let problem = if has_token {
+                let read = Box::pin(self.list(list, &mut progress)).await;
+                self.problem_of(read, permissions_for(list.source))?
+            } else {
                 let message = "states and commits of deployments need a token".to_owned();
-                progress.problem = Some(DeploymentProblem { code: "no_token".to_owned(), message });
-            }
-            Ok(Some(None)) => {
-                progress.read_at = Some(started_at);
-                progress.problem = None;
-            }
-            Ok(Some(problem)) => progress.problem = problem,
-            Err(Interruption::Source(error)) if is_beside_pull_requests(&error) => {
-                let name = self.repository.called();
-                tracing::warn!(repo.name = %name, "{name}: deployments cannot be read: {error}");
-                progress.problem = Some(problem(&error, PERMISSIONS));
-            }
-            Err(stopped) => return Err(stopped),
+                Some(DeploymentProblem { code: "no_token".to_owned(), message })
+            };
+            readings.push((list, known, progress, problem));
         }
-        if progress != known {
-            let stored = store.store_deployment_progress(&self.lease, &progress, self.now());
-            timed(&mut self.result.database, stored).await?;
+        let commits = if has_token {
+            let read = self.commits().await.map(|()| None);
+            self.problem_of(read, CONTENTS)?
+        } else {
+            None
+        };
+        for (list, known, mut progress, problem) in readings {
+            progress.problem = problem.or_else(|| commits.clone());
+            if progress.problem.is_none() {
+                progress.read_at = Some(started_at);
+            }
+            if progress != known {
+                let stored = store.store_deployment_progress(&self.lease, list, &progress, self.now());
+                timed(&mut self.result.database, stored).await?;
+            }
         }
         Ok(())
     }
 
-    /// Reads them. What is returned kept a part of them from being read.
-    async fn read_deployments(
+    /// What kept something from being read. Only what also stops pull requests is an error.
+    fn problem_of(
+        &self,
+        outcome: Result<Option<DeploymentProblem>, Interruption>,
+        permissions: &str,
+    ) -> Result<Option<DeploymentProblem>, Interruption> {
+        match outcome {
+            Err(Interruption::Source(error)) if is_beside_pull_requests(&error) => {
+                let name = self.repository.called();
+                tracing::warn!(repo.name = %name, "{name}: deployments cannot be read: {error}");
+                Ok(Some(problem(&error, permissions)))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads a list. What is returned kept a part of it from being read.
+    async fn list(
         &mut self,
+        list: &DeploymentList,
         progress: &mut DeploymentProgress,
     ) -> Result<Option<DeploymentProblem>, Interruption> {
-        let are_posted = self.collecting.store.deployments_are_posted(self.repository.id);
-        if timed(&mut self.result.database, are_posted).await? {
-            // Nobody lists them, but their commits are read here.
-            self.commits().await?;
-            return Ok(None);
+        match list.source {
+            DeploymentSource::GithubDeployments => self.github_deployments(list, progress).await,
+            DeploymentSource::GithubActions => self.runs(list, progress).await,
+            DeploymentSource::GithubReleases => self.releases(list, progress).await,
+            DeploymentSource::Merges => self.merges(list, progress).await,
+            DeploymentSource::Events => Ok(None),
         }
+    }
+
+    /// Reads GitHub's list of deployments, and their states.
+    async fn github_deployments(
+        &mut self,
+        list: &DeploymentList,
+        progress: &mut DeploymentProgress,
+    ) -> Result<Option<DeploymentProblem>, Interruption> {
         let window = self.window_of_deployments();
         let is_widened = progress.covered_since.is_none_or(|covered| window + WIDENED_BY < covered);
         if is_widened || progress.reading.is_some() {
-            self.first_list(progress, window).await?;
+            self.first_list(list, progress, window).await?;
         } else if self.collecting.options.verifies {
             self.compare_deployments(progress, None).await?;
         } else {
@@ -103,12 +138,11 @@ impl RepositoryJob<'_> {
                 problem = Some(DeploymentProblem { code: "no_permission".to_owned(), message: message.to_owned() });
             }
         }
-        self.commits().await?;
         Ok(problem)
     }
 
     /// How far back deployments are read: as far as pull requests.
-    fn window_of_deployments(&self) -> DateTime<Utc> {
+    pub(super) fn window_of_deployments(&self) -> DateTime<Utc> {
         let wanted = self.now() - self.collecting.options.backfill;
         self.repository.kept_since.map_or(wanted, |since| since.max(wanted))
     }
@@ -116,6 +150,7 @@ impl RepositoryJob<'_> {
     /// Reads the whole window, or continues with it.
     async fn first_list(
         &mut self,
+        list: &DeploymentList,
         progress: &mut DeploymentProgress,
         window: DateTime<Utc>,
     ) -> Result<(), Interruption> {
@@ -137,7 +172,7 @@ impl RepositoryJob<'_> {
             if is_last {
                 progress.is_listed(since, listed_at, etag.clone());
             }
-            self.keep_deployments(&page, since, Some(progress)).await?;
+            self.keep_deployments(&page, since, Some((list, progress))).await?;
             if is_last {
                 break;
             }
@@ -234,7 +269,7 @@ impl RepositoryJob<'_> {
         &mut self,
         page: &DeploymentPage,
         since: DateTime<Utc>,
-        progress: Option<&DeploymentProgress>,
+        progress: Option<(&DeploymentList, &DeploymentProgress)>,
     ) -> Result<(), Interruption> {
         self.result.pages += 1;
         for item in &page.undecodable {
@@ -400,6 +435,15 @@ impl HistoryReading {
     fn new(OpenCommit { oid, floor }: &OpenCommit) -> Self {
         let (read, new, open) = (HashSet::new(), Vec::new(), HashSet::new());
         Self { from: oid.clone(), floor: *floor, read, new, open }
+    }
+}
+
+/// What the token needs for a list.
+fn permissions_for(source: DeploymentSource) -> &'static str {
+    match source {
+        DeploymentSource::GithubActions => "permission Actions",
+        DeploymentSource::GithubReleases | DeploymentSource::Merges | DeploymentSource::Events => CONTENTS,
+        DeploymentSource::GithubDeployments => PERMISSIONS,
     }
 }
 

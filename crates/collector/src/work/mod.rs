@@ -8,6 +8,7 @@ mod incremental;
 mod page;
 mod progress;
 mod quarantine;
+mod reported;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;

@@ -4,6 +4,7 @@ mod example;
 mod incidents;
 mod listing;
 mod recorded;
+mod reported;
 mod services;
 
 use std::collections::BTreeMap;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use glob::{MatchOptions, Pattern};
-use serde::{Deserialize, Serialize};
 
 use super::ids::ServiceId;
+use super::source::{DeploymentSource, Origin, SourceRules};
 
 /// The default names of production.
 const PRODUCTION_NAMES: [&str; 3] = ["production", "prod", "live"];
@@ -34,6 +34,9 @@ impl fmt::Display for EnvironmentGroup {
     }
 }
 
+/// The environment of what is listed without one.
+pub const LISTED_ENVIRONMENT: &str = "production";
+
 /// An environment as a source reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Environment<'a> {
@@ -54,29 +57,6 @@ pub struct EnvironmentRules {
     pub trusts_flag: bool,
 }
 
-/// Which source reports the deployments of a service to production.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum DeploymentSource {
-    /// GitHub's list of deployments.
-    GithubDeployments,
-    /// What is posted to the API, or imported.
-    Events,
-}
-
 /// A service that a deployment may belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceRules {
@@ -86,7 +66,7 @@ pub struct ServiceRules {
     pub own: Option<EnvironmentRules>,
     /// The only source whose deployments to production count: the configured one, else the first that reported one. `None` while
     /// there is none.
-    pub source: Option<DeploymentSource>,
+    pub source: Option<SourceRules>,
 }
 
 impl ServiceRules {
@@ -103,7 +83,7 @@ impl ServiceRules {
             Some(own) if !default.trusts_flag => own.group_of(environment),
             _ => default.group_of(environment),
         };
-        let is_of_other = self.source.is_some_and(|own| own != source);
+        let is_of_other = self.source.as_ref().is_some_and(|own| own.source != source);
         match group {
             EnvironmentGroup::Production if is_of_other => EnvironmentGroup::Other(environment.name.to_lowercase()),
             group => group,
@@ -125,6 +105,16 @@ pub fn service_of(
     let without_own = || services.iter().find(|it| it.own.is_none());
     let service = services.iter().find(names_it).or_else(without_own).or_else(|| services.first())?;
     Some((service.service, service.group_of(default, environment, source)))
+}
+
+/// The same for what is listed without an environment: the first service whose source it comes from, where it is production. If
+/// there is none, it stays with the first service and does not count.
+pub fn service_of_listed(services: &[ServiceRules], origin: &Origin) -> Option<(ServiceId, EnvironmentGroup)> {
+    let takes = |it: &&ServiceRules| it.source.as_ref().is_some_and(|source| source.takes(origin));
+    match services.iter().find(takes) {
+        Some(service) => Some((service.service, EnvironmentGroup::Production)),
+        None => Some((services.first()?.service, EnvironmentGroup::Other(LISTED_ENVIRONMENT.to_owned()))),
+    }
 }
 
 /// By which labels and branches a pull request is known as a hotfix. Case does not matter.

@@ -10,6 +10,7 @@ mod judgment;
 mod outcome;
 mod posted;
 mod shares;
+mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ mod timeline;
 
 pub use commits::{CommitGraph, Oid, OidError};
 pub use environment::{
-    DeploymentSource, Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceRules, service_of,
+    Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, LISTED_ENVIRONMENT, ServiceRules, service_of,
+    service_of_listed,
 };
 pub use ids::{DeploymentId, IncidentId, PullRequestId, RepositoryId, ServiceId};
 pub use incident::{
@@ -28,5 +30,6 @@ pub use judgment::{DEFAULT_REMEDY_WINDOW, FailureReason, Judgment, Remedy, Rewor
 pub use outcome::{DeploymentOutcome, DeploymentState, DeploymentStateKind};
 pub use posted::{DeploymentEvent, IncidentEvent, PostedDeployment, PostedIncident, RevisionEvent, checked_instant};
 pub use shares::{Share, Shares, shares_of};
+pub use source::{DeploymentSource, Origin, SourceOptions, SourceRules};
 pub use stream::{Deployment, MergedPullRequest, Revision, Stream, Via};
 pub use timeline::{DeploymentFact, DeploymentKind, MissingReason, Timeline, timeline};

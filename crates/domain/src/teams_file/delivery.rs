@@ -8,7 +8,7 @@ use strum::VariantArray;
 
 use super::reader::{Placed, Reader, given, join};
 use super::tree::{Node, Value};
-use crate::delivery::{DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW, DeploymentSource};
+use crate::delivery::{DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW, DeploymentSource, SourceOptions, SourceRules};
 use crate::{Period, RepoName, ServiceSlug, TeamSlug, Weight};
 
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["production", "trust_flag"];
@@ -16,7 +16,7 @@ pub(super) const INCIDENT_KEYS: &[&str] = &["issues", "window", "remedy_window",
 pub(super) const ISSUE_KEYS: &[&str] = &["labels"];
 pub(super) const HOTFIX_KEYS: &[&str] = &["labels", "branches"];
 pub(super) const SERVICE_KEYS: &[&str] = &["slug", "name", "repositories", "environments", "deployments", "owners"];
-pub(super) const DEPLOYMENT_KEYS: &[&str] = &["source"];
+pub(super) const DEPLOYMENT_KEYS: &[&str] = &["source", "workflow", "branch", "tag", "prereleases", "tags"];
 pub(super) const OWNER_KEYS: &[&str] = &["team", "weight", "from", "to"];
 
 /// Windows are between an hour and a year: longer ones would link everything with everything.
@@ -35,6 +35,9 @@ pub struct DeliverySettings {
     /// Which source reports the deployments of services; `None` for the first that reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<DeploymentSource>,
+    /// What of it is a deployment.
+    #[serde(skip_serializing_if = "SourceOptions::is_default")]
+    pub source_options: SourceOptions,
     /// Labels of issues that are incidents. Without any, no issues are read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incident_labels: Vec<String>,
@@ -70,6 +73,9 @@ pub struct ServiceEntry {
     /// Which source reports its deployments; `None` for what the file says about all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DeploymentSource>,
+    /// What of it is a deployment.
+    #[serde(default, skip_serializing_if = "SourceOptions::is_default")]
+    pub source_options: SourceOptions,
     /// The teams that own it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<OwnerEntry>,
@@ -134,7 +140,7 @@ impl fmt::Display for DeliverySettings {
             }
         }
         if let Some(source) = self.source {
-            write!(f, ", deployments by {source}")?;
+            write!(f, ", deployments by {}", SourceRules { source, options: self.source_options.clone() })?;
         }
         if self.trusts_flag {
             f.write_str(", the flag decides about production")?;
@@ -177,19 +183,76 @@ impl Reader<'_> {
         }
     }
 
-    /// Which source reports deployments.
-    pub(super) fn source(&mut self, node: &Node, path: &str) -> Option<DeploymentSource> {
+    /// Which source reports deployments. A workflow alone says that it is GitHub Actions.
+    pub(super) fn source(&mut self, node: &Node, path: &str) -> Option<SourceRules> {
         let fields = self.fields(node, path, DEPLOYMENT_KEYS, &[]);
-        let node = fields.required(self, "source")?;
-        let text = self.text(node, &join(path, "source"))?;
-        let source = text.parse().ok();
-        if source.is_none() {
-            let known: Vec<&str> = DeploymentSource::VARIANTS.iter().map(<&str>::from).collect();
-            let message = format!("`{text}` is not a source of deployments");
-            let help = format!("write one of: {}", known.join(", "));
-            self.report("config.deployment_source", node.at, &join(path, "source"), message, help);
+        let line = |reader: &mut Self, key: &str| {
+            given(fields.optional(reader, key).map(|node| reader.one_line(node, &join(path, key))))
+        };
+        let (workflow, branch) = (line(self, "workflow")?, line(self, "branch")?);
+        let tag = given(fields.optional(self, "tag").map(|node| self.pattern(node, &join(path, "tag"))))?;
+        let flag = |reader: &mut Self, key: &str| {
+            given(fields.optional(reader, key).map(|node| reader.boolean(node, &join(path, key))))
+        };
+        let (prereleases, tags) = (flag(self, "prereleases")?, flag(self, "tags")?);
+        let source = match fields.optional(self, "source") {
+            None if workflow.is_some() => DeploymentSource::GithubActions,
+            None => {
+                fields.required(self, "source");
+                return None;
+            }
+            Some(node) => {
+                let text = self.text(node, &join(path, "source"))?;
+                let Ok(source) = text.parse() else {
+                    let known: Vec<&str> = DeploymentSource::VARIANTS.iter().map(<&str>::from).collect();
+                    let message = format!("`{text}` is not a source of deployments");
+                    let help = format!("write one of: {}", known.join(", "));
+                    self.report("config.deployment_source", node.at, &join(path, "source"), message, help);
+                    return None;
+                };
+                source
+            }
+        };
+        let keys = [
+            ("workflow", workflow.is_some()),
+            ("branch", branch.is_some()),
+            ("tag", tag.is_some()),
+            ("prereleases", prereleases.is_some()),
+            ("tags", tags.is_some()),
+        ];
+        let (takes, needs): (&[&str], &[&str]) = match source {
+            DeploymentSource::GithubActions => (&["workflow", "branch"], &["workflow"]),
+            DeploymentSource::GithubReleases => (&["tag", "prereleases", "tags"], &[]),
+            DeploymentSource::Merges => (&["branch"], &["branch"]),
+            DeploymentSource::GithubDeployments | DeploymentSource::Events => (&[], &[]),
+        };
+        let mut is_right = true;
+        for (key, is_given) in keys {
+            let (message, help) = if is_given && !takes.contains(&key) {
+                (format!("`{key}` means nothing for the source `{source}`"), "leave it out".to_owned())
+            } else if !is_given && needs.contains(&key) {
+                let example = if key == "workflow" { "deploy.yml" } else { "main" };
+                (format!("the source `{source}` needs `{key}`"), format!("add, for example, `{key}: {example}`"))
+            } else {
+                continue;
+            };
+            is_right = false;
+            self.report("config.deployment_source", node.at, &join(path, key), message, help);
         }
-        source
+        if let Some(file) = workflow.as_ref().filter(|file| !is_workflow(file)) {
+            is_right = false;
+            let message = format!("`{file}` is not the file of a workflow");
+            let help = "write the name of a file in .github/workflows, such as `deploy.yml`";
+            self.report("config.deployment_source", node.at, &join(path, "workflow"), message, help);
+        }
+        let options = SourceOptions {
+            workflow,
+            branch,
+            tag,
+            prereleases: prereleases.unwrap_or_default(),
+            tags: tags.unwrap_or_default(),
+        };
+        is_right.then_some(SourceRules { source, options })
     }
 
     pub(super) fn incidents(&mut self, node: &Node, settings: &mut DeliverySettings) {
@@ -250,8 +313,10 @@ impl Reader<'_> {
         };
         let (name, environments, source, slug) = (given(name)?, given(environments)?, given(source)?, slug?);
         let name = name.unwrap_or_else(|| slug.to_string());
+        let (source, source_options) = source.map(|it| (it.source, it.options)).unzip();
+        let source_options = source_options.unwrap_or_default();
         let owners = owners.into_iter().map(|owner| owner.value).collect();
-        Some(ServiceEntry { slug, name, repositories, environments, source, owners })
+        Some(ServiceEntry { slug, name, repositories, environments, source, source_options, owners })
     }
 
     fn owner(&mut self, node: &Node, path: &str) -> Option<OwnerEntry> {
@@ -274,18 +339,21 @@ impl Reader<'_> {
         Some(OwnerEntry { team: team?, weight, from, to })
     }
 
+    /// A name, in which `*` stands for anything.
+    fn pattern(&mut self, node: &Node, path: &str) -> Option<String> {
+        let text = self.one_line(node, path)?;
+        if let Err(error) = glob::Pattern::new(&text) {
+            let message = format!("`{text}` is not a pattern: {}", error.msg);
+            self.report("config.pattern", node.at, path, message, "write a name; `*` stands for any characters");
+            return None;
+        }
+        Some(text)
+    }
+
     /// Names and patterns, in which `*` stands for anything.
     fn patterns(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
-        let read = |reader: &mut Self, node: &Node, path: &str| {
-            let text = reader.one_line(node, path)?;
-            if let Err(error) = glob::Pattern::new(&text) {
-                let message = format!("`{text}` is not a pattern: {}", error.msg);
-                reader.report("config.pattern", node.at, path, message, "write a name; `*` stands for any characters");
-                return None;
-            }
-            Some(text)
-        };
-        let patterns: Vec<String> = self.list(node, path, read).into_iter().map(|it| it.value).collect();
+        let patterns = self.list(node, path, Self::pattern);
+        let patterns: Vec<String> = patterns.into_iter().map(|it| it.value).collect();
         if patterns.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
             self.report("config.empty", node.at, path, "the list is empty", "name at least one, or leave the key out");
         }
@@ -318,4 +386,11 @@ impl Reader<'_> {
         }
         Some(text.to_owned())
     }
+}
+
+/// Whether this is the name of a file that GitHub runs workflows from. It becomes a part of an address.
+fn is_workflow(file: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let stem = file.strip_suffix(".yml").or_else(|| file.strip_suffix(".yaml"));
+    stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.') && stem.bytes().all(is_plain))
 }

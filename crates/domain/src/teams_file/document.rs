@@ -108,9 +108,35 @@ struct Environments {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct Deployments {
-    /// GitHub's list of deployments, or what is posted to the API or imported. The first source that reported one when left out.
-    #[schemars(with = "String", extend("enum" = ["github-deployments", "events"]))]
-    source: DeploymentSource,
+    /// GitHub's list of deployments; the runs of a workflow; releases; merges, which are assumed to be in production; or what is
+    /// posted to the API or imported. With a workflow, `github-actions`; else the first of `github-deployments` and `events` that
+    /// reported one when left out.
+    #[schemars(
+        with = "String",
+        extend("enum" = ["github-deployments", "github-actions", "github-releases", "merges", "events"])
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<DeploymentSource>,
+    /// `github-actions`: the file of the workflow in `.github/workflows`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*\.ya?ml$"), extend("examples" = ["deploy.yml"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow: Option<String>,
+    /// `github-actions`: the only branch or tag whose runs count; all when left out. `merges`: the branch that is in production.
+    #[schemars(length(min = 1, max = 100), extend("examples" = ["main"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    /// `github-releases`: a pattern of the tags that count. `*` stands for any characters.
+    #[schemars(length(min = 1, max = 100), extend("examples" = ["shop-v*"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+    /// `github-releases`: whether prereleases count.
+    #[schemars(extend("default" = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prereleases: Option<bool>,
+    /// `github-releases`: whether annotated tags without a release count.
+    #[schemars(extend("default" = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<bool>,
 }
 
 /// What makes a deployment a failed one, or rework.

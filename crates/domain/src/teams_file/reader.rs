@@ -152,8 +152,9 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
     if let Some(node) = fields.optional(&mut reader, "environments") {
         reader.environments(node, &mut delivery.settings);
     }
-    if let Some(node) = fields.optional(&mut reader, "deployments") {
-        delivery.settings.source = reader.source(node, "deployments");
+    let rules = fields.optional(&mut reader, "deployments").and_then(|node| reader.source(node, "deployments"));
+    if let Some(rules) = rules {
+        (delivery.settings.source, delivery.settings.source_options) = (Some(rules.source), rules.options);
     }
     if let Some(node) = fields.optional(&mut reader, "incidents") {
         reader.incidents(node, &mut delivery.settings);

@@ -217,6 +217,14 @@ impl Execution<'_> {
                     let commit = self.commit(repository, inner)?;
                     selected.insert(inner.key.clone(), commit);
                 }
+                Selection::Field(inner) if inner.name == "releases" => {
+                    let releases = self.select(&object::releases(repository), inner)?;
+                    selected.insert(inner.key.clone(), releases);
+                }
+                Selection::Field(inner) if inner.name == "refs" => {
+                    let tags = self.select(&object::tags(repository), inner)?;
+                    selected.insert(inner.key.clone(), tags);
+                }
                 Selection::Field(inner) => {
                     let object = json!({ "__typename": "Repository", "id": format!("R_{id}"), "nameWithOwner": repository.full_name });
                     let value = object.get(&inner.name).cloned().ok_or_else(|| {

@@ -175,3 +175,45 @@ fn dismissal(id: &str, review: &FakeReview) -> Option<(chrono::DateTime<chrono::
     });
     Some((at, item))
 }
+
+/// The releases of a repository, the newest draft first.
+pub(super) fn releases(repository: &Repository) -> Value {
+    let mut all: Vec<_> = repository.releases.values().collect();
+    all.sort_by_key(|it| std::cmp::Reverse((it.created_at, it.id)));
+    let nodes = all.into_iter().map(|it| {
+        json!({
+            "__typename": "Release",
+            "id": format!("RE_{}", it.id),
+            "databaseId": it.id,
+            "tagName": it.tag,
+            "name": it.tag,
+            "createdAt": time(it.created_at),
+            "publishedAt": it.published_at.map(time),
+            "isDraft": it.published_at.is_none(),
+            "isPrerelease": it.is_prerelease,
+            "url": format!("https://github.com/{}/releases/tag/{}", repository.full_name, it.tag),
+            "tagCommit": it.sha.as_ref().map(|oid| json!({ "__typename": "Commit", "oid": oid })),
+        })
+    });
+    connection("Release", &nodes.collect::<Vec<_>>())
+}
+
+/// The tags of a repository. A light one is its commit.
+pub(super) fn tags(repository: &Repository) -> Value {
+    let mut all: Vec<_> = repository.tags.values().collect();
+    all.sort_by_key(|it| std::cmp::Reverse(it.tagged_at));
+    let nodes = all.into_iter().map(|it| {
+        let commit = json!({ "__typename": "Commit", "oid": it.sha });
+        let target = match it.tagged_at {
+            None => commit,
+            Some(at) => json!({
+                "__typename": "Tag",
+                "name": it.name,
+                "tagger": { "__typename": "GitActor", "date": time(at) },
+                "target": commit,
+            }),
+        };
+        json!({ "__typename": "Ref", "name": it.name, "target": target })
+    });
+    connection("Ref", &nodes.collect::<Vec<_>>())
+}

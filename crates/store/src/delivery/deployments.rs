@@ -8,6 +8,7 @@ use mergeline_source::{ListedDeployment, ListedState};
 
 use super::derive::{begin_new, derive, lock_services};
 use super::progress::{DeploymentProgress, write_progress};
+use super::reported::DeploymentList;
 use super::rules::RepositoryServices;
 use crate::attributions::hold_together;
 use crate::repositories::renew_lease;
@@ -116,7 +117,7 @@ impl Writer {
         &self,
         lease: &Lease,
         deployments: &[ListedDeployment],
-        progress: Option<&DeploymentProgress>,
+        progress: Option<(&DeploymentList, &DeploymentProgress)>,
         now: DateTime<Utc>,
     ) -> Result<usize, StoreError> {
         // One statement must not touch a row twice, and locks rows in a fixed order.
@@ -136,8 +137,8 @@ impl Writer {
                 begin_new(connection, &mut services, &columns.services).await?;
                 derive(connection, &services).await?;
             }
-            if let Some(progress) = progress {
-                write_progress(connection, lease.repository, progress).await?;
+            if let Some((list, progress)) = progress {
+                write_progress(connection, lease.repository, list, progress).await?;
             }
             Ok(changed)
         })

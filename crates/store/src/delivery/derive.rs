@@ -433,11 +433,9 @@ async fn write_deliveries(
 async fn correct_copies(connection: &mut Session) -> Result<u64, StoreError> {
     let wrong = sqlx::query_scalar!(
         "select p.id from pull_requests as p
-        left join lateral (
-            select min(d.delivered_at) as delivered_at from pr_deliveries as d where d.pull_request_id = p.id
-        ) as d on true
+        left join lateral first_delivery(p.id) as d on true
         where
-            p.delivered_at is distinct from d.delivered_at
+            (p.delivered_at, p.is_delivery_assumed) is distinct from (d.delivered_at, coalesce(d.is_assumed, false))
             or exists (
                 select from pr_attributions as a
                 where
@@ -456,14 +454,15 @@ async fn correct_copies(connection: &mut Session) -> Result<u64, StoreError> {
 pub(crate) async fn note_first_deliveries(connection: &mut Session, pull_requests: &[i64]) -> Result<(), StoreError> {
     sqlx::query!(
         "update pull_requests as p
-        set delivered_at = d.delivered_at
+        set delivered_at = d.delivered_at, is_delivery_assumed = d.is_assumed
         from (
-            select i.id, min(d.delivered_at) as delivered_at
+            select i.id, d.delivered_at, coalesce(d.is_assumed, false) as is_assumed
             from unnest($1::bigint []) as i (id)
-            left join pr_deliveries as d on i.id = d.pull_request_id
-            group by i.id
+            left join lateral first_delivery(i.id) as d on true
         ) as d
-        where p.id = d.id and p.delivered_at is distinct from d.delivered_at",
+        where
+            p.id = d.id
+            and (p.delivered_at, p.is_delivery_assumed) is distinct from (d.delivered_at, d.is_assumed)",
         pull_requests
     )
     .execute(&mut *connection)

@@ -10,6 +10,7 @@ mod metrics;
 mod overview;
 mod posted;
 mod progress;
+mod reported;
 mod rules;
 mod services;
 mod stream;
@@ -30,4 +31,5 @@ pub use posted::{
     StoredIncident,
 };
 pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};
+pub use reported::{DeploymentList, Merges, Reported};
 pub(crate) use services::write_services;

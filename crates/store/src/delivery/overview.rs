@@ -1,6 +1,6 @@
 //! What an operator wants to know about deployments.
 
-use crate::{Reader, RepositoryId, StoreError};
+use crate::{Reader, StoreError};
 
 /// An environment that deployments name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,19 +43,6 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
-    /// Whether the deployments of all services of a repository are posted, so that nobody lists them.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn deployments_are_posted(&self, repository: RepositoryId) -> Result<bool, StoreError> {
-        let query = sqlx::query_scalar!(
-            r#"select is_posted as "is_posted!" from deployments_read where repository_id = $1"#,
-            repository.0
-        );
-        let found = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
-        Ok(found.unwrap_or_default())
-    }
-
     /// The repositories whose deployments could not be read at the last attempt.
     ///
     /// # Errors
@@ -64,10 +51,17 @@ impl Reader {
         let query = sqlx::query_as!(
             UnreadDeployments,
             r#"select r.display_name as "repository!", p.problem as "code!", p.problem_message as "message!"
-            from deployment_progress as p
-            inner join deployments_read as r on p.repository_id = r.repository_id
-            where p.problem is not null and not r.is_posted
-            order by r.display_name"#
+            from (
+                select repository_id, 'github-deployments' as source, '' as list, problem, problem_message
+                from deployment_progress
+                union all
+                select repository_id, source, list, problem, problem_message from deployment_lists
+            ) as p
+            inner join lists_of_repositories as w
+                on p.repository_id = w.repository_id and p.source = w.source and p.list = w.list
+            inner join repositories as r on p.repository_id = r.id
+            where p.problem is not null and r.removed_at is null
+            order by r.display_name, p.source, p.list"#
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }

@@ -537,7 +537,7 @@ async fn store_deployment(
     let rules = rules_of_service(connection, service).await?;
     let (rules, default) = rules.ok_or(Stopped::Refused(EventRefusal::UnknownService))?;
     let environment = Environment { name: &posted.environment, is_production: None, is_transient: false };
-    let other = rules.source.filter(|source| *source != DeploymentSource::Events);
+    let other = rules.source.as_ref().map(|rules| rules.source).filter(|source| *source != DeploymentSource::Events);
     let of_any_source = ServiceRules { source: None, ..rules };
     let group = of_any_source.group_of(&default, environment, DeploymentSource::Events);
     let is_production = group == EnvironmentGroup::Production;

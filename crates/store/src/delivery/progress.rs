@@ -1,14 +1,16 @@
-//! How far the deployments of a repository are read.
+//! How far the lists of a repository's deployments are read.
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::DeploymentSource;
 use mergeline_domain::progress::Cursor;
 use mergeline_source::Etag;
 
+use super::reported::DeploymentList;
 use crate::repositories::renew_lease;
 use crate::session::Session;
 use crate::{Lease, Reader, RepositoryId, StoreError, Writer};
 
-/// How far the deployments of a repository are read.
+/// How far a list of a repository's deployments is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeploymentProgress {
     /// The version of the list's first page.
@@ -55,17 +57,34 @@ pub struct DeploymentProblem {
 }
 
 impl Reader {
-    /// How far the deployments of a repository are read.
+    /// How far a list of a repository's deployments is read.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn deployment_progress(&self, repository: RepositoryId) -> Result<DeploymentProgress, StoreError> {
+    pub async fn deployment_progress(
+        &self,
+        repository: RepositoryId,
+        list: &DeploymentList,
+    ) -> Result<DeploymentProgress, StoreError> {
         let query = sqlx::query!(
             "select etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, listed_at, read_at,
                 problem, problem_message
-            from deployment_progress
-            where repository_id = $1",
-            repository.0
+            from (
+                select
+                    etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, listed_at, read_at,
+                    problem, problem_message, repository_id, $2::text as source, $3::text as list
+                from deployment_progress
+                where $2 = 'github-deployments'
+                union all
+                select
+                    etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, listed_at, read_at,
+                    problem, problem_message, repository_id, source, list
+                from deployment_lists
+            ) as p
+            where repository_id = $1 and source = $2 and list = $3",
+            repository.0,
+            <&str>::from(list.source),
+            list.name
         );
         let row = self.with_deadline(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
         let Some(row) = row else { return Ok(DeploymentProgress::default()) };
@@ -86,26 +105,74 @@ impl Reader {
 }
 
 impl Writer {
-    /// Stores how far the deployments of a repository are read. Storing the same again changes nothing.
+    /// Stores how far a list of a repository's deployments is read. Storing the same again changes nothing.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when another worker has taken over.
     pub async fn store_deployment_progress(
         &self,
         lease: &Lease,
+        list: &DeploymentList,
         progress: &DeploymentProgress,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
             renew_lease(connection, lease, now).await?;
-            write_progress(connection, lease.repository, progress).await
+            write_progress(connection, lease.repository, list, progress).await
         })
         .await
     }
 }
 
-/// Replaces the progress of a repository. Only a change of what is covered, or of the problem, changes responses.
+/// Replaces the progress of a list. Only a change of what is covered, or of the problem, changes responses.
 pub(super) async fn write_progress(
+    connection: &mut Session,
+    repository: RepositoryId,
+    list: &DeploymentList,
+    progress: &DeploymentProgress,
+) -> Result<(), StoreError> {
+    if list.source == DeploymentSource::GithubDeployments {
+        return write_progress_of_deployments(connection, repository, progress).await;
+    }
+    let DeploymentProgress { etag, reading, covered_since, listed_at, read_at, problem } = progress;
+    sqlx::query!(
+        "insert into deployment_lists (
+            repository_id, etag, etag_scope, reading_since, reading_started_at, reading_cursor, covered_since, listed_at,
+            read_at, problem, problem_message, source, list
+        ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        on conflict (tenant_id, repository_id, source, list) do update
+        set
+            etag = excluded.etag,
+            etag_scope = excluded.etag_scope,
+            reading_since = excluded.reading_since,
+            reading_started_at = excluded.reading_started_at,
+            reading_cursor = excluded.reading_cursor,
+            covered_since = excluded.covered_since,
+            listed_at = excluded.listed_at,
+            read_at = excluded.read_at,
+            problem = excluded.problem,
+            problem_message = excluded.problem_message",
+        repository.0,
+        etag.as_ref().map(|etag| etag.value.as_str()),
+        etag.as_ref().map(|etag| etag.scope.as_str()),
+        reading.as_ref().map(|reading| reading.since),
+        reading.as_ref().map(|reading| reading.started_at),
+        reading.as_ref().and_then(|reading| reading.cursor.as_ref()).map(|cursor| cursor.0.as_str()),
+        *covered_since,
+        *listed_at,
+        *read_at,
+        problem.as_ref().map(|problem| problem.code.as_str()),
+        problem.as_ref().map(|problem| problem.message.as_str()),
+        <&str>::from(list.source),
+        list.name
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The same of GitHub's list of deployments, which has a table of its own.
+async fn write_progress_of_deployments(
     connection: &mut Session,
     repository: RepositoryId,
     progress: &DeploymentProgress,

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 use mergeline_domain::delivery::{
-    DeploymentSource, Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, ServiceId, ServiceRules, service_of,
+    DeploymentSource, Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, Origin, ServiceId, ServiceRules,
+    SourceOptions, SourceRules, service_of, service_of_listed,
 };
 use mergeline_domain::teams_file::DeliverySettings;
 use sqlx::types::Json;
@@ -69,7 +70,8 @@ impl RepositoryServices {
         default: EnvironmentRules,
     ) -> Result<Self, StoreError> {
         let rows = sqlx::query!(
-            r#"select f.id as "id!", f.environments, s.source
+            r#"select
+                f.id as "id!", f.environments, s.source, s.options as "options!: Json<SourceOptions>"
             from repositories_of_services as o
             inner join services_in_force as f on o.service_id = f.id
             inner join sources_of_services as s on f.id = s.service_id
@@ -81,7 +83,7 @@ impl RepositoryServices {
         .await?;
         let services = rows.into_iter().map(|row| {
             let own = row.environments.map(|names| rules(Some(&names), false)).transpose()?;
-            let source = row.source.as_deref().map(parse_stored).transpose()?;
+            let source = source_rules(row.source.as_deref(), row.options)?;
             Ok(ServiceRules { service: ServiceId(row.id), own, source })
         });
         let services = services.collect::<Result<_, StoreError>>()?;
@@ -92,6 +94,11 @@ impl RepositoryServices {
     /// longer collected.
     pub(super) fn service_of(&self, environment: Environment<'_>) -> Option<(ServiceId, EnvironmentGroup)> {
         service_of(&self.services, &self.default, environment, DeploymentSource::GithubDeployments)
+    }
+
+    /// The same of one that is listed without an environment.
+    pub(super) fn service_of_listed(&self, origin: &Origin) -> Option<(ServiceId, EnvironmentGroup)> {
+        service_of_listed(&self.services, origin)
     }
 
     /// The same of a posted deployment whose service is no longer in force.
@@ -109,7 +116,7 @@ pub(super) async fn rules_of_service(
 ) -> Result<Option<(ServiceRules, EnvironmentRules)>, StoreError> {
     let DeliveryRules { environments, .. } = DeliveryRules::read(connection).await?;
     let row = sqlx::query!(
-        r#"select f.environments, s.source
+        r#"select f.environments, s.source, s.options as "options!: Json<SourceOptions>"
         from services_in_force as f
         inner join sources_of_services as s on f.id = s.service_id
         where f.id = $1"#,
@@ -119,9 +126,14 @@ pub(super) async fn rules_of_service(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let own = row.environments.map(|names| rules(Some(&names), false)).transpose()?;
-    let source = row.source.as_deref().map(parse_stored).transpose()?;
+    let source = source_rules(row.source.as_deref(), row.options)?;
     let default = EnvironmentRules { trusts_flag: false, ..environments };
     Ok(Some((ServiceRules { service: ServiceId(service), own, source }, default)))
+}
+
+fn source_rules(source: Option<&str>, Json(options): Json<SourceOptions>) -> Result<Option<SourceRules>, StoreError> {
+    let source: Option<DeploymentSource> = source.map(parse_stored).transpose()?;
+    Ok(source.map(|source| SourceRules { source, options }))
 }
 
 fn rules(names: Option<&[String]>, trusts_flag: bool) -> Result<EnvironmentRules, StoreError> {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::delivery::{DeploymentSource, Environment, EnvironmentRules, ServiceId, ServiceRules};
+use mergeline_domain::delivery::{DeploymentSource, Environment, EnvironmentRules, Origin, ServiceId, ServiceRules};
 use mergeline_domain::teams_file::DeliverySettings;
+use sqlx::types::Json;
 
 use super::derive::{begin_new, derive_with_unassigned, lock_all, lock_services};
 use super::issues::{assign_incidents, withdraw_unlabeled};
@@ -32,17 +33,18 @@ pub(crate) async fn write_services(
     .await?;
     for (place, service) in (0..).zip(&settings.services) {
         let id = sqlx::query_scalar!(
-            "insert into services (slug, name, place, environments, source) values ($1, $2, $3, $4, $5)
+            "insert into services (slug, name, place, environments, source, source_options) values ($1, $2, $3, $4, $5, $6)
             on conflict (tenant_id, slug) do update
             set
                 name = excluded.name, place = excluded.place, environments = excluded.environments, source = excluded.source,
-                archived_at = null
+                source_options = excluded.source_options, archived_at = null
             returning id",
             service.slug.as_str(),
             service.name,
             place,
             service.environments.as_deref(),
-            service.source.map(<&str>::from)
+            service.source.map(<&str>::from),
+            Json(&service.source_options) as _
         )
         .fetch_one(&mut *connection)
         .await?;
@@ -186,7 +188,9 @@ impl Writer {
 /// all services that gained or lost one.
 async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) -> Result<Vec<i64>, StoreError> {
     let rows = sqlx::query!(
-        r#"select id, service_id, repository_id as "repository_id!", environment, environment_group, is_production, is_transient
+        r#"select
+            id, service_id, repository_id as "repository_id!", environment, environment_group, is_production, is_transient,
+            origin as "origin: Json<Origin>"
         from deployments
         where
             ($1::bigint is null or repository_id = $1)
@@ -209,9 +213,13 @@ async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) 
                 vacant.insert(RepositoryServices::with(connection, repository, environments.clone()).await?)
             }
         };
-        let environment =
-            Environment { name: &row.environment, is_production: row.is_production, is_transient: row.is_transient };
-        let Some((ServiceId(service), group)) = of_repository.service_of(environment) else { continue };
+        let belongs_to = if let Some(Json(origin)) = &row.origin {
+            of_repository.service_of_listed(origin)
+        } else {
+            let (name, is_transient) = (&*row.environment, row.is_transient);
+            of_repository.service_of(Environment { name, is_production: row.is_production, is_transient })
+        };
+        let Some((ServiceId(service), group)) = belongs_to else { continue };
         let group = group.to_string();
         if service != row.service_id || group != row.environment_group {
             touched.extend([service, row.service_id]);
@@ -236,6 +244,9 @@ async fn move_deployments(connection: &mut Session, only: Option<RepositoryId>) 
     // States and commits are read of other environments now: until then, nothing is complete.
     let unread: Vec<i64> = unread.into_iter().collect();
     sqlx::query!("update deployment_progress set read_at = null where repository_id = any($1)", &unread)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("update deployment_lists set read_at = null where repository_id = any($1)", &unread)
         .execute(connection)
         .await?;
     Ok(touched.into_iter().collect())

@@ -1,0 +1,346 @@
+//! Stores deployments that are listed with their ends: runs of workflows, releases and tags, and merges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::{
+    DeploymentSource, DeploymentState, DeploymentStateKind, LISTED_ENVIRONMENT, Origin, ServiceId, SourceOptions,
+};
+use mergeline_source::ReportedDeployment;
+use sqlx::types::Json;
+
+use super::deployments::OutcomeColumns;
+use super::derive::{begin_new, derive, lock_services};
+use super::progress::{DeploymentProgress, write_progress};
+use super::rules::RepositoryServices;
+use crate::attributions::hold_together;
+use crate::repositories::renew_lease;
+use crate::revision::parse_stored;
+use crate::session::Session;
+use crate::{Lease, Reader, RepositoryId, StoreError, Writer};
+
+/// A list of a source that has deployments of a repository's services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentList {
+    /// The source.
+    pub source: DeploymentSource,
+    /// Which of its lists.
+    pub name: String,
+    /// What to ask for.
+    pub options: SourceOptions,
+}
+
+impl Reader {
+    /// The lists of deployments that are read for a repository.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deployment_lists(&self, repository: RepositoryId) -> Result<Vec<DeploymentList>, StoreError> {
+        let query = sqlx::query!(
+            r#"select source as "source!", list as "list!", options as "options!: Json<SourceOptions>"
+            from lists_of_repositories
+            where repository_id = $1
+            order by source, list"#,
+            repository.0
+        );
+        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        let lists = rows.into_iter().map(|row| {
+            let Json(options) = row.options;
+            Ok(DeploymentList { source: parse_stored(&row.source)?, name: row.list, options })
+        });
+        lists.collect()
+    }
+
+    /// When the oldest deployment of a repository from this source was created that has not ended and was created since an
+    /// instant.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn oldest_unfinished(
+        &self,
+        repository: RepositoryId,
+        source: DeploymentSource,
+        since: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let query = sqlx::query_scalar!(
+            "select min(created_at) from deployments
+            where
+                repository_id = $1 and source = $2 and outcome = 'unfinished' and created_at >= $3
+                and deleted_at is null",
+            repository.0,
+            <&str>::from(source),
+            since
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
+    }
+
+    /// Whether deployments of a repository from this source are stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_deployments_of(
+        &self,
+        repository: RepositoryId,
+        source: DeploymentSource,
+    ) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar!(
+            r#"select exists (
+                select from deployments where repository_id = $1 and source = $2 and deleted_at is null
+            ) as "has_some!""#,
+            repository.0,
+            <&str>::from(source)
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
+    }
+
+    /// Which of these deployments of a repository are stored with their ends.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ended_deployments(
+        &self,
+        repository: RepositoryId,
+        source: DeploymentSource,
+        ids: &[String],
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let query = sqlx::query_scalar!(
+            "select external_id from deployments
+            where repository_id = $1 and source = $2 and external_id = any($3) and outcome <> 'unfinished'",
+            repository.0,
+            <&str>::from(source),
+            ids
+        );
+        let ids = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        Ok(ids.into_iter().collect())
+    }
+
+    /// The stored pull requests of a repository that were merged into a branch since an instant.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn merges(
+        &self,
+        repository: RepositoryId,
+        branch: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Merges, StoreError> {
+        let query = sqlx::query!(
+            r#"select number, merged_at as "merged_at!", merge_commit, detailed_at
+            from pull_requests
+            where
+                repository_id = $1 and merged_at >= $3 and deleted_at is null and (base_ref = $2 or base_ref is null)
+            order by number"#,
+            repository.0,
+            branch,
+            since
+        );
+        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        let is_missing_some = rows.iter().any(|row| row.detailed_at.is_none());
+        let deployments = rows.into_iter().filter(|row| row.detailed_at.is_some()).map(|row| ReportedDeployment {
+            id: row.number.into(),
+            origin: Origin::Merge { branch: branch.to_owned() },
+            commit: row.merge_commit.and_then(|oid| oid.parse().ok()),
+            created_at: row.merged_at,
+            end: Some(DeploymentState { at: row.merged_at, kind: DeploymentStateKind::Success }),
+            version: None,
+            url: None,
+        });
+        Ok(Merges { deployments: deployments.collect(), is_missing_some })
+    }
+}
+
+/// The merges of a repository into a branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Merges {
+    /// Each of them as a deployment of its merge commit.
+    pub deployments: Vec<ReportedDeployment>,
+    /// Whether the details of some pull requests are missing, without which a merge commit is not known.
+    pub is_missing_some: bool,
+}
+
+/// What a list has.
+#[derive(Debug, Clone, Copy)]
+pub struct Reported<'a> {
+    /// The list.
+    pub list: &'a DeploymentList,
+    /// What was read of it.
+    pub deployments: &'a [ReportedDeployment],
+    /// Everything of it that was created since then was read: what is stored and missing there does not exist any more. `None` if a
+    /// source forgets what is old.
+    pub complete_since: Option<DateTime<Utc>>,
+}
+
+impl Writer {
+    /// Stores what was read of a list, with the progress of its reading, and derives what follows, in one transaction. Storing the
+    /// same again changes nothing. What a deployment was first known by stays: its commit and its end. Returns how many are new or
+    /// different.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when another worker has taken over.
+    pub async fn store_reported(
+        &self,
+        lease: &Lease,
+        reported: Reported<'_>,
+        progress: &DeploymentProgress,
+        now: DateTime<Utc>,
+    ) -> Result<usize, StoreError> {
+        let Reported { list, deployments, complete_since } = reported;
+        let deployments: BTreeMap<&str, &ReportedDeployment> =
+            deployments.iter().map(|it| (it.id.as_str(), it)).collect();
+        self.in_transaction(async |connection| {
+            hold_together(connection).await?;
+            renew_lease(connection, lease, now).await?;
+            let mut services = lock_services(connection, &[lease.repository]).await?;
+            let rules = RepositoryServices::read(connection, lease.repository).await?;
+            let mut columns = Columns::default();
+            for deployment in deployments.values() {
+                columns.add(deployment, &rules);
+            }
+            let mut changed = write(connection, lease.repository, list.source, &columns).await?;
+            if let Some(since) = complete_since {
+                changed.extend(mark_deleted(connection, lease.repository, list, &columns.ids, since, now).await?);
+            }
+            if !changed.is_empty() {
+                settle(connection, &changed).await?;
+                begin_new(connection, &mut services, &columns.services).await?;
+                derive(connection, &services).await?;
+            }
+            write_progress(connection, lease.repository, list, progress).await?;
+            Ok(changed.len())
+        })
+        .await
+    }
+}
+
+/// Deployments, as columns for one statement.
+#[derive(Default)]
+struct Columns {
+    services: Vec<i64>,
+    groups: Vec<String>,
+    ids: Vec<String>,
+    origins: Vec<serde_json::Value>,
+    versions: Vec<Option<String>>,
+    urls: Vec<Option<String>>,
+    created_at: Vec<DateTime<Utc>>,
+    oids: Vec<Option<Vec<u8>>>,
+    states: Vec<Option<&'static str>>,
+    ended_at: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Columns {
+    fn add(&mut self, deployment: &ReportedDeployment, rules: &RepositoryServices) {
+        // A repository that was removed in the meantime is no service.
+        let Some((ServiceId(service), group)) = rules.service_of_listed(&deployment.origin) else { return };
+        self.services.push(service);
+        self.groups.push(group.to_string());
+        self.ids.push(deployment.id.to_string());
+        // Texts and flags always serialize.
+        self.origins.push(serde_json::to_value(&deployment.origin).unwrap_or_default());
+        self.versions.push(deployment.version.clone());
+        self.urls.push(deployment.url.clone());
+        self.created_at.push(deployment.created_at);
+        self.oids.push(deployment.commit.as_ref().map(|oid| oid.as_bytes().to_vec()));
+        self.states.push(deployment.end.map(|end| end.kind.into()));
+        self.ended_at.push(deployment.end.map(|end| end.at));
+    }
+}
+
+/// Writes listed deployments with their ends. Returns those that are new or different.
+async fn write(
+    connection: &mut Session,
+    repository: RepositoryId,
+    source: DeploymentSource,
+    columns: &Columns,
+) -> Result<Vec<i64>, StoreError> {
+    let changed = sqlx::query_file_scalar!(
+        "queries/upsert_reported_deployments.sql",
+        repository.0,
+        <&str>::from(source),
+        LISTED_ENVIRONMENT,
+        &columns.services,
+        &columns.groups,
+        &columns.ids,
+        &columns.origins,
+        &columns.versions as &[Option<String>],
+        &columns.urls as &[Option<String>],
+        &columns.created_at,
+        &columns.oids as &[Option<Vec<u8>>],
+        &columns.states as &[Option<&str>],
+        &columns.ended_at as &[Option<DateTime<Utc>>]
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(changed)
+}
+
+/// Marks what a list no longer has. Returns it.
+async fn mark_deleted(
+    connection: &mut Session,
+    repository: RepositoryId,
+    list: &DeploymentList,
+    listed: &[String],
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Vec<i64>, StoreError> {
+    // Several lists may be of one source.
+    let branch = list.options.branch.as_deref().filter(|_| list.source == DeploymentSource::Merges);
+    Ok(sqlx::query_scalar!(
+        "update deployments set deleted_at = $5
+        where
+            repository_id = $1 and source = $2 and created_at >= $4 and deleted_at is null and external_id <> all($3)
+            and ($6::text is null or origin ->> 'branch' = $6)
+            and ($7 or origin ->> 'kind' <> 'tag')
+        returning id",
+        repository.0,
+        <&str>::from(list.source),
+        listed,
+        since,
+        now,
+        branch,
+        list.options.tags
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Derives the outcome of deployments from their states.
+async fn settle(connection: &mut Session, ids: &[i64]) -> Result<(), StoreError> {
+    let rows = sqlx::query!(
+        "select deployment_id, at, state from deployment_states where deployment_id = any($1) order by 1, 2, 3",
+        ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut states: BTreeMap<i64, Vec<DeploymentState>> = BTreeMap::new();
+    for row in rows {
+        let state = DeploymentState { at: row.at, kind: parse_stored(&row.state)? };
+        states.entry(row.deployment_id).or_default().push(state);
+    }
+    let (mut settled, mut outcomes) = (Vec::new(), Vec::new());
+    let (mut succeeded_at, mut failed_at, mut failed_afterwards_at) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, states) in &states {
+        let columns = OutcomeColumns::of(states);
+        settled.push(*id);
+        outcomes.push(columns.outcome);
+        succeeded_at.push(columns.succeeded_at);
+        failed_at.push(columns.failed_at);
+        failed_afterwards_at.push(columns.failed_afterwards_at);
+    }
+    sqlx::query!(
+        "update deployments as d
+        set
+            outcome = w.outcome, succeeded_at = w.succeeded_at, failed_at = w.failed_at,
+            failed_afterwards_at = w.failed_afterwards_at
+        from unnest($1::bigint [], $2::text [], $3::timestamptz [], $4::timestamptz [], $5::timestamptz [])
+            as w (id, outcome, succeeded_at, failed_at, failed_afterwards_at)
+        where d.id = w.id",
+        &settled,
+        &outcomes as &[&str],
+        &succeeded_at as &[Option<DateTime<Utc>>],
+        &failed_at as &[Option<DateTime<Utc>>],
+        &failed_afterwards_at as &[Option<DateTime<Utc>>]
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
