@@ -373,6 +373,7 @@ END) STORED,
     reverts bigint,
     closes bigint[],
     delivered_at timestamp with time zone,
+    is_delivery_assumed boolean DEFAULT false NOT NULL,
     CONSTRAINT pull_requests_check CHECK (((state = 'merged'::text) = (merged_at IS NOT NULL))),
     CONSTRAINT pull_requests_check1 CHECK (((state = 'open'::text) = (closed_at IS NULL))),
     CONSTRAINT pull_requests_external_id_check CHECK ((external_id <> ''::text)),
@@ -385,11 +386,24 @@ ALTER TABLE ONLY public.pull_requests FORCE ROW LEVEL SECURITY;
 CREATE FUNCTION public.deploy_seconds(p public.pull_requests) RETURNS double precision
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    select case when p.delivered_at >= p.merged_at
+    select case when p.delivered_at >= p.merged_at and not p.is_delivery_assumed
         then extract(epoch from p.delivered_at - p.merged_at)::double precision end
 $$;
 
-COMMENT ON FUNCTION public.deploy_seconds(p public.pull_requests) IS 'From the merge to the delivery. Null if unknown or negative.';
+COMMENT ON FUNCTION public.deploy_seconds(p public.pull_requests) IS 'From the merge to the delivery. Null if unknown, negative or only assumed.';
+
+CREATE FUNCTION public.first_delivery(pull_request bigint, OUT delivered_at timestamp with time zone, OUT is_assumed boolean) RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select p.delivered_at, d.source = 'merges'
+    from pr_deliveries as p
+    inner join deployments as d on p.deployment_id = d.id
+    where p.pull_request_id = pull_request
+    order by p.delivered_at, d.source = 'merges'
+    limit 1
+$$;
+
+COMMENT ON FUNCTION public.first_delivery(pull_request bigint, OUT delivered_at timestamp with time zone, OUT is_assumed boolean) IS 'When the first service delivered a pull request, and whether that is only assumed.';
 
 CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -1231,6 +1245,18 @@ CREATE TABLE public.accounts (
 
 ALTER TABLE ONLY public.accounts FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.announcements (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    missed bigint DEFAULT 0 NOT NULL,
+    missed_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.announcements FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.announcements IS 'When webhooks last announced a change of each repository, and how often they did not.';
+
 CREATE TABLE public.repositories (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     id bigint NOT NULL,
@@ -1437,6 +1463,30 @@ ALTER TABLE public.configurations ALTER COLUMN revision ADD GENERATED ALWAYS AS 
     CACHE 1
 );
 
+CREATE TABLE public.deployment_lists (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    repository_id bigint NOT NULL,
+    source text NOT NULL,
+    list text NOT NULL,
+    etag text,
+    etag_scope text,
+    reading_since timestamp with time zone,
+    reading_started_at timestamp with time zone,
+    reading_cursor text,
+    covered_since timestamp with time zone,
+    listed_at timestamp with time zone,
+    read_at timestamp with time zone,
+    problem text,
+    problem_message text,
+    CONSTRAINT deployment_lists_check CHECK (((problem IS NULL) = (problem_message IS NULL))),
+    CONSTRAINT deployment_lists_check1 CHECK (((reading_since IS NULL) = (reading_started_at IS NULL))),
+    CONSTRAINT deployment_lists_source_check CHECK ((source = ANY (ARRAY['github-actions'::text, 'github-releases'::text, 'merges'::text])))
+);
+
+ALTER TABLE ONLY public.deployment_lists FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.deployment_lists IS 'How far the runs, releases or merges of a repository are read.';
+
 CREATE TABLE public.deployment_progress (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     repository_id bigint NOT NULL,
@@ -1483,6 +1533,7 @@ CREATE TABLE public.deployments (
     failed_at timestamp with time zone,
     failed_afterwards_at timestamp with time zone,
     sender text,
+    origin jsonb,
     CONSTRAINT deployments_check CHECK (((outcome = 'succeeded'::text) = (succeeded_at IS NOT NULL))),
     CONSTRAINT deployments_check1 CHECK (((outcome = 'failed'::text) = (failed_at IS NOT NULL))),
     CONSTRAINT deployments_environment_group_check CHECK (((environment_group = ANY (ARRAY['production'::text, 'transient'::text])) OR (environment_group ~~ 'other:%'::text))),
@@ -1517,10 +1568,11 @@ CREATE TABLE public.services (
     data_version bigint DEFAULT 0 NOT NULL,
     source text,
     first_source text,
+    source_options jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
     CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
     CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text))),
-    CONSTRAINT services_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'events'::text])))
+    CONSTRAINT services_source_check CHECK ((source = ANY (ARRAY['github-deployments'::text, 'github-actions'::text, 'github-releases'::text, 'merges'::text, 'events'::text])))
 );
 
 ALTER TABLE ONLY public.services FORCE ROW LEVEL SECURITY;
@@ -1562,7 +1614,8 @@ CREATE VIEW public.services_in_force AS
     s.has_facts,
     s.data_version,
     s.source,
-    s.first_source
+    s.first_source,
+    s.source_options
    FROM (public.services s
      LEFT JOIN public.repositories r ON ((s.repository_id = r.id)))
   WHERE ((s.archived_at IS NULL) AND ((s.repository_id IS NULL) OR ((r.removed_at IS NULL) AND (NOT (EXISTS ( SELECT
@@ -1573,32 +1626,90 @@ CREATE VIEW public.services_in_force AS
 COMMENT ON VIEW public.services_in_force IS 'Services of the teams file, and repositories that none of them has. One row per service.';
 
 CREATE VIEW public.sources_of_services AS
- SELECT f.id AS service_id,
-    COALESCE(f.source, ( SELECT (c.delivery ->> 'source'::text)
-           FROM public.configuration_in_force c), f.first_source) AS source
-   FROM public.services_in_force f;
+ SELECT s.service_id,
+    s.source,
+    s.options,
+        CASE s.source
+            WHEN 'github-actions'::text THEN concat_ws('@'::text, (s.options ->> 'workflow'::text), (s.options ->> 'branch'::text))
+            WHEN 'github-releases'::text THEN
+            CASE
+                WHEN ((s.options ->> 'tags'::text))::boolean THEN 'tags'::text
+                ELSE 'releases'::text
+            END
+            WHEN 'merges'::text THEN (s.options ->> 'branch'::text)
+            ELSE ''::text
+        END AS list
+   FROM ( SELECT f.id AS service_id,
+            COALESCE(f.source, c.source, f.first_source) AS source,
+                CASE
+                    WHEN (f.source IS NOT NULL) THEN f.source_options
+                    WHEN (c.source IS NOT NULL) THEN c.options
+                    ELSE '{}'::jsonb
+                END AS options
+           FROM (public.services_in_force f
+             LEFT JOIN ( SELECT (c_1.delivery ->> 'source'::text) AS source,
+                    COALESCE((c_1.delivery -> 'source_options'::text), '{}'::jsonb) AS options
+                   FROM public.configuration_in_force c_1) c ON (true))) s;
 
 COMMENT ON VIEW public.sources_of_services IS 'The source that reports the deployments of each service. Null while none does.';
+
+CREATE VIEW public.lists_of_repositories AS
+ SELECT DISTINCT ON (o.repository_id, COALESCE(s.source, 'github-deployments'::text), s.list) o.repository_id,
+    COALESCE(s.source, 'github-deployments'::text) AS source,
+    s.list,
+    s.options
+   FROM (public.repositories_of_services o
+     JOIN public.sources_of_services s ON ((o.service_id = s.service_id)))
+  ORDER BY o.repository_id, COALESCE(s.source, 'github-deployments'::text), s.list;
+
+COMMENT ON VIEW public.lists_of_repositories IS 'The lists of deployments that are read for each repository.';
 
 CREATE VIEW public.deployments_read AS
  SELECT r.id AS repository_id,
     r.display_name,
     (e.repository_id IS NOT NULL) AS is_posted,
         CASE
-            WHEN (e.repository_id IS NULL) THEN p.covered_since
+            WHEN (e.repository_id IS NULL) THEN l.covered_since
             WHEN e.is_known THEN e.first_at
             ELSE NULL::timestamp with time zone
         END AS covered_since,
         CASE
-            WHEN (e.repository_id IS NULL) THEN p.read_at
+            WHEN (e.repository_id IS NULL) THEN l.read_at
             ELSE NULL::timestamp with time zone
         END AS read_at,
         CASE
-            WHEN (e.repository_id IS NULL) THEN p.problem
+            WHEN (e.repository_id IS NULL) THEN l.problem
             ELSE NULL::text
         END AS problem
    FROM ((public.repositories r
-     LEFT JOIN public.deployment_progress p ON ((r.id = p.repository_id)))
+     LEFT JOIN ( SELECT w.repository_id,
+                CASE
+                    WHEN bool_and((p.covered_since IS NOT NULL)) THEN max(p.covered_since)
+                    ELSE NULL::timestamp with time zone
+                END AS covered_since,
+                CASE
+                    WHEN bool_and((p.read_at IS NOT NULL)) THEN min(p.read_at)
+                    ELSE NULL::timestamp with time zone
+                END AS read_at,
+            min(p.problem) AS problem
+           FROM (public.lists_of_repositories w
+             LEFT JOIN ( SELECT p_1.repository_id,
+                    'github-deployments'::text AS source,
+                    ''::text AS list,
+                    p_1.covered_since,
+                    p_1.read_at,
+                    p_1.problem
+                   FROM public.deployment_progress p_1
+                UNION ALL
+                 SELECT p_1.repository_id,
+                    p_1.source,
+                    p_1.list,
+                    p_1.covered_since,
+                    p_1.read_at,
+                    p_1.problem
+                   FROM public.deployment_lists p_1) p ON (((w.repository_id = p.repository_id) AND (w.source = p.source) AND (w.list = p.list))))
+          WHERE (w.source <> 'events'::text)
+          GROUP BY w.repository_id) l ON ((r.id = l.repository_id)))
      LEFT JOIN ( SELECT o.repository_id,
             max(d.first_at) AS first_at,
             bool_and((d.first_at IS NOT NULL)) AS is_known
@@ -2078,10 +2189,13 @@ CREATE TABLE public.received_events (
     subject text,
     outcome text NOT NULL,
     reason text,
-    CONSTRAINT received_events_channel_check CHECK ((channel = ANY (ARRAY['api'::text, 'import'::text]))),
+    plugin text,
+    delivery_id text,
+    CONSTRAINT received_events_channel_check CHECK ((channel = ANY (ARRAY['api'::text, 'import'::text, 'webhook'::text]))),
     CONSTRAINT received_events_check CHECK (((outcome = 'refused'::text) = (reason IS NOT NULL))),
-    CONSTRAINT received_events_kind_check CHECK ((kind = ANY (ARRAY['deployment'::text, 'incident'::text]))),
-    CONSTRAINT received_events_outcome_check CHECK ((outcome = ANY (ARRAY['created'::text, 'changed'::text, 'replayed'::text, 'refused'::text]))),
+    CONSTRAINT received_events_delivery_check CHECK (((delivery_id IS NULL) OR (plugin IS NOT NULL))),
+    CONSTRAINT received_events_kind_check CHECK ((kind = ANY (ARRAY['deployment'::text, 'incident'::text, 'repository'::text, 'other'::text]))),
+    CONSTRAINT received_events_outcome_check CHECK ((outcome = ANY (ARRAY['created'::text, 'changed'::text, 'replayed'::text, 'refused'::text, 'queued'::text, 'ignored'::text]))),
     CONSTRAINT received_events_sha256_check CHECK ((length(sha256) = 32))
 );
 
@@ -2480,6 +2594,9 @@ ALTER TABLE ONLY public.accounts
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_tenant_id_instance_id_external_id_key UNIQUE (tenant_id, instance_id, external_id);
 
+ALTER TABLE ONLY public.announcements
+    ADD CONSTRAINT announcements_pkey PRIMARY KEY (tenant_id, repository_id);
+
 ALTER TABLE ONLY public.collection_results
     ADD CONSTRAINT collection_results_pkey PRIMARY KEY (tenant_id, run_id, repository_id);
 
@@ -2500,6 +2617,9 @@ ALTER TABLE ONLY public.deployment_facts
 
 ALTER TABLE ONLY public.deployment_failures
     ADD CONSTRAINT deployment_failures_pkey PRIMARY KEY (tenant_id, deployment_id, reason);
+
+ALTER TABLE ONLY public.deployment_lists
+    ADD CONSTRAINT deployment_lists_pkey PRIMARY KEY (tenant_id, repository_id, source, list);
 
 ALTER TABLE ONLY public.deployment_progress
     ADD CONSTRAINT deployment_progress_pkey PRIMARY KEY (tenant_id, repository_id);
@@ -2697,6 +2817,10 @@ CREATE UNIQUE INDEX quarantined_pull_requests_number_key ON public.quarantined_p
 
 CREATE UNIQUE INDEX quarantined_pull_requests_place_key ON public.quarantined_pull_requests USING btree (tenant_id, repository_id, after_number, rows_after) WHERE (number IS NULL);
 
+CREATE UNIQUE INDEX received_events_delivery_key ON public.received_events USING btree (tenant_id, plugin, delivery_id) WHERE (delivery_id IS NOT NULL);
+
+CREATE INDEX received_events_plugin_idx ON public.received_events USING btree (tenant_id, plugin, received_at) WHERE (plugin IS NOT NULL);
+
 CREATE INDEX received_events_time_idx ON public.received_events USING btree (tenant_id, received_at);
 
 CREATE UNIQUE INDEX repositories_external_id_key ON public.repositories USING btree (tenant_id, instance_id, external_id) WHERE (removed_at IS NULL);
@@ -2733,6 +2857,9 @@ ALTER TABLE ONLY public.accounts
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_tenant_id_person_id_fkey FOREIGN KEY (tenant_id, person_id) REFERENCES public.people(tenant_id, id);
 
+ALTER TABLE ONLY public.announcements
+    ADD CONSTRAINT announcements_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.collection_results
     ADD CONSTRAINT collection_results_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
@@ -2765,6 +2892,9 @@ ALTER TABLE ONLY public.deployment_facts
 
 ALTER TABLE ONLY public.deployment_failures
     ADD CONSTRAINT deployment_failures_tenant_id_deployment_id_fkey FOREIGN KEY (tenant_id, deployment_id) REFERENCES public.deployments(tenant_id, id);
+
+ALTER TABLE ONLY public.deployment_lists
+    ADD CONSTRAINT deployment_lists_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
 ALTER TABLE ONLY public.deployment_progress
     ADD CONSTRAINT deployment_progress_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
@@ -2939,6 +3069,8 @@ ALTER TABLE ONLY public.teams
 
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.announcements ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.collection_results ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.collection_runs ENABLE ROW LEVEL SECURITY;
@@ -2952,6 +3084,8 @@ ALTER TABLE public.deployment_attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.deployment_facts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.deployment_failures ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.deployment_lists ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.deployment_progress ENABLE ROW LEVEL SECURITY;
 
@@ -3005,6 +3139,8 @@ ALTER TABLE public.retention ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY rows_of_tenant ON public.accounts USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY rows_of_tenant ON public.announcements USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
 CREATE POLICY rows_of_tenant ON public.collection_results USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.collection_runs USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
@@ -3018,6 +3154,8 @@ CREATE POLICY rows_of_tenant ON public.deployment_attempts USING ((tenant_id = (
 CREATE POLICY rows_of_tenant ON public.deployment_facts USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.deployment_failures USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.deployment_lists USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.deployment_progress USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 

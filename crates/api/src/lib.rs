@@ -18,7 +18,7 @@ pub use endpoints::{dora_json, statistics_json};
 pub use http::context::ClientPath;
 pub use router::router;
 pub use settings::Settings;
-pub use state::Api;
+pub use state::{Api, NoticeQueue, Webhooks};
 
 /// The API in OpenAPI 3.1.
 pub fn openapi() -> serde_json::Value {

@@ -33,11 +33,12 @@ pub fn router(api: Api) -> Router {
                 .route_layer(from_fn_with_state(admission.clone(), admit_statistics)),
         )
         .route_layer(from_fn_with_state(api.clone(), require_key));
+    let webhooks = of(Admit::Webhook).route_layer(from_fn_with_state(admission.clone(), admit));
     let health = || of(Admit::Health).route_layer(from_fn_with_state(admission.clone(), admit_health));
     let above = ABOVE.into_iter().fold(Router::new(), |router, path| router.route(path, get(redirect)));
     let router = above
         // Behind API Gateway every path starts with the stage, which is named v1.
-        .nest("/v1", Router::new().merge(with_key).merge(of(Admit::Open)).merge(health()))
+        .nest("/v1", Router::new().merge(with_key).merge(webhooks).merge(of(Admit::Open)).merge(health()))
         .merge(health())
         .route(ALIVE.path, method_router(&ALIVE))
         .fallback(async || ApiError::NotFound("There is nothing at this path."))

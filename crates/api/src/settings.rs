@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mergeline_domain::{Problems, bounded_integer};
 use mergeline_store::DatabaseSettings;
+use mergeline_webhooks::WebhookSecrets;
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
@@ -19,6 +20,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// The keys, one of which each request must carry; `None` if a component in front of the program checks them.
     pub keys: Option<ApiKeys>,
+    /// The secrets that webhooks are signed with.
+    pub webhooks: WebhookSecrets,
     /// The host names that a server without keys answers to.
     pub hosts: AllowedHosts,
     /// The time limit of a request.
@@ -26,7 +29,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `ALLOWED_HOSTS` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
     ///
     /// # Errors
     /// Every missing or invalid variable.
@@ -34,6 +37,7 @@ impl Settings {
         let mut problems = Vec::new();
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let keys = ApiKeys::from_vars(&lookup).map_err(|refused| problems.extend(refused.list)).ok().flatten();
+        let webhooks = WebhookSecrets::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let hosts = AllowedHosts::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let timeout =
             bounded_integer(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
@@ -42,7 +46,7 @@ impl Settings {
         let timeout = Duration::from_secs(timeout.into());
         match database {
             Some(database) if problems.is_empty() => {
-                Ok(Self { database: database.for_requests_within(timeout), keys, hosts, timeout })
+                Ok(Self { database: database.for_requests_within(timeout), keys, webhooks, hosts, timeout })
             }
             _ => Err(Problems::of_settings(problems)),
         }

@@ -1,12 +1,34 @@
 //! Shared state of the handlers.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use mergeline_store::{Poster, Reader};
+use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
+
+/// Where repositories are left that webhooks say have changed.
+pub trait NoticeQueue: fmt::Debug + Send + Sync {
+    /// Leaves one there.
+    ///
+    /// # Errors
+    /// A sentence, if the queue did not take it.
+    fn push(&self, notice: ChangeNotice) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// What receiving webhooks needs.
+#[derive(Debug, Clone, Default)]
+pub struct Webhooks {
+    /// The secrets that they are signed with. A plugin without any accepts nothing.
+    pub secrets: WebhookSecrets,
+    /// Where changed repositories are left; `None` if nothing reads them.
+    pub queue: Option<Arc<dyn NoticeQueue>>,
+}
 
 /// Shared state of the handlers.
 #[derive(Debug, Clone)]
@@ -17,6 +39,8 @@ pub struct Api {
     pub poster: Option<Poster>,
     /// The keys, one of which each request must carry, if any are set.
     pub keys: Option<ApiKeys>,
+    /// What receiving webhooks needs.
+    pub webhooks: Webhooks,
     /// The host names that requests without keys must use. It is set where a browser can reach the server and nothing
     /// in front of the program checks requests.
     pub hosts: Option<AllowedHosts>,
@@ -29,7 +53,7 @@ pub struct Api {
 impl Api {
     /// An API without keys that answers to every host name, and only reads.
     pub fn new(store: Reader, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
-        Self { store, poster: None, keys: None, hosts: None, timeout, clock }
+        Self { store, poster: None, keys: None, webhooks: Webhooks::default(), hosts: None, timeout, clock }
     }
 
     /// The current time.

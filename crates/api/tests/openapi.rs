@@ -50,8 +50,11 @@ async fn every_path_answers_with_a_documented_type() -> Result<()> {
     let router = backend.router(None);
     let document = openapi();
     for path in documented() {
-        let asked =
-            path.replace("{team_id}", "payments").replace("{service}", "acme.api").replace("{deployment_id}", "1");
+        let asked = path
+            .replace("{team_id}", "payments")
+            .replace("{service}", "acme.api")
+            .replace("{deployment_id}", "1")
+            .replace("{name}", "github");
         let answered = ask(&router, "GET", &asked, &[]).await?;
         // There is no deployment.
         let status = if path.contains("{deployment_id}") { 404 } else { 200 };

@@ -60,7 +60,11 @@ fn questions() -> Result<Vec<String>> {
     let mut questions = Vec::new();
     let readable = document["paths"].as_object().context("paths")?.iter().filter(|(_, it)| it.get("get").is_some());
     for (path, operations) in readable {
-        let path = path.replace("{team_id}", "pay").replace("{service}", "acme.api").replace("{deployment_id}", "2");
+        let path = path
+            .replace("{team_id}", "pay")
+            .replace("{service}", "acme.api")
+            .replace("{deployment_id}", "2")
+            .replace("{name}", "github");
         let mut pairs = Vec::new();
         let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
         // Shared parameters are references by name.

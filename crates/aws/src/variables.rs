@@ -41,6 +41,10 @@ pub const GITHUB_APP_KEY: SecretVariable =
 /// The hashed API keys, a JSON array.
 pub const API_KEYS: SecretVariable = SecretVariable { name: "API_KEYS", arn: "API_KEYS_SECRET_ARN", form: Form::Text };
 
+/// The secrets of webhooks, a JSON object.
+pub const WEBHOOK_SECRETS: SecretVariable =
+    SecretVariable { name: "WEBHOOK_SECRETS", arn: "WEBHOOK_SECRETS_SECRET_ARN", form: Form::Text };
+
 /// The values of the secret variables that are set by ARN.
 #[derive(Debug, Clone, Default)]
 pub struct SecretValues(HashMap<&'static str, SecretString>);

@@ -30,6 +30,7 @@ mod status;
 mod tables;
 mod teams;
 mod terminal;
+mod webhooks;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -6,19 +6,22 @@ use std::process::ExitCode;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
-use mergeline_api::{Api, Settings, router};
+use mergeline_api::{Api, Settings, Webhooks, router};
 use mergeline_domain::Problem;
-use mergeline_store::{Poster, Reader};
+use mergeline_github::GitHub;
+use mergeline_store::{Poster, Reader, Writer};
+use mergeline_webhooks::Plugin;
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 
 use crate::args::{Options, Serve};
-use crate::database::Database;
+use crate::database::{Database, actor};
 use crate::environment::variable;
 use crate::failure::Failure;
 use crate::http_server::{self, Limits};
 use crate::signals::EndingSignals;
 use crate::terminal;
+use crate::webhooks::ChangeReader;
 
 /// `mergeline serve`
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -49,17 +52,52 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     writeln!(out, "  http://{address}/v1/docs has the documentation. Press Ctrl-C to stop.")?;
     let hosts = settings.hosts.and(&args.listen.host);
     let poster = Poster::connect(&settings.database);
+    let changes = if settings.webhooks.is_empty() { None } else { change_reader(&database, clock)? };
+    let writer = changes.as_ref().map(ChangeReader::store);
+    for plugin in Plugin::ALL.iter().filter(|plugin| !settings.webhooks.of(**plugin).is_empty()) {
+        let lacks_token = *plugin == Plugin::GitHub && changes.is_none();
+        let note = if lacks_token { ", which needs GITHUB_PAT to read what changed" } else { "" };
+        writeln!(out, "  Webhooks: POST http://{address}/v1/webhook/{plugin}{note}")?;
+    }
+    let webhooks = match &changes {
+        Some(changes) => changes.webhooks(settings.webhooks),
+        None => Webhooks { secrets: settings.webhooks, queue: None },
+    };
     let api = Api {
         poster: Some(poster.clone()),
         keys: settings.keys,
+        webhooks,
         hosts: Some(hosts),
         ..Api::new(store.clone(), settings.timeout, clock)
     };
     tokio::select! {
         ended = until_interrupted(listener, router(api), &store, &poster) => ended?,
         () = database.keep_running() => {}
+        () = reading(changes) => {}
+    }
+    if let Some(writer) = writer {
+        writer.close().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads what webhooks of GitHub announce, if there is a token to read it with.
+fn change_reader(database: &Database, clock: fn() -> DateTime<Utc>) -> Result<Option<ChangeReader>, Failure> {
+    if !["GITHUB_PAT", "GITHUB_APP_ID"].iter().any(|name| variable(name).is_some()) {
+        return Ok(None);
+    }
+    let settings = mergeline_collector::Settings::from_vars(|name| database.lookup(name))?;
+    let sources = GitHub::connect(&settings.github)?.into();
+    let store = Writer::connect(&settings.database, actor());
+    Ok(Some(ChangeReader::new(sources, store, settings, clock)))
+}
+
+/// Reads in this process, and never ends.
+async fn reading(changes: Option<ChangeReader>) {
+    match changes {
+        Some(changes) => changes.run().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Binds the address. The error suggests another port.

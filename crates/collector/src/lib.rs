@@ -2,6 +2,7 @@
 
 mod context;
 mod limits;
+mod notices;
 mod plan;
 mod reattribution;
 mod report;
@@ -14,6 +15,7 @@ mod work;
 
 pub use context::{CollectError, CollectOptions, Observer, Progress, RosterSnapshot, RunContext};
 pub use limits::within_known_limits;
+pub use notices::FollowUp;
 pub use plan::{Plan, plan};
 pub use report::{CredentialsRefusal, LastRun, Planning, RepositoryReport, RunReport};
 pub use retention::trim_ledger;

@@ -104,6 +104,11 @@ impl FakeGitHub {
         lock(&self.world).token = Some(token.to_owned());
     }
 
+    /// The token that is accepted.
+    pub(crate) fn accepted_token(&self) -> String {
+        lock(&self.world).token.clone().unwrap_or_else(|| Self::TOKEN.to_owned())
+    }
+
     /// Accepts requests without a token, except for GraphQL.
     pub fn require_no_token(&self) {
         lock(&self.world).token = None;

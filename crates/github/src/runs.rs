@@ -48,6 +48,17 @@ struct RunItem {
 }
 
 #[derive(Deserialize)]
+struct Workflows {
+    workflows: Vec<WorkflowItem>,
+}
+
+#[derive(Deserialize)]
+struct WorkflowItem {
+    path: Text,
+    state: Text,
+}
+
+#[derive(Deserialize)]
 struct Created {
     created_at: DateTime<Utc>,
 }
@@ -125,6 +136,26 @@ impl GitHubSession {
             next: next.and_then(|next| serde_json::to_string(&next).ok()).map(Cursor),
             etag: page.etag.filter(|_| !is_full),
         }))
+    }
+
+    /// The files of a repository's workflows that are switched on, at most a hundred.
+    ///
+    /// Source: GitHub, "List repository workflows".
+    ///
+    /// # Errors
+    /// [`GitHubError::NotFound`] also if the token lacks *Actions*, and any other error from GitHub or the connection to it.
+    pub async fn workflow_files(&self, repository: &RepoName) -> Result<Vec<String>, GitHubError> {
+        let path = format!("/repos/{repository}/actions/workflows");
+        let request = GitHubRequest::get(self.github.url(&path, Some(&format!("per_page={PER_PAGE}"))));
+        self.send(request, |answer| {
+            let body = answer.body()?;
+            let list: Workflows = serde_json::from_slice(&body).map_err(|error| GitHubError::of_json(&error))?;
+            let active = list.workflows.into_iter().filter(|workflow| &*workflow.state == "active");
+            // What GitHub runs by itself has no file.
+            let files = active.filter_map(|workflow| Some(clean(workflow.path.strip_prefix(".github/workflows/")?)));
+            Ok(files.collect())
+        })
+        .await
     }
 
     /// An earlier attempt of a run; `None` if GitHub does not have it any more, or it can be no deployment.

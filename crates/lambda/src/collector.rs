@@ -233,7 +233,8 @@ impl Collector {
         let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
         let queues = match (&aws, lookup("WORK_QUEUE_URL"), lookup("DEAD_LETTER_QUEUE_URL")) {
             (Some(aws), Some(work), Some(dead_letters)) => {
-                Some(Queues { work: aws.queue(&work), dead_letters: aws.queue(&dead_letters) })
+                let changes = lookup("CHANGES_QUEUE_URL").map(|url| aws.queue(&url));
+                Some(Queues { work: aws.queue(&work), dead_letters: aws.queue(&dead_letters), changes })
             }
             (_, None, None) => None,
             _ => {

@@ -3,12 +3,14 @@
 mod collector;
 mod gateway;
 mod metrics;
+mod notices;
 mod queue;
 mod renewal;
 mod task;
 
 pub use collector::{Collector, FunctionError, Outcome};
 pub use gateway::without_base_path;
+pub use notices::ChangesQueue;
 pub use queue::replay;
 pub use renewal::renewal;
 pub use task::{CollectTask, DeadLetter, Failure, Task};

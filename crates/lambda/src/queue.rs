@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use mergeline_aws::{AwsError, Queue};
-use mergeline_collector::{Attempt, RunContext};
+use mergeline_collector::{Attempt, FollowUp, RunContext};
 use mergeline_domain::{Recovery, error_chain};
 use mergeline_store::{Reason, Repository, ResultState, RunId, StoreError};
+use mergeline_webhooks::ChangeNotice;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Sums;
@@ -62,6 +63,8 @@ pub struct ItemFailure {
 pub(crate) struct Queues {
     pub(crate) work: Queue,
     pub(crate) dead_letters: Queue,
+    /// Where webhooks leave repositories; `None` if there are none.
+    pub(crate) changes: Option<Queue>,
 }
 
 /// What to do with a message.
@@ -104,6 +107,13 @@ pub(crate) async fn work(
                 }
                 outcome => outcome?,
             },
+            Ok(Task::Read(notice)) => match read_one(context, queues, notice).await {
+                Err(error) if !error.is_fatal() => {
+                    tracing::warn!(code = error.code(), "A changed repository was not read: {}", error_chain(&error));
+                    Disposition::Ack
+                }
+                outcome => outcome?,
+            },
             Err(error) => {
                 let message = format!("cannot parse the message: {error}");
                 failed(record, Reason { code: "message.unreadable", message })
@@ -135,6 +145,16 @@ async fn settle(queues: &Queues, record: &Record, disposition: Disposition) -> R
         Disposition::Requeue => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),
         Disposition::DeadLetter(reason) => dead_letter(queues, record, &reason).await.map(|()| false),
     }
+}
+
+/// Reads a repository for a webhook. What is not read, the next run finds.
+async fn read_one(context: &RunContext<'_>, queues: &Queues, notice: ChangeNotice) -> Result<Disposition, StoreError> {
+    let FollowUp::Again(after, notice) = context.follow(notice).await? else { return Ok(Disposition::Ack) };
+    let Some(changes) = &queues.changes else { return Ok(Disposition::Ack) };
+    if let Err(error) = changes.send_with(&Task::Read(notice).body(), after).await {
+        tracing::warn!(code = error.code(), "A changed repository is not read again: {}", error_chain(&error));
+    }
+    Ok(Disposition::Ack)
 }
 
 async fn collect_one(

@@ -2,6 +2,7 @@
 
 use mergeline_domain::RepoName;
 use mergeline_store::{RepositoryId, RunId};
+use mergeline_webhooks::ChangeNotice;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +15,8 @@ const VERSION: u64 = 1;
 pub enum Task {
     /// Collect a repository.
     Collect(CollectTask),
+    /// Read a repository now, because a webhook says that it changed.
+    Read(ChangeNotice),
 }
 
 /// The collection of one repository.

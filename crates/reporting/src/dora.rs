@@ -442,6 +442,12 @@ impl DoraReport {
                 not_read("incidents", &deployments.incident_problems),
             ),
             (
+                deployments.has_assumed,
+                WarningCode::AssumedDeployments,
+                "each merge counts as a deployment that succeeded: how it went, and when it reached production, is not known"
+                    .to_owned(),
+            ),
+            (
                 deployments.with_source > 0 && succeeded == 0 && is_read,
                 WarningCode::NoDeployments,
                 "there is no succeeded production deployment in the range".to_owned(),

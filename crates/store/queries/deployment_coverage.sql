@@ -49,7 +49,12 @@ select
         from (
             select r.covered_since as since from repositories_read as r
             union all
-            select p.covered_since from deployment_progress as p
+            select p.covered_since
+            from (
+                select p.repository_id, p.covered_since from deployment_progress as p
+                union all
+                select p.repository_id, p.covered_since from deployment_lists as p
+            ) as p
             where
                 p.repository_id not in (select d.repository_id from deployments_read as d)
                 and (
@@ -82,5 +87,10 @@ select
             d.environment_group = 'production' and d.deleted_at is null and d.outcome = 'unfinished'
             and d.created_at < $2::timestamptz - interval '24 hours'
     ) as "abandoned!",
+    exists (
+        select from services as s
+        inner join sources_of_services as o on s.id = o.service_id
+        where o.source = 'merges'
+    ) as "has_assumed!",
     exists (select from incidents)
     or exists (select from incident_progress as p where p.read_at is not null) as "has_incidents!"

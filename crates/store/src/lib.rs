@@ -26,6 +26,7 @@ mod roles;
 mod session;
 mod status;
 mod tenant;
+mod webhooks;
 
 pub use actor::Actor;
 pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
@@ -60,3 +61,4 @@ pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,
 };
 pub use tenant::Tenant;
+pub use webhooks::{Announcements, DeliveryOutcome, KnownDelivery, PluginActivity, ReceivedDelivery, SourceActivity};

@@ -44,6 +44,8 @@ const POSTED: &str = "(
     ('incidents', 'UPDATE', array['named_deployment_id', 'severity', 'source_severity', 'url']),
     ('incident_states', 'INSERT', null),
     ('received_events', 'INSERT', null),
+    ('announcements', 'INSERT', null),
+    ('announcements', 'UPDATE', array['last_at']),
     -- The triggers of pull requests add to these, here always nothing.
     ('repositories', 'UPDATE', array['pull_requests', 'without_details']),
     ('services', 'UPDATE', array['has_facts', 'data_version', 'first_source']),

@@ -188,6 +188,7 @@ async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()>
     .fetch_all(&pool)
     .await?;
     let expected = [
+        "announcements insert",
         "deployment_attempts delete insert",
         "deployment_facts delete insert update",
         "deployment_failures delete insert update",
@@ -215,6 +216,7 @@ async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()>
     .fetch_all(&pool)
     .await?;
     let expected = [
+        "announcements.last_at",
         "deployments.failed_afterwards_at",
         "deployments.failed_at",
         "deployments.is_declared_failed",

@@ -12,16 +12,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{apply, attributions, fresh, share, teams};
-use mergeline_domain::delivery::{DeploymentEvent, DeploymentState, DeploymentStateKind, IncidentEvent, Oid};
+use mergeline_domain::delivery::{
+    DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentEvent, Oid, Origin, SourceOptions,
+};
 use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
-use mergeline_source::{Block, CommitRecord, ListedDeployment, ListedIncident, ListedState, Remaining};
+use mergeline_source::{
+    Block, CommitRecord, ListedDeployment, ListedIncident, ListedState, Remaining, ReportedDeployment,
+};
 use mergeline_store::{
-    Actor, ApplyError, ApplyOptions, DatabaseSettings, DeploymentProgress, EventSubject, IncidentChange,
-    IncidentProgress, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork, Poster, QuarantineKey, Reason,
-    RepositoryId, RepositoryResult, ResultState, Revision, RunId, Sender, StoreError, Undecodable, UnreadableChange,
-    WithoutDetails, Writer,
+    Actor, ApplyError, ApplyOptions, DatabaseSettings, DeliveryOutcome, DeploymentList, DeploymentProgress,
+    EventSubject, IncidentChange, IncidentProgress, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork, Poster,
+    QuarantineKey, Reason, Reported, RepositoryId, RepositoryResult, ResultState, Revision, RunId, Sender, StoreError,
+    Undecodable, UnreadableChange, WithoutDetails, Writer,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -31,6 +35,12 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::Url;
+
+/// The list of a repository's releases.
+fn releases() -> DeploymentList {
+    let (source, options) = (DeploymentSource::GithubReleases, SourceOptions::default());
+    DeploymentList { source, name: "releases".to_owned(), options }
+}
 
 const NOW: &str = "2026-06-15T12:00:00Z";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -335,12 +345,13 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 46] = [
+const WRITING: [&str; 49] = [
     "accept_quarantined",
     "apply",
     "change_incident",
     "post_deployment",
     "post_incident",
+    "record_delivery",
     "record_refused_event",
     "advance",
     "advance_listing",
@@ -360,6 +371,7 @@ const WRITING: [&str; 46] = [
     "mark_deployments_deleted",
     "move_to_services",
     "note_missing_commit",
+    "note_missed_announcement",
     "note_unlisted",
     "note_unreadable",
     "postpone_details",
@@ -372,6 +384,7 @@ const WRITING: [&str; 46] = [
     "start_run",
     "store_commits",
     "store_deployment_progress",
+    "store_reported",
     "store_deployment_states",
     "store_deployments",
     "store_details",
@@ -527,12 +540,14 @@ impl Scene {
                 let later = at("2026-06-15T12:02:00Z");
                 format!("{:?}", store.lease(lease.repository, later, MINUTE).await?.context("expired")?)
             }
-            "store_deployments" | "store_deployment_states" | "mark_deployments_deleted" | "move_to_services" => {
-                self.write_deployments(store, method, now).await?
-            }
+            "store_deployments"
+            | "store_deployment_states"
+            | "mark_deployments_deleted"
+            | "move_to_services"
+            | "store_reported" => self.write_deployments(store, method, now).await?,
             "store_deployment_progress" => {
                 let progress = DeploymentProgress { covered_since: Some(since), ..DeploymentProgress::default() };
-                format!("{:?}", store.store_deployment_progress(lease, &progress, now).await?)
+                format!("{:?}", store.store_deployment_progress(lease, &releases(), &progress, now).await?)
             }
             "store_commits" => {
                 let commit = CommitRecord {
@@ -541,6 +556,22 @@ impl Scene {
                     committed_at: at("2026-06-12T12:00:00Z"),
                 };
                 store.store_commits(lease, &[commit], now).await?;
+                String::new()
+            }
+            "note_missed_announcement" => {
+                self.execute(
+                    "insert into announcements (repository_id, last_at) select id, '2026-06-01Z' from repositories;
+                    update repositories set watermark = '2026-06-02Z'",
+                )
+                .await?;
+                store.note_missed_announcement(lease.repository, now).await?;
+                String::new()
+            }
+            "record_delivery" => {
+                let digest = [7; 32];
+                let delivery =
+                    ReceivedDelivery { plugin: "github", id: Some("d-1"), kind: "deployment.created", digest: &digest };
+                Poster::of(store).record_delivery(&delivery, DeliveryOutcome::Queued(lease.repository), now).await?;
                 String::new()
             }
             "note_missing_commit" => format!("{:?}", store.note_missing_commit(lease, &oid(2)?, now).await?),
@@ -666,6 +697,20 @@ impl Scene {
                 let state = DeploymentState { at: created_at, kind: DeploymentStateKind::Success };
                 let states = [("DE_7".to_owned(), vec![ListedState { state, environment: None }])];
                 store.store_deployment_states(&self.lease, &states, now, now).await?;
+            }
+            "store_reported" => {
+                let released = ReportedDeployment {
+                    id: "RE_7".to_owned().into(),
+                    origin: Origin::Release { tag: "v7".to_owned(), is_prerelease: false },
+                    commit: Some(oid(1)?),
+                    created_at,
+                    end: Some(DeploymentState { at: created_at, kind: DeploymentStateKind::Success }),
+                    version: None,
+                    url: None,
+                };
+                let (list, deployments) = (&releases(), &[released][..]);
+                let reported = Reported { list, deployments, complete_since: Some(created_at) };
+                store.store_reported(&self.lease, reported, &DeploymentProgress::default(), now).await?;
             }
             "mark_deployments_deleted" => {
                 store.mark_deployments_deleted(&self.lease, &["7".to_owned()], now).await?;

@@ -74,6 +74,7 @@ const ROWS: &str = "
     insert into open_commits (repository_id, oid) select id, decode(repeat('0b', 20), 'hex') from repositories;
     insert into deployment_progress (repository_id, covered_since, read_at)
     select id, '2026-01-01', '2026-06-10'::timestamptz + current_tenant() * interval '1 hour' from repositories;
+    insert into deployment_lists (repository_id, source, list) select id, 'merges', 'main' from repositories;
     update pull_requests set delivered_at = '2026-06-09' where number = 2;
     update pr_attributions as a set delivered_at = p.delivered_at from pull_requests as p where a.pull_request_id = p.id;
     insert into incident_progress (repository_id, label) select id, 'incident' from repositories;
@@ -93,6 +94,7 @@ const ROWS: &str = "
     select service_id, 'events', 'I1', 'Down', '2026-06-09' from deployments;
     insert into received_events (id, received_at, channel, sha256, kind, outcome)
     select current_tenant(), now(), 'api', sha256('body'), 'deployment', 'created';
+    insert into announcements (repository_id, last_at) select id, '2026-06-10' from repositories;
     insert into incident_states (incident_id, at, state) select id, started_at, 'opened' from incidents;
     insert into incident_facts (incident_id, service_id, started_at, resolved_at, deployment_id, rule)
     select i.id, i.service_id, i.started_at, i.started_at + interval '1 hour', d.id, 'window' from incidents as i cross join deployments as d;";
@@ -236,6 +238,7 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
         "allocations",
         "count_deployments",
         "delivery_times",
+        "first_delivery",
         "merge_statistics",
         "reason_not_delivered",
         "recovery_times",
@@ -278,6 +281,7 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
         "allocations('2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
         "smallest_groups(null, '2026-06-01', '2026-07-01', 'UTC')".to_owned(),
         "reason_not_delivered((select min(id) from pull_requests), null)".to_owned(),
+        "first_delivery((select min(id) from pull_requests))".to_owned(),
     ];
     let functions_of_one = functions[0].iter().chain(&of_all).chain(of_deliveries.iter().flatten());
     let sources: Vec<&String> = tables.iter().chain(&views).chain(functions_of_one).collect();

@@ -1,5 +1,6 @@
 //! The API in OpenAPI 3.1, generated from the response types and parameters.
 
+use mergeline_webhooks::Plugin;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -14,7 +15,7 @@ use crate::http::response::{CSV, JSON, PROBLEM_JSON};
 fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     let is_checked = operation.scope.is_some();
     let has_team = operation.has_team();
-    let asks_database = is_checked;
+    let asks_database = is_checked || operation.has_plugin();
     let mut statuses = vec![
         (400, "A parameter is invalid (`validation_error`, `invalid_cursor`); `details` names each."),
         (
@@ -46,6 +47,18 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     }
     if operation.has_incident() {
         statuses.push((404, "The incident does not exist, or the key may not post about its service (`not_found`)."));
+    }
+    if operation.has_plugin_name() {
+        statuses.push((404, "There is no such plugin (`not_found`)."));
+    }
+    if operation.has_plugin() {
+        statuses.retain(|(status, _)| !matches!(status, 400 | 403 | 406));
+        statuses.push((400, "It cannot be read, or its service is missing (`validation_error`)."));
+        statuses.push((401, "The signature is missing or wrong (`unauthorized`)."));
+        statuses.push((404, "There is no such plugin or service (`not_found`)."));
+        statuses.push((409, "The id of an incident is that of another service (`conflict`)."));
+        statuses.push((413, "The body is larger than 6 MB (`too_large`)."));
+        statuses.push((415, "The body is not JSON (`unsupported_media_type`)."));
     }
     if operation.request_body.is_some() {
         statuses.retain(|(status, _)| *status != 400);
@@ -135,6 +148,20 @@ fn parameter_objects(operation: &Operation) -> Vec<Value> {
             "schema": { "type": "string", "minLength": 1, "maxLength": 200, "examples": ["INC-42"] }
         }));
     }
+    if operation.has_plugin_name() {
+        parameters.push(json!({
+            "name": "name", "in": "path", "required": true,
+            "description": "The name of a source or webhook, as in `/v1/plugins`.",
+            "schema": { "type": "string", "pattern": "^[a-z-]{1,40}$", "examples": ["github"] }
+        }));
+    }
+    if operation.has_plugin() {
+        let plugins: Vec<&str> = Plugin::ALL.iter().map(<&str>::from).collect();
+        parameters.push(json!({
+            "name": "plugin", "in": "path", "required": true,
+            "description": "Whose webhook it is.", "schema": { "type": "string", "enum": plugins }
+        }));
+    }
     for parameter in operation.parameters {
         if parameter.name == TZ.name {
             // There are hundreds of zones.
@@ -179,6 +206,7 @@ fn operation_object(
             content.insert(JSON.to_owned(), json!({ "schema": schema(generator) }))
         }
         Body::Document(JSON) => content.insert(JSON.to_owned(), json!({ "schema": { "type": "object" } })),
+        Body::Nothing => None,
         Body::Document(other) => content.insert(other.to_owned(), json!({ "schema": { "type": "string" } })),
     };
     if operation.has_csv {
@@ -210,7 +238,13 @@ fn operation_object(
         }
         answer["description"] = json!("It was known.");
     }
-    responses.insert("200".to_owned(), answer);
+    if let Body::Nothing = operation.body {
+        for (status, description) in [("202", "It means something here."), ("204", "It means nothing here.")] {
+            responses.insert(status.to_owned(), json!({ "description": description, "headers": headers.clone() }));
+        }
+    } else {
+        responses.insert("200".to_owned(), answer);
+    }
     if operation.has_etag {
         let unchanged = "The client's copy is current. Nothing was computed.";
         responses.insert("304".to_owned(), json!({ "description": unchanged, "headers": headers }));
@@ -225,7 +259,7 @@ fn operation_object(
         });
         let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
         response["headers"] = json!({ REQUEST_ID.as_str(): header(REQUEST_ID.as_str()) });
-        if status == 401 {
+        if status == 401 && !operation.has_plugin() {
             response["headers"]["WWW-Authenticate"] = header("WWW-Authenticate");
         }
         if status == 503 {

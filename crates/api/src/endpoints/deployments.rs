@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::Method;
-use mergeline_domain::delivery::Share;
+use mergeline_domain::delivery::{DeploymentSource, Share};
 use mergeline_reporting::{DeliveryReport, DeploymentList, PagePosition};
 use mergeline_store::{DeliveredPullRequest, DeploymentRow, LinkedIncidentRow};
 use schemars::JsonSchema;
@@ -112,6 +112,8 @@ pub(crate) struct Deployment {
     pull_request_count: i32,
     /// Some of it may have been brought by an earlier deployment whose commits cannot be read.
     after_unknown: bool,
+    /// It is a merge: how it went, and when it reached production, is not known.
+    assumed: bool,
     /// Why it failed after its success.
     failures: Vec<String>,
     /// Why it is rework.
@@ -253,6 +255,7 @@ impl From<DeploymentRow> for Deployment {
     fn from(row: DeploymentRow) -> Self {
         Self {
             id: row.id.0,
+            assumed: row.source == <&str>::from(DeploymentSource::Merges),
             source: row.source,
             external_id: row.external_id.to_string(),
             service: row.service,
@@ -279,7 +282,7 @@ impl From<DeploymentRow> for Deployment {
 }
 
 impl Deployment {
-    const COLUMNS: [&'static str; 22] = [
+    const COLUMNS: [&'static str; 23] = [
         "id",
         "source",
         "external_id",
@@ -296,6 +299,7 @@ impl Deployment {
         "replaces",
         "pull_request_count",
         "after_unknown",
+        "assumed",
         "failures",
         "rework",
         "remedied_by",
@@ -323,6 +327,7 @@ impl Deployment {
             Cell::Whole(self.replaces),
             Cell::Whole(Some(self.pull_request_count.into())),
             Cell::Flag(self.after_unknown),
+            Cell::Flag(self.assumed),
             Cell::Text(&failures),
             Cell::Text(&rework),
             Cell::Whole(self.remedied_by),

@@ -8,6 +8,7 @@ mod dora;
 mod events;
 mod health;
 mod incidents;
+mod plugins;
 mod pull_requests;
 mod reports;
 mod resources;
@@ -15,6 +16,7 @@ mod services;
 mod statistics;
 mod summary;
 mod teams;
+mod webhooks;
 
 pub(crate) use documents::{Documents, redirect};
 pub use dora::dora_json;
@@ -45,6 +47,9 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &events::INCIDENT,
     &events::RESOLVE,
     &events::REOPEN,
+    &webhooks::RECEIVE,
+    &plugins::LIST,
+    &plugins::HEALTH,
     &collection::STATUS,
     &collection::RUNS,
     &definitions::LIST,

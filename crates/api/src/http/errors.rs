@@ -22,7 +22,7 @@ pub(crate) const CHALLENGE: &str = "ApiKey realm=\"mergeline\"";
 pub(crate) const ERRORS: [(u16, &str, &str); 20] = [
     (400, "validation_error", "Parameters or fields of the body are invalid; `details` names each."),
     (400, "invalid_cursor", "The cursor was not issued here, was changed, or belongs to another query."),
-    (401, "unauthorized", "No key in `x-api-key`, or a wrong one."),
+    (401, "unauthorized", "No key in `x-api-key`, or a wrong one; of a webhook, no signature or a wrong one."),
     (403, "insufficient_scope", "The key lacks the required scope."),
     (403, "limited_to_teams", "The key is limited to teams, and this does not belong to a team."),
     (403, "host_not_allowed", "Called without a key under a host name that is not this machine's."),
@@ -32,7 +32,7 @@ pub(crate) const ERRORS: [(u16, &str, &str); 20] = [
     (406, "not_acceptable", "The response is not available in a format that `Accept` allows."),
     (409, "conflict", "The id was posted before, with another service, environment or commit."),
     (409, "other_source", "Another source reports the deployments of the service."),
-    (413, "too_large", "The body is larger than 64 kB."),
+    (413, "too_large", "The body is larger than 64 kB, or a webhook than 6 MB."),
     (415, "unsupported_media_type", "The body is not JSON."),
     (500, "internal_error", "Logged under the trace ID."),
     (503, "unavailable", "The database cannot be reached."),
@@ -53,6 +53,8 @@ pub(crate) enum ApiError {
     Unauthorized,
     /// 401 `unauthorized`: a wrong key.
     WrongKey,
+    /// 401 `unauthorized`: the signature of a webhook is missing or wrong.
+    WrongSignature,
     /// 403 `insufficient_scope`: the key lacks the required scope.
     InsufficientScope(Scope),
     /// 403 `limited_to_teams`: the key is limited to teams, and this does not belong to a team.
@@ -76,6 +78,8 @@ pub(crate) enum ApiError {
     OtherSource(DeploymentSource),
     /// 413 `too_large`: the body is too large.
     TooLarge,
+    /// 413 `too_large`: a webhook is too large.
+    DeliveryTooLarge,
     /// 415 `unsupported_media_type`: the body is not JSON.
     UnsupportedMediaType,
     /// 503 `unavailable`: the database cannot be reached.
@@ -101,7 +105,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::WrongKey | Self::WrongSignature => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) | Self::LimitedToTeams | Self::HostNotAllowed | Self::CrossSite => {
                 StatusCode::FORBIDDEN
             }
@@ -109,7 +113,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::Conflict(_) | Self::OtherSource(_) => StatusCode::CONFLICT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge | Self::DeliveryTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unavailable | Self::UnknownTimezone(_) | Self::Overloaded | Self::SchemaOutdated => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -123,7 +127,7 @@ impl ApiError {
         match self {
             Self::Validation(_) => "validation_error",
             Self::InvalidCursor => "invalid_cursor",
-            Self::Unauthorized | Self::WrongKey => "unauthorized",
+            Self::Unauthorized | Self::WrongKey | Self::WrongSignature => "unauthorized",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::LimitedToTeams => "limited_to_teams",
             Self::HostNotAllowed => "host_not_allowed",
@@ -133,7 +137,7 @@ impl ApiError {
             Self::NotAcceptable { .. } => "not_acceptable",
             Self::Conflict(_) => "conflict",
             Self::OtherSource(_) => "other_source",
-            Self::TooLarge => "too_large",
+            Self::TooLarge | Self::DeliveryTooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Unavailable => "unavailable",
             Self::UnknownTimezone(_) => "unknown_timezone",
@@ -150,6 +154,9 @@ impl ApiError {
             Self::InvalidCursor => "The cursor does not belong to this query; start again without it.".to_owned(),
             Self::Unauthorized => "Send the API key in the header x-api-key.".to_owned(),
             Self::WrongKey => "The API key is not accepted.".to_owned(),
+            Self::WrongSignature => {
+                "The signature is missing or wrong: the secret must be the one in WEBHOOK_SECRETS.".to_owned()
+            }
             Self::InsufficientScope(scope) => format!("The API key lacks the scope {scope}."),
             Self::LimitedToTeams => "The API key is limited to teams, and this does not belong to a team.".to_owned(),
             Self::HostNotAllowed => {
@@ -173,6 +180,7 @@ impl ApiError {
                  changes that."
             ),
             Self::TooLarge => "The body is larger than 64 kB.".to_owned(),
+            Self::DeliveryTooLarge => "The body is larger than 6 MB.".to_owned(),
             Self::UnsupportedMediaType => "Send JSON, with the header content-type: application/json.".to_owned(),
             Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
             Self::UnknownTimezone(zone) => format!(

@@ -43,6 +43,8 @@ pub(crate) enum Admit {
     Lookup,
     /// It aggregates pull requests.
     Statistics,
+    /// It receives a webhook, which has a signature and no key.
+    Webhook,
 }
 
 /// The body of a response.
@@ -54,6 +56,8 @@ pub(crate) enum Body {
     Health(fn(&mut SchemaGenerator) -> Value),
     /// Another document.
     Document(&'static str),
+    /// None: the status says everything.
+    Nothing,
 }
 
 impl Operation {
@@ -75,6 +79,16 @@ impl Operation {
     /// Whether it is about one incident, by the id of its sender.
     pub(crate) fn has_incident(&self) -> bool {
         self.path.contains("{incident_id}")
+    }
+
+    /// Whether it receives webhooks.
+    pub(crate) fn has_plugin(&self) -> bool {
+        self.path.contains("{plugin}")
+    }
+
+    /// Whether it is about one source or webhook.
+    pub(crate) fn has_plugin_name(&self) -> bool {
+        self.path.contains("/plugins/{name}")
     }
 
     /// Whether its path has a parameter.

@@ -120,6 +120,11 @@ pub(crate) const SERVICE: Parameter = Parameter {
     description: "Only what happened in this service, by number or slug. Not allowed if the teams file sets privacy.min_group_size.",
     schema: service_schema,
 };
+pub(crate) const WEBHOOK_SERVICE: Parameter = Parameter {
+    name: "service",
+    description: "The service whose incidents come by this webhook: its number or slug, or a repository of its own.",
+    schema: service_schema,
+};
 pub(crate) const TEAM: Parameter = Parameter {
     name: "team",
     description: "Only what this team has a share of, by number or slug.",
@@ -420,6 +425,14 @@ impl DeliverySelection {
     pub(crate) fn query(self) -> DeliveryQuery {
         self.0
     }
+}
+
+/// The service that a webhook is about, as it is written there.
+pub(crate) fn service_text(reader: &mut ParameterReader) -> Option<String> {
+    reader.take("service", |text| match service_selector(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(message) => invalid(message),
+    })
 }
 
 /// The requested environment.

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use mergeline_domain::delivery::DeploymentId;
 use mergeline_store::{ServiceSelector, TeamSelector};
+use mergeline_webhooks::Plugin;
 
 use super::errors::ApiError;
 use super::negotiation::{Accept, Format};
@@ -134,6 +135,22 @@ impl ApiRequest {
         let text = self.subject("incident_id")?;
         let is_possible = text.chars().count() <= MAX_INCIDENT && !text.chars().any(char::is_control);
         if is_possible { Ok(text) } else { Err(ApiError::NotFound("There is no such incident.")) }
+    }
+
+    /// The plugin of the path.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is no such plugin.
+    pub(crate) fn plugin(&self) -> Result<Plugin, ApiError> {
+        self.subject("plugin")?.parse().map_err(|_| ApiError::NotFound("There is no such plugin."))
+    }
+
+    /// The name of a plugin, which may not exist.
+    ///
+    /// # Errors
+    /// If it is not UTF-8.
+    pub(crate) fn plugin_name(&self) -> Result<&str, ApiError> {
+        self.subject("name")
     }
 
     /// The body, if it is declared as JSON and not too large. One that may be left out needs no declaration while it is empty.

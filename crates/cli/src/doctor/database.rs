@@ -39,6 +39,8 @@ pub(super) struct Checked {
     pub(super) known: Vec<ConfiguredLogin>,
     /// Logins that may belong to another person than the one they count for.
     pub(super) doubts: Vec<Doubt>,
+    /// Repositories without a deployment to production, where GitHub's list is their source.
+    pub(super) without_deployments: Vec<RepoName>,
 }
 
 pub(super) async fn check(
@@ -257,9 +259,11 @@ async fn read(
         rules: snapshot.rules,
         includes_archived: snapshot.includes_archived,
         logins: known.iter().map(|one| (Login::from_github(&one.login), one.external_id.clone())).collect(),
+        without_deployments: Vec::new(),
     });
     let doubts = doubts(store, file, findings, now).await?;
-    Ok(Checked { opened: None, configured, known, doubts })
+    let without_deployments = store.repositories_without_deployments().await?;
+    Ok(Checked { opened: None, configured, known, doubts, without_deployments })
 }
 
 /// The doubts after applying the file, or of the current configuration if there is no file.
@@ -395,8 +399,9 @@ fn deployments(environments: &[KnownEnvironment], unread: &[UnreadDeployments]) 
         let names: Vec<&str> = of_code.iter().map(|one| one.repository.as_str()).collect();
         let message = of_code.first().map_or("", |one| one.message.as_str());
         let help = match code {
-            "no_permission" => "give the token Deployments and Contents, read, or set COLLECT_DEPLOYMENTS=false",
+            "no_permission" => "give the token this permission, or set COLLECT_DEPLOYMENTS=false",
             "no_token" => "set GITHUB_PAT, or COLLECT_DEPLOYMENTS=false",
+            "details_pending" => "run `mergeline collect`: it reads them within its budget",
             _ => "run `mergeline collect` again; if it stays, report it",
         };
         checks.push(Check::warning(NAME, format!("{}: not read: {code}: {message}", names.join(", ")), help));

@@ -81,8 +81,40 @@ impl Checks {
                 Err(stop) => self.stop(Some(repository.owner()), stop, &mut stops, findings)?,
             }
         }
+        self.deployment_sources(&configured.without_deployments, &mut stops, findings).await?;
         self.patterns(configured, &mut stops, findings).await?;
         self.logins(configured, known, &mut stops, findings).await
+    }
+
+    /// Looks at repositories without deployments for what may be their source, and says what to write into the teams file.
+    async fn deployment_sources(
+        &self,
+        repositories: &[RepoName],
+        stops: &mut Stops,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        /// Each costs two requests, and a few show what is usual.
+        const LOOKED_AT: usize = 5;
+        for repository in repositories.iter().filter(|it| !stops.is_stopped(it.owner())).take(LOOKED_AT) {
+            let session = self.session(Some(repository.owner()));
+            let found = async {
+                let workflows = session.workflow_files(repository).await.or_else(without_permission)?;
+                let has_token = session.has_token().await?;
+                let since = self.now - TimeDelta::days(365);
+                let releases =
+                    if has_token { session.releases(repository, since, false).await } else { Ok(Vec::new()) };
+                let releases = releases.or_else(without_permission)?;
+                Ok::<_, GitHubError>((workflows, releases.len()))
+            };
+            match found.await {
+                Ok((workflows, releases)) => findings.add(possible_sources(repository, &workflows, releases))?,
+                Err(error) => {
+                    findings.add(Check::warning("deployments", format!("{repository}: {error}"), error.help()))?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks the token of each owner: an App has one per owner, a personal token is the same for all.
@@ -187,6 +219,35 @@ impl Checks {
         }
         Ok(numbers)
     }
+}
+
+/// What a token may not see is not there.
+fn without_permission<T: Default>(error: GitHubError) -> Result<T, GitHubError> {
+    match error {
+        GitHubError::NotFound | GitHubError::Forbidden { .. } | GitHubError::InsufficientPermission => Ok(T::default()),
+        error => Err(error),
+    }
+}
+
+/// What may report the deployments of a repository that has none at GitHub, and the lines that say so.
+fn possible_sources(repository: &RepoName, workflows: &[String], releases: usize) -> Check {
+    let is_deploying = |file: &&String| ["deploy", "release", "publish"].iter().any(|word| file.contains(word));
+    let source = match workflows.iter().find(is_deploying) {
+        Some(file) => format!("{{ workflow: {file} }}"),
+        None if releases > 0 => "{ source: github-releases }".to_owned(),
+        None => "{ source: merges, branch: main }".to_owned(),
+    };
+    let listed = if workflows.is_empty() { "none".to_owned() } else { workflows.join(", ") };
+    let message = format!(
+        "{repository} has no deployment to production at GitHub; workflows: {listed}; releases in the last year: {releases}"
+    );
+    let name = repository.name();
+    let help = format!(
+        "if that is how it is deployed, write into the teams file: `services: [{{ slug: {}, repositories: [{repository}], \
+         deployments: {source} }}]`; for all repositories alike: `deployments: {source}`",
+        name.replace(['.', '_'], "-").to_lowercase()
+    );
+    Check::warning("deployments", message, help)
 }
 
 /// What is no longer checked.

@@ -25,6 +25,8 @@ struct Configured {
     rules: RepoRules,
     includes_archived: bool,
     logins: BTreeMap<Login, Option<ExternalId>>,
+    /// Repositories without a deployment to production, as far as the database knows.
+    without_deployments: Vec<RepoName>,
 }
 
 pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -46,7 +48,8 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         // The database knows nothing yet, so use the file alone.
         database.doubts = Plan::between(&Current::default(), file, now).map(|plan| plan.doubts).unwrap_or_default();
     }
-    let configured = match (teams, database.configured) {
+    let without_deployments = std::mem::take(&mut database.without_deployments);
+    let mut configured = match (teams, database.configured) {
         (Ok(Some(file)), _) => Configured::by(&file),
         (Ok(None), Some(in_force)) => {
             findings.add(Check::ok("teams file", "there is none: the last applied one is in effect"))?;
@@ -59,6 +62,7 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         }
         (Err(_), in_force) => in_force.unwrap_or_default(),
     };
+    configured.without_deployments = without_deployments;
     let numbers = match settings.github {
         Some(github) if !args.offline => {
             let checks = github::Checks::new(&github, settings.details, now)?;
@@ -94,6 +98,7 @@ impl Configured {
             rules: file.rules.clone(),
             includes_archived: file.include_archived,
             logins,
+            without_deployments: Vec::new(),
         }
     }
 }

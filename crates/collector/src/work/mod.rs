@@ -144,6 +144,21 @@ impl RunContext<'_> {
         name: RepoName,
         attempt: Attempt,
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
+        let (id, started_at, report) = self.work_on(id, name, attempt).await?;
+        self.store.record_result(run, id, started_at, &report.result).await?;
+        if report.result.changed > 0 {
+            self.store.note_missed_announcement(id, self.now()).await?;
+        }
+        Ok((id, report))
+    }
+
+    /// The same without the ledger. Returns also when the work started.
+    pub(crate) async fn work_on(
+        &self,
+        id: RepositoryId,
+        name: RepoName,
+        attempt: Attempt,
+    ) -> Result<(RepositoryId, DateTime<Utc>, RepositoryReport), StoreError> {
         let started_at = self.now();
         let started = Instant::now();
         let leased = self.store.lease(id, started_at, LEASE).await?;
@@ -155,13 +170,13 @@ impl RunContext<'_> {
             );
             let reason = Some(Reason { code: "busy", message });
             let result = RepositoryResult { state: ResultState::Busy, reason, ..RepositoryResult::default() };
-            self.store.record_result(run, id, started_at, &result).await?;
-            return Ok((id, RepositoryReport { repository: name, result, cause: None, recovery: None }));
+            return Ok((id, started_at, RepositoryReport { repository: name, result, cause: None, recovery: None }));
         };
         let name = repository.called().clone();
         let instance = repository.instance;
         let Some(source) = self.source(instance) else {
-            return self.not_collected(run, &lease, &repository).await;
+            let report = self.not_collected(&lease, &repository).await?;
+            return Ok((id, started_at, report));
         };
         limits::learn(source, instance, self.store, started_at).await?;
         let session = source.session(Some(name.owner()), self.options.wait_budget(), started_at);
@@ -190,7 +205,7 @@ impl RunContext<'_> {
         };
         let mut result = std::mem::take(&mut work.result);
         if let Err(Interruption::Replaced(replacement)) = stopped {
-            return Box::pin(self.repository(run, replacement, name, attempt)).await;
+            return Box::pin(self.work_on(replacement, name, attempt)).await;
         }
         let cause = match &stopped {
             Err(Interruption::Source(error)) => Some(error.clone()),
@@ -211,8 +226,7 @@ impl RunContext<'_> {
         result.rate_limit_remaining = usage.rate_limit_remaining;
         result.rate_limit_percent = usage.rate_limit_percent;
         result.token_expires_at = usage.token_expires_at;
-        self.store.record_result(run, id, started_at, &result).await?;
-        Ok((id, RepositoryReport { repository: name, result, cause, recovery }))
+        Ok((id, started_at, RepositoryReport { repository: name, result, cause, recovery }))
     }
 
     /// Gives up a lease, if it is not lost: then the run that took over releases it.
@@ -229,21 +243,15 @@ impl RunContext<'_> {
         sleep(FINISH_WITHIN).await;
     }
 
-    /// Records that a repository's instance has no client.
-    async fn not_collected(
-        &self,
-        run: RunId,
-        lease: &Lease,
-        repository: &Repository,
-    ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
-        let (id, name, now) = (repository.id, repository.called().clone(), self.now());
+    /// Gives up a repository whose instance has no client.
+    async fn not_collected(&self, lease: &Lease, repository: &Repository) -> Result<RepositoryReport, StoreError> {
+        let name = repository.called().clone();
         let message = format!("{name} belongs to an instance that this version does not collect");
         let reason = Some(Reason { code: "instance_not_collected", message });
         self.release(lease, LeaseOutcome::Refused, reason.as_ref()).await?;
         let result = RepositoryResult { state: ResultState::Failed, reason, ..RepositoryResult::default() };
-        self.store.record_result(run, id, now, &result).await?;
         let recovery = Some(Recovery::NeedsPerson);
-        Ok((id, RepositoryReport { repository: name, result, cause: None, recovery }))
+        Ok(RepositoryReport { repository: name, result, cause: None, recovery })
     }
 
     /// Turns what stopped the work into an outcome for the ledger and the next run.

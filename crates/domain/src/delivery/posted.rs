@@ -103,7 +103,7 @@ pub struct PostedDeployment {
 }
 
 /// An incident as it is posted. Times are RFC 3339.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IncidentEvent {
     /// The id that the sender gives it. The same id is the same incident.

@@ -53,6 +53,8 @@ pub enum WarningCode {
     DeploymentsNotRead,
     /// Incidents of some repositories, or of a part of the range, were not read.
     IncidentsNotRead,
+    /// Merges count as deployments. How they went is not known.
+    AssumedDeployments,
     /// Everything was read, and there is no deployment.
     NoDeployments,
     /// Some deployments have no end.

@@ -10,7 +10,7 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema, ast};
 use mergeline_fake_github::{
-    FakeCommit, FakeDeployment, FakeGitCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, deployment, issue, pr, recorded,
+    FakeCommit, FakeDeployment, FakeGitCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, deployment, issue, pr, recorded, release, run, tag,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -550,6 +550,8 @@ const MORE_TIMELINE: &str = include_str!("../../../github/src/queries/more_timel
 const DEPLOYMENT_STATUSES: &str = include_str!("../../../github/src/queries/deployment_statuses.graphql");
 const MORE_STATUSES: &str = include_str!("../../../github/src/queries/more_deployment_statuses.graphql");
 const COMMIT_HISTORY: &str = include_str!("../../../github/src/queries/commit_history.graphql");
+const RELEASES: &str = include_str!("../../../github/src/queries/releases.graphql");
+const TAGS: &str = include_str!("../../../github/src/queries/tags.graphql");
 const COMMIT_PARENTS: &str = include_str!("../../../github/src/queries/commit_parents.graphql");
 /// Fields that the collector does not request, but the fake supports.
 const EVERYTHING: &str = "\
@@ -660,6 +662,65 @@ async fn listed_issues_match_the_github_schema() -> Result<()> {
 }
 
 #[tokio::test]
+async fn listed_runs_match_the_github_schema() -> Result<()> {
+    let Some(folder) = recorded::folder() else { return Ok(()) };
+    let description = Description::read(&folder)?;
+    let fake = start().await?;
+    let ended = run(REPOSITORY, 1, &oid(1), "2026-06-01T10:00:00Z").ended("success", "2026-06-01T10:05:00Z");
+    fake.put_runs([ended.again("2026-06-01T11:00:00Z"), run(REPOSITORY, 2, &oid(1), "2026-06-02T10:00:00Z")]);
+    let answer = get(&fake, "/repos/acme/api/actions/runs", &[]).await?;
+    assert_eq!(answer.body["total_count"], json!(2));
+    assert_eq!(description.problems("/repos/{owner}/{repo}/actions/runs", &answer.body)?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn runs_are_listed_by_workflow_with_their_last_attempts() -> Result<()> {
+    let fake = start().await?;
+    let failed = run(REPOSITORY, 1, &oid(1), "2026-06-01T10:00:00Z").ended("failure", "2026-06-01T10:05:00Z");
+    fake.put_runs([
+        failed.again("2026-06-01T11:00:00Z").ended("success", "2026-06-01T11:05:00Z"),
+        run(REPOSITORY, 2, &oid(2), "2026-06-02T10:00:00Z").on("push", "next"),
+        run(REPOSITORY, 3, &oid(3), "2026-06-03T10:00:00Z").of("ci.yml"),
+    ]);
+    let listed = async |query: &str| -> Result<Vec<i64>> {
+        let path = format!("/repos/acme/api/actions/workflows/deploy.yml/runs?{query}");
+        let answer = get(&fake, &path, &[]).await?;
+        let runs = answer.body["workflow_runs"].as_array().into_iter().flatten();
+        Ok(runs.filter_map(|run| Some(run["id"].as_i64()? - 19_000_000_000)).collect())
+    };
+    assert_eq!(listed("").await?, [2, 1], "the newest first");
+    assert_eq!(listed("branch=main").await?, [1]);
+    assert_eq!(listed("created=%3E%3D2026-06-02T10:00:00Z").await?, [2]);
+    assert_eq!(listed("created=2026-06-01T00:00:00Z..2026-06-01T10:00:00Z").await?, [1], "both ends count");
+    let attempt = async |number: u32| -> Result<(Value, Value)> {
+        let path = format!("/repos/acme/api/actions/runs/19000000001/attempts/{number}");
+        let answer = get(&fake, &path, &[]).await?;
+        Ok((answer.body["conclusion"].clone(), answer.body["updated_at"].clone()))
+    };
+    assert_eq!(attempt(1).await?, (json!("failure"), json!("2026-06-01T10:05:00Z")));
+    assert_eq!(attempt(2).await?, (json!("success"), json!("2026-06-01T11:05:00Z")));
+    let list = get(&fake, "/repos/acme/api/actions/workflows/deploy.yml/runs?branch=main", &[]).await?;
+    assert_eq!(list.body["workflow_runs"][0]["run_attempt"], json!(2), "only the last one is listed");
+    assert_eq!(get(&fake, "/repos/acme/api/actions/workflows/none.yml/runs", &[]).await?.status, 404);
+    fake.hide_actions(REPOSITORY, true);
+    assert_eq!(get(&fake, "/repos/acme/api/actions/workflows/deploy.yml/runs", &[]).await?.status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_filtered_list_of_runs_ends_after_a_thousand() -> Result<()> {
+    let fake = start().await?;
+    fake.put_runs((1..=1_001).map(|number| run(REPOSITORY, number, &oid(1), "2026-06-01T10:00:00Z")));
+    let on_page = async |query: &str| -> Result<usize> {
+        let path = format!("/repos/acme/api/actions/workflows/deploy.yml/runs?per_page=100&page=11{query}");
+        Ok(get(&fake, &path, &[]).await?.body["workflow_runs"].as_array().map_or(0, Vec::len))
+    };
+    assert_eq!((on_page("").await?, on_page("&branch=main").await?), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
 async fn success_makes_earlier_deployments_inactive() -> Result<()> {
     let fake = start().await?;
     let flagged = |number| deployed(number).to("live").flagged(Some(true), None);
@@ -721,6 +782,9 @@ async fn graphql_responses_fit_the_schema_and_selection() -> Result<()> {
     let unknown = json!({ "ids": [node_id(&first), "PR_1"] });
     fake.put_deployments([deployed(1), deployed(2)]);
     fake.put_commits(REPOSITORY, [commit(1, &[]), commit(2, &[1])]);
+    let draft = release(REPOSITORY, 2, "v2", &oid(2), "2026-06-02T10:00:00Z").as_draft();
+    fake.put_releases([release(REPOSITORY, 1, "v1", &oid(1), "2026-06-01T10:00:00Z"), draft]);
+    fake.put_tags([tag(REPOSITORY, "v1", &oid(1), "2026-06-01T09:00:00Z")]);
     let history = json!({ "owner": "acme", "name": "api", "oid": oid(2), "first": 1, "after": null });
     let gone = json!({ "owner": "acme", "name": "api", "oid": oid(3), "first": 1, "after": null });
     for (text, variables) in [
@@ -734,6 +798,8 @@ async fn graphql_responses_fit_the_schema_and_selection() -> Result<()> {
         (COMMIT_HISTORY, history.clone()),
         (COMMIT_HISTORY, gone),
         (COMMIT_PARENTS, history),
+        (RELEASES, json!({ "owner": "acme", "name": "api", "after": null })),
+        (TAGS, json!({ "owner": "acme", "name": "api", "after": null })),
         (EVERYTHING, json!({ "ids": [node_id(&first), node_id(&second)] })),
     ] {
         let document = ExecutableDocument::parse_and_validate(&schema, text, "query.graphql");
@@ -855,7 +921,7 @@ impl Fit<'_> {
         problems: &mut Vec<String>,
     ) {
         let kind = value.get("__typename").and_then(Value::as_str).unwrap_or("PullRequest");
-        let is_read = matches!(on, Some("Deployment" | "Commit"));
+        let is_read = matches!(on, Some("Deployment" | "Commit" | "Tag"));
         if is_read || on.is_none_or(|on| on == kind) {
             self.fields(selected, value, path, expected, problems);
         }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use futures::FutureExt;
-use mergeline_api::{Api, Settings, router};
-use mergeline_aws::{API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets, VariableError};
+use mergeline_api::{Api, NoticeQueue, Settings, Webhooks, router};
+use mergeline_aws::{
+    API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets, VariableError, WEBHOOK_SECRETS,
+};
+use mergeline_lambda::ChangesQueue;
 use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
 /// The variables that may be stored as secrets.
-const SECRETS: [SecretVariable; 2] = [DATABASE_URL, API_KEYS];
+const SECRETS: [SecretVariable; 3] = [DATABASE_URL, API_KEYS, WEBHOOK_SECRETS];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -18,11 +21,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     #[expect(clippy::disallowed_methods, reason = "the program's one clock")]
     let clock = Utc::now;
     // Loading the AWS client takes time, which a laptop does not need to spend.
-    let secrets = if SecretValues::any_configured(&SECRETS, variable) {
-        Some(Aws::from_vars(variable).await.secrets())
-    } else {
-        None
-    };
+    let changes = variable("CHANGES_QUEUE_URL");
+    let has_secrets = SecretValues::any_configured(&SECRETS, variable);
+    let aws = if has_secrets || changes.is_some() { Some(Aws::from_vars(variable).await) } else { None };
+    let secrets = aws.as_ref().filter(|_| has_secrets).map(Aws::secrets);
+    let queue = aws.as_ref().zip(changes).map(|(aws, url)| ChangesQueue::new(aws.queue(&url)));
     let mut function = Function { secrets, values: SecretValues::default() };
     let settings = function.settings().await.inspect_err(|error| {
         tracing::error!(code = error.code(), "The function cannot start: {error}");
@@ -37,7 +40,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     };
     // Not every request comes through the gateway: `cargo lambda watch` forwards everything that reaches its port.
     let hosts = Some(settings.hosts);
-    let api = Api { poster: Some(poster), keys: settings.keys, hosts, ..Api::new(store, settings.timeout, clock) };
+    let queue = queue.map(|queue| -> Arc<dyn NoticeQueue> { Arc::new(queue) });
+    let webhooks = Webhooks { secrets: settings.webhooks, queue };
+    let keys = settings.keys;
+    let api = Api { poster: Some(poster), keys, webhooks, hosts, ..Api::new(store, settings.timeout, clock) };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
     lambda_http::run(service).await
 }

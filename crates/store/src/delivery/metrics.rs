@@ -98,6 +98,8 @@ pub struct DeploymentCoverage {
     pub problems: Vec<(String, String)>,
     /// Attempts that have no end after 24 hours.
     pub abandoned: i64,
+    /// Whether merges count as deployments.
+    pub has_assumed: bool,
     /// Whether incidents of any source are known.
     pub has_incidents: bool,
 }
@@ -239,6 +241,7 @@ impl ReadSession {
             wants_incidents: row.wants_incidents,
             problems: pairs(&row.problems),
             abandoned: row.abandoned,
+            has_assumed: row.has_assumed,
             has_incidents: row.has_incidents,
         })
     }

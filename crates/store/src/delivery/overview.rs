@@ -1,5 +1,7 @@
 //! What an operator wants to know about deployments.
 
+use mergeline_domain::RepoName;
+
 use crate::{Reader, StoreError};
 
 /// An environment that deployments name.
@@ -18,6 +20,8 @@ pub struct KnownEnvironment {
 pub struct UnreadDeployments {
     /// `owner/name`.
     pub repository: String,
+    /// The source of its deployments.
+    pub source: String,
     /// A stable code.
     pub code: String,
     /// A sentence.
@@ -43,6 +47,29 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
+    /// The names of repositories that have no deployment to production, although GitHub's list was read and no other source is
+    /// named for them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repositories_without_deployments(&self) -> Result<Vec<RepoName>, StoreError> {
+        let query = sqlx::query_scalar!(
+            r#"select r.display_name as "name!"
+            from lists_of_repositories as w
+            inner join repositories as r on w.repository_id = r.id
+            inner join deployment_progress as p on r.id = p.repository_id
+            where
+                w.source = 'github-deployments' and p.listed_at is not null and r.removed_at is null
+                and not exists (
+                    select from deployments as d
+                    where d.repository_id = r.id and d.environment_group = 'production' and d.deleted_at is null
+                )
+            order by 1"#
+        );
+        let names = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
     /// The repositories whose deployments could not be read at the last attempt.
     ///
     /// # Errors
@@ -50,7 +77,7 @@ impl Reader {
     pub async fn unread_deployments(&self) -> Result<Vec<UnreadDeployments>, StoreError> {
         let query = sqlx::query_as!(
             UnreadDeployments,
-            r#"select r.display_name as "repository!", p.problem as "code!", p.problem_message as "message!"
+            r#"select r.display_name as "repository!", p.source as "source!", p.problem as "code!", p.problem_message as "message!"
             from (
                 select repository_id, 'github-deployments' as source, '' as list, problem, problem_message
                 from deployment_progress

@@ -30,6 +30,15 @@ pub struct Sender {
     pub services: Option<Vec<String>>,
     /// How it comes.
     pub channel: Channel,
+    /// The kind of webhook, if it comes by one.
+    pub plugin: Option<&'static str>,
+}
+
+impl Sender {
+    /// Where its incidents come from.
+    fn incident_source(&self) -> &'static str {
+        self.plugin.unwrap_or(DeploymentSource::Events.into())
+    }
 }
 
 /// How an event comes.
@@ -41,6 +50,8 @@ pub enum Channel {
     Api,
     /// From a file.
     Import,
+    /// By a webhook, which tells it late, twice or in any order.
+    Webhook,
 }
 
 /// What an event is about.
@@ -173,6 +184,18 @@ pub enum IncidentChange {
     Resolved(DateTime<Utc>),
     /// It was opened again then.
     Reopened(DateTime<Utc>),
+    /// It turned out then to be none.
+    Dismissed(DateTime<Utc>),
+}
+
+impl IncidentChange {
+    fn state(self) -> (DateTime<Utc>, IncidentStateKind) {
+        match self {
+            Self::Resolved(at) => (at, IncidentStateKind::Resolved),
+            Self::Reopened(at) => (at, IncidentStateKind::Reopened),
+            Self::Dismissed(at) => (at, IncidentStateKind::Dismissed),
+        }
+    }
 }
 
 /// Stores what is posted, and can change nothing else.
@@ -205,6 +228,14 @@ impl Poster {
     /// Opens new connections with these settings, after a change of password or server.
     pub fn reconnect_with(&self, settings: &DatabaseSettings) {
         self.0.reconnect_with(settings);
+    }
+
+    pub(crate) fn reader(&self) -> &crate::Reader {
+        &self.0
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.0
     }
 
     /// Closes all connections.
@@ -411,8 +442,8 @@ impl<'a> Received<'a> {
         const SUBJECT: usize = 200;
         let subject: String = self.subject.chars().filter(|c| !c.is_control()).take(SUBJECT).collect();
         sqlx::query!(
-            "insert into received_events (id, received_at, channel, key_name, sha256, kind, subject, outcome, reason)
-            values ($1, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9)
+            "insert into received_events (id, received_at, channel, key_name, sha256, kind, subject, outcome, reason, plugin)
+            values ($1, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10)
             on conflict (tenant_id, id) do nothing",
             self.id,
             self.at,
@@ -422,7 +453,8 @@ impl<'a> Received<'a> {
             <&str>::from(self.kind),
             subject,
             outcome,
-            reason
+            reason,
+            self.sender.plugin
         )
         .execute(&mut *connection)
         .await?;
@@ -755,7 +787,7 @@ async fn store_incident(
                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                 returning id",
                 service,
-                <&str>::from(DeploymentSource::Events),
+                sender.incident_source(),
                 sender.program,
                 posted.id,
                 posted.title,
@@ -822,7 +854,12 @@ async fn change_incident(
         failed @ Stopped::Failed(_) => failed,
     })?;
     let (id, _) = incident(connection, sender, external_id).await?.ok_or_else(unknown)?;
-    let is_changed = end_or_reopen(connection, id, change).await?;
+    let is_changed = if sender.channel == Channel::Webhook {
+        let (at, kind) = change.state();
+        add_incident_state(connection, id, at, kind).await?
+    } else {
+        end_or_reopen(connection, id, change).await?
+    };
     if is_changed {
         derive(connection, &[service]).await?;
     }
@@ -837,7 +874,7 @@ async fn incident(
 ) -> Result<Option<(i64, Option<i64>)>, Stopped> {
     let row = sqlx::query!(
         "select id, service_id from incidents where source = $1 and sender is not distinct from $2 and external_id = $3",
-        <&str>::from(DeploymentSource::Events),
+        sender.incident_source(),
         sender.program,
         external_id
     )
@@ -874,18 +911,19 @@ async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange
     let states = rows.into_iter().map(|row| Ok(IncidentState { at: row.at, kind: parse_stored(&row.state)? }));
     let states: Vec<IncidentState> = states.collect::<Result<_, StoreError>>()?;
     let is_resolved = matches!(IncidentOutcome::of(&states), IncidentOutcome::Resolved { .. });
-    let (at, kind) = match change {
-        IncidentChange::Resolved(at) => (at, IncidentStateKind::Resolved),
-        IncidentChange::Reopened(at) => (at, IncidentStateKind::Reopened),
-    };
+    let (at, kind) = change.state();
     let is_known = states.contains(&IncidentState { at, kind });
-    if is_known || is_resolved == (kind == IncidentStateKind::Resolved) {
+    if is_known || kind != IncidentStateKind::Dismissed && is_resolved == (kind == IncidentStateKind::Resolved) {
         return Ok(false);
     }
     // At the same instant, the resolution would win.
     let is_late = |last: DateTime<Utc>| if kind == IncidentStateKind::Reopened { at <= last } else { at < last };
     if let Some(last) = states.iter().map(|state| state.at).max().filter(|last| is_late(*last)) {
-        let field = if kind == IncidentStateKind::Reopened { "reopened_at" } else { "resolved_at" };
+        let field = match kind {
+            IncidentStateKind::Reopened => "reopened_at",
+            IncidentStateKind::Dismissed => "dismissed_at",
+            _ => "resolved_at",
+        };
         return Err(Stopped::Refused(EventRefusal::BeforeLastState { field, last }));
     }
     add_incident_state(connection, id, at, kind).await?;
@@ -897,8 +935,8 @@ async fn add_incident_state(
     id: i64,
     at: DateTime<Utc>,
     kind: IncidentStateKind,
-) -> Result<(), Stopped> {
-    sqlx::query!(
+) -> Result<bool, Stopped> {
+    let added = sqlx::query!(
         "insert into incident_states (incident_id, at, state) values ($1, $2, $3) on conflict do nothing",
         id,
         at,
@@ -906,7 +944,7 @@ async fn add_incident_state(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(added.rows_affected() > 0)
 }
 
 async fn stored_incident(

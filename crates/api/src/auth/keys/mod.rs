@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use mergeline_domain::{Problems, TeamSlug};
-use mergeline_store::{Channel, Sender};
+use mergeline_store::Sender;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
@@ -182,7 +182,7 @@ impl ApiKey {
     pub(crate) fn sender(&self) -> Sender {
         let services = self.services.as_ref().map(|all| all.iter().map(|it| it.as_str().to_owned()).collect());
         let program = self.source.as_ref().map(ToString::to_string);
-        Sender { key_name: Some(self.name.to_string()), program, services, channel: Channel::Api }
+        Sender { key_name: Some(self.name.to_string()), program, services, ..Sender::default() }
     }
 
     /// The only teams that it shows; `None` for all.

@@ -1,0 +1,82 @@
+//! Repositories that a webhook says have changed: read them now, within a share of the limits of their own.
+//!
+//! Nothing depends on it: what is not read here, the next run finds.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use mergeline_source::Remaining;
+use mergeline_store::{ResultState, StoreError};
+use mergeline_webhooks::ChangeNotice;
+
+use crate::context::RunContext;
+use crate::limits::remember_remaining;
+use crate::work::Attempt;
+
+/// A list may show a change only some seconds after its delivery: when to read it again, counted from the reading before.
+const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(60)];
+/// When to try again if another worker reads the repository.
+const BUSY_FOR: Duration = Duration::from_secs(5);
+/// What webhooks leave of the hourly limit to the runs, which find everything.
+const LEFT_TO_RUNS_PERCENT: u64 = 50;
+
+/// What remains to be done for a notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowUp {
+    /// Nothing.
+    Done,
+    /// Read it again after this time, for this notice.
+    Again(Duration, ChangeNotice),
+}
+
+impl RunContext<'_> {
+    /// Reads a repository, unless a reading that started after the delivery has what it says.
+    ///
+    /// # Errors
+    /// Only failures of the database, which every repository needs.
+    pub async fn follow(&self, notice: ChangeNotice) -> Result<FollowUp, StoreError> {
+        let Some(repository) = self.store.repository(notice.repository).await? else { return Ok(FollowUp::Done) };
+        // Several deliveries at once lead to one reading.
+        let has_it = repository.progress.collected_at.is_some_and(|at| at > notice.received_at);
+        if has_it && is_shown(&notice, repository.progress.watermark) {
+            return Ok(FollowUp::Done);
+        }
+        let name = repository.called().clone();
+        let remaining = self.store.rate_limit_remaining(repository.instance, self.now()).await?;
+        if remaining.iter().any(is_left_to_runs) {
+            tracing::info!(repo.name = %name, "{name} changed; the rest of the hourly limit is left to the next run");
+            return Ok(FollowUp::Done);
+        }
+        let (id, _, report) = self.work_on(notice.repository, name, Attempt::Retryable).await?;
+        report.log();
+        if let Some(source) = self.source(repository.instance) {
+            remember_remaining(source, repository.instance, self.store, self.now()).await;
+        }
+        let is_new = report.result.changed > 0 || report.result.deployments > 0;
+        let is_done = match report.result.state {
+            ResultState::Busy => return Ok(FollowUp::Again(BUSY_FOR, notice)),
+            ResultState::Succeeded => {
+                let read = self.store.repository(id).await?;
+                let watermark = read.and_then(|read| read.progress.watermark);
+                // Without a time, what came with the first reading or the next is what it was about.
+                is_shown(&notice, watermark) && (notice.updated_at.is_some() || is_new || notice.tries > 0)
+            }
+            // The next run continues.
+            ResultState::Failed | ResultState::Deferred => true,
+        };
+        let after = AGAIN_AFTER.get(usize::from(notice.tries)).filter(|_| !is_done);
+        Ok(match after {
+            Some(after) => FollowUp::Again(*after, ChangeNotice { tries: notice.tries + 1, ..notice }),
+            None => FollowUp::Done,
+        })
+    }
+}
+
+/// Whether what was read up to a time has what a notice is about.
+fn is_shown(notice: &ChangeNotice, watermark: Option<DateTime<Utc>>) -> bool {
+    notice.updated_at.is_none_or(|updated_at| watermark.is_some_and(|watermark| watermark >= updated_at))
+}
+
+fn is_left_to_runs(remaining: &Remaining) -> bool {
+    u64::from(remaining.remaining) * 100 < u64::from(remaining.limit) * LEFT_TO_RUNS_PERCENT
+}

@@ -1,0 +1,270 @@
+//! What webhooks delivered, and what they announced.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::{ExternalId, InstanceId, RepoName};
+
+use crate::connection::Transaction;
+use crate::delivery::{EventDigest, Poster};
+use crate::session::Session;
+use crate::{Reader, RepositoryId, StoreError, Writer};
+
+/// A delivery that was received.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceivedDelivery<'a> {
+    /// The kind of webhook.
+    pub plugin: &'a str,
+    /// The id that its sender gave it.
+    pub id: Option<&'a str>,
+    /// What it is about, such as `pull_request.closed`.
+    pub kind: &'a str,
+    /// The digest of its body, which is not kept.
+    pub digest: &'a EventDigest,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The repository will be read.
+    Queued(RepositoryId),
+    /// It means nothing here.
+    Ignored,
+    /// It cannot be used, for this reason.
+    Refused(&'static str),
+}
+
+/// What is known about a delivery and its repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownDelivery {
+    /// What became of it when it came before.
+    pub outcome: Option<String>,
+    /// Its repository, if that is collected.
+    pub repository: Option<(RepositoryId, RepoName)>,
+}
+
+/// What came by a kind of webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginActivity {
+    /// The kind.
+    pub plugin: String,
+    /// When the last delivery came.
+    pub last_at: DateTime<Utc>,
+    /// How many came in the last 24 hours.
+    pub received: i64,
+    /// How many of these meant nothing.
+    pub ignored: i64,
+    /// How many of these could not be used, although their signatures were right.
+    pub refused: i64,
+}
+
+/// How well webhooks announce what changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Announcements {
+    /// Repositories about which a delivery ever came.
+    pub repositories: i64,
+    /// How often a collection found a change that no delivery had announced.
+    pub missed: i64,
+    /// When it last did.
+    pub missed_at: Option<DateTime<Utc>>,
+}
+
+/// Deployments that a source reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceActivity {
+    /// The source.
+    pub source: String,
+    /// How many services it is the source of.
+    pub services: i64,
+    /// When the newest of its deployments was created.
+    pub last_at: Option<DateTime<Utc>>,
+}
+
+impl Reader {
+    /// What came by each kind of webhook.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn plugin_activity(&self, now: DateTime<Utc>) -> Result<Vec<PluginActivity>, StoreError> {
+        let query = sqlx::query_as!(
+            PluginActivity,
+            r#"select
+                plugin as "plugin!", max(received_at) as "last_at!",
+                count(*) filter (where received_at > $1::timestamptz - interval '24 hours') as "received!",
+                count(*) filter (where received_at > $1::timestamptz - interval '24 hours' and outcome = 'ignored') as "ignored!",
+                count(*) filter (where received_at > $1::timestamptz - interval '24 hours' and outcome = 'refused') as "refused!"
+            from received_events
+            where plugin is not null
+            group by plugin
+            order by plugin"#,
+            now
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+
+    /// How well webhooks announce what changes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn announcements(&self) -> Result<Announcements, StoreError> {
+        let query = sqlx::query_as!(
+            Announcements,
+            r#"select count(*) as "repositories!", coalesce(sum(missed), 0)::bigint as "missed!", max(missed_at) as missed_at
+            from announcements"#
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
+    }
+
+    /// The sources of deployments that are used.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn source_activity(&self) -> Result<Vec<SourceActivity>, StoreError> {
+        let query = sqlx::query_as!(
+            SourceActivity,
+            r#"select
+                s.source as "source!", s.services as "services!",
+                (select max(d.created_at) from deployments as d where d.source = s.source and d.deleted_at is null) as last_at
+            from (
+                select coalesce(o.source, 'github-deployments') as source, count(*) as services
+                from sources_of_services as o
+                group by 1
+            ) as s
+            order by 1"#
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+}
+
+impl Writer {
+    /// Notes that a collection found the last change of a repository, and no delivery had announced it, although deliveries about
+    /// the repository come. One that came within a minute of the change may have been about it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_missed_announcement(
+        &self,
+        repository: RepositoryId,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        self.in_transaction(async |connection| {
+            let noted = sqlx::query!(
+                "update announcements as a
+                set missed = a.missed + 1, missed_at = $2
+                from repositories as r
+                where
+                    a.repository_id = r.id and r.id = $1
+                    and r.watermark > a.last_at + interval '1 minute'
+                    -- A later delivery may still be on its way.
+                    and r.watermark < $2::timestamptz - interval '2 minutes'
+                    and r.watermark > coalesce(a.missed_at, '-infinity')",
+                repository.0,
+                now
+            )
+            .execute(connection)
+            .await?;
+            Ok(noted.rows_affected() > 0)
+        })
+        .await
+    }
+}
+
+impl Poster {
+    /// What is known about a delivery of GitHub and its repository.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_delivery(
+        &self,
+        delivery: &ReceivedDelivery<'_>,
+        repository: Option<(&ExternalId, &RepoName)>,
+    ) -> Result<KnownDelivery, StoreError> {
+        let query = sqlx::query!(
+            r#"select
+                (
+                    select e.outcome from received_events as e where e.plugin = $1 and e.delivery_id = $2
+                ) as outcome,
+                r.id as "id?", r.display_name as "name?"
+            from (values (1)) as one (row)
+            left join lateral (
+                select r.id, r.display_name from repositories as r
+                where
+                    r.instance_id = $3 and r.removed_at is null
+                    and (r.external_id = $4 or r.name = $5 or r.current_name = $5)
+                order by r.external_id = $4 desc nulls last, r.id
+                limit 1
+            ) as r on true"#,
+            delivery.plugin,
+            delivery.id,
+            InstanceId::GITHUB.0,
+            repository.map(|(id, _)| id.as_str()),
+            repository.map(|(_, name)| name.as_str())
+        );
+        let row = self.reader().with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await?;
+        let name = row.name.and_then(|name| name.parse().ok());
+        Ok(KnownDelivery { outcome: row.outcome, repository: row.id.map(RepositoryId).zip(name) })
+    }
+
+    /// Records a delivery, and that it announced a change. One that was recorded before stays as it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_delivery(
+        &self,
+        delivery: &ReceivedDelivery<'_>,
+        outcome: DeliveryOutcome,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let id = fastrand::i64(1..);
+        self.writer().perform(&Recording { id, delivery, outcome, now }).await
+    }
+}
+
+/// The transaction that records a delivery.
+struct Recording<'a> {
+    /// Random, so that a transaction that is repeated because its reply was lost records it once.
+    id: i64,
+    delivery: &'a ReceivedDelivery<'a>,
+    outcome: DeliveryOutcome,
+    now: DateTime<Utc>,
+}
+
+impl Transaction for Recording<'_> {
+    type Done = ();
+
+    async fn run(&self, connection: &mut Session) -> Result<(), StoreError> {
+        const LONGEST: usize = 200;
+        let ReceivedDelivery { plugin, id, kind, digest } = *self.delivery;
+        let (about, outcome, reason) = match self.outcome {
+            DeliveryOutcome::Queued(_) => ("repository", "queued", None),
+            DeliveryOutcome::Ignored => ("other", "ignored", None),
+            DeliveryOutcome::Refused(reason) => ("other", "refused", Some(reason)),
+        };
+        let kind: String = kind.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        sqlx::query!(
+            "insert into received_events (id, received_at, channel, plugin, delivery_id, sha256, kind, subject, outcome, reason)
+            values ($1, $2, 'webhook', $3, $4, $5, $6, nullif($7, ''), $8, $9)
+            on conflict do nothing",
+            self.id,
+            self.now,
+            plugin,
+            id,
+            &digest[..],
+            about,
+            kind,
+            outcome,
+            reason
+        )
+        .execute(&mut *connection)
+        .await?;
+        if let DeliveryOutcome::Queued(repository) = self.outcome {
+            sqlx::query!(
+                "insert into announcements as a (repository_id, last_at) values ($1, $2)
+                on conflict (tenant_id, repository_id) do update set last_at = greatest(a.last_at, excluded.last_at)",
+                repository.0,
+                self.now
+            )
+            .execute(connection)
+            .await?;
+        }
+        Ok(())
+    }
+}

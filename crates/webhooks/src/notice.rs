@@ -1,0 +1,24 @@
+//! A repository to read, because a webhook says that it changed.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::RepoName;
+use mergeline_domain::delivery::RepositoryId;
+use serde::{Deserialize, Serialize};
+
+/// A repository to read soon. Reading it more often than needed, later or not at all loses nothing: the collection finds what
+/// changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeNotice {
+    /// Which repository.
+    pub repository: RepositoryId,
+    /// `owner/name`, for people.
+    pub name: RepoName,
+    /// When the delivery came: a reading that started later has what it says.
+    pub received_at: DateTime<Utc>,
+    /// When the pull request of the delivery last changed: a list that lags behind does not show that yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<DateTime<Utc>>,
+    /// How often it was read for this so far.
+    #[serde(default)]
+    pub tries: u8,
+}
