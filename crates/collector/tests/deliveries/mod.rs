@@ -3,6 +3,7 @@
 mod example;
 mod incidents;
 mod listing;
+mod notices;
 mod recorded;
 mod reported;
 mod services;

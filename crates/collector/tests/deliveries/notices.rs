@@ -1,0 +1,144 @@
+//! Repositories that a webhook says have changed are read at once.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mergeline_collector::{CollectOptions, FollowUp, RosterSnapshot, RunContext};
+use mergeline_fake_github::{at, deployment};
+use mergeline_source::Remaining;
+use mergeline_webhooks::ChangeNotice;
+
+use super::{collect_all_at, commit, merged_as, oid};
+use crate::common::World;
+
+async fn world() -> Result<World> {
+    let world = World::new().await?;
+    world
+        .fake
+        .put_commits("acme/api", [commit(1, &[], "2026-06-01T08:00:00Z"), commit(2, &[1], "2026-06-15T11:58:00Z")]);
+    world.fake.put([merged_as(1, 1, "2026-06-01T08:00:00Z")]);
+    collect_all_at(&world, "2026-06-15T08:00:00Z").await?;
+    world.fake.forget_requests();
+    Ok(world)
+}
+
+async fn notice(world: &World, updated_at: Option<&str>) -> Result<ChangeNotice> {
+    let snapshot = world.store.snapshot().await?.context("configured")?;
+    let repository = snapshot.repositories.iter().find(|it| it.name.as_str() == "acme/api").context("configured")?;
+    let received_at = at("2026-06-15T12:00:00Z");
+    let name = repository.name.clone();
+    Ok(ChangeNotice { repository: repository.id, name, received_at, updated_at: updated_at.map(at), tries: 0 })
+}
+
+async fn follow_at(world: &World, notice: ChangeNotice, now: &str) -> Result<FollowUp> {
+    let options = CollectOptions::at_a_terminal(at(now), chrono::TimeDelta::days(180), 1);
+    let (revision, roster) = world.store.roster().await?.context("configured")?;
+    let context = RunContext::new(&world.github, &world.store, options, &|_| {}, RosterSnapshot { revision, roster });
+    Ok(context.follow(notice).await?)
+}
+
+const NOW: &str = "2026-06-15T12:00:01Z";
+
+#[tokio::test]
+async fn what_a_delivery_announced_is_stored_without_a_run() -> Result<()> {
+    let world = world().await?;
+    let runs = world.number("select count(*) from collection_runs").await?;
+    world.fake.put([merged_as(2, 2, "2026-06-15T11:59:00Z")]);
+    world.fake.put_deployments([
+        deployment("acme/api", 1, &oid(2), "2026-06-15T11:59:30Z").status("success", "2026-06-15T11:59:40Z")
+    ]);
+    let notice = notice(&world, Some("2026-06-15T11:59:00Z")).await?;
+    assert_eq!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Done);
+    assert_eq!(world.numbers().await?, [1, 2]);
+    assert_eq!(world.number("select count(*) from deployments where outcome = 'succeeded'").await?, 1);
+    assert_eq!(world.number("select count(*) from collection_runs").await?, runs);
+    // Other deliveries of the same moment ask nothing.
+    world.fake.forget_requests();
+    assert_eq!(follow_at(&world, notice, "2026-06-15T12:00:02Z").await?, FollowUp::Done);
+    assert_eq!(world.asked_about("acme/api"), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_list_that_lags_behind_is_read_again_after_2_10_and_60_seconds() -> Result<()> {
+    let world = world().await?;
+    let mut notice = notice(&world, Some("2026-06-15T11:59:00Z")).await?;
+    for (number, seconds) in (1..).zip([2, 10, 60]) {
+        let FollowUp::Again(after, next) = follow_at(&world, notice.clone(), NOW).await? else {
+            anyhow::bail!("try {number} gave up");
+        };
+        assert_eq!((after, next.tries), (Duration::from_secs(seconds), number));
+        notice = next;
+    }
+    assert_eq!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Done, "the next run finds it");
+    world.fake.put([merged_as(2, 2, "2026-06-15T11:59:00Z")]);
+    notice.tries = 1;
+    assert_eq!(follow_at(&world, notice, NOW).await?, FollowUp::Done);
+    assert_eq!(world.numbers().await?, [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delivery_without_a_time_is_followed_twice_if_nothing_is_new() -> Result<()> {
+    let world = world().await?;
+    let FollowUp::Again(after, next) = follow_at(&world, notice(&world, None).await?, NOW).await? else {
+        anyhow::bail!("it was believed at once");
+    };
+    assert_eq!((after, next.tries), (Duration::from_secs(2), 1));
+    let later = ChangeNotice { received_at: at("2026-06-15T12:00:03Z"), ..next };
+    assert_eq!(follow_at(&world, later, "2026-06-15T12:00:03Z").await?, FollowUp::Done);
+    Ok(())
+}
+
+#[tokio::test]
+async fn half_of_the_hourly_limit_is_left_to_the_runs() -> Result<()> {
+    let world = world().await?;
+    let remaining = |remaining| {
+        let resets_at = at("2026-06-15T13:00:00Z");
+        [Remaining { scope: "token".to_owned(), limit: 5_000, remaining, resets_at }]
+    };
+    let instance = mergeline_domain::InstanceId::GITHUB;
+    world.store.store_rate_limit_remaining(instance, &remaining(2_499), at(NOW)).await?;
+    let notice = notice(&world, Some("2026-06-15T11:59:00Z")).await?;
+    assert_eq!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Done);
+    assert_eq!(world.asked_about("acme/api"), Vec::<String>::new());
+    world.store.store_rate_limit_remaining(instance, &remaining(2_501), at(NOW)).await?;
+    follow_at(&world, notice, NOW).await?;
+    assert!(!world.asked_about("acme/api").is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_is_being_read_waits_and_one_that_is_gone_does_not() -> Result<()> {
+    let world = world().await?;
+    let notice = notice(&world, Some("2026-06-15T11:59:00Z")).await?;
+    let lease = world.store.lease(notice.repository, at(NOW), Duration::from_secs(60)).await?.context("free")?;
+    let again = FollowUp::Again(Duration::from_secs(5), notice.clone());
+    assert_eq!(follow_at(&world, notice.clone(), NOW).await?, again);
+    world.store.release(&lease.0, mergeline_store::LeaseOutcome::Succeeded, None, at(NOW)).await?;
+    world.apply_to("acme/web", "{ slug: payments, members: [{ github: ana }] }").await?;
+    assert_eq!(follow_at(&world, notice, NOW).await?, FollowUp::Done);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_that_no_delivery_announced_is_counted_once() -> Result<()> {
+    let world = world().await?;
+    const MISSED: &str = "select coalesce(sum(missed), 0)::bigint from announcements";
+    world.fake.put([merged_as(2, 2, "2026-06-15T09:00:00Z")]);
+    collect_all_at(&world, "2026-06-15T12:00:00Z").await?;
+    assert_eq!(world.number(MISSED).await?, 0, "no delivery ever came about the repository");
+    world
+        .execute(
+            "insert into announcements (repository_id, last_at) select id, '2026-06-15T12:30:00Z' from repositories",
+        )
+        .await?;
+    world.fake.put([merged_as(3, 2, "2026-06-15T12:30:20Z")]);
+    collect_all_at(&world, "2026-06-15T16:00:00Z").await?;
+    assert_eq!(world.number(MISSED).await?, 0, "it was announced");
+    world.fake.put([merged_as(4, 2, "2026-06-15T17:00:00Z")]);
+    collect_all_at(&world, "2026-06-15T20:00:00Z").await?;
+    collect_all_at(&world, "2026-06-16T00:00:00Z").await?;
+    assert_eq!(world.number(MISSED).await?, 1);
+    Ok(())
+}
