@@ -5,10 +5,11 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use common::{Laptop, Ran, github, while_serving};
-use mergeline_fake_github::pr;
+use common::{Laptop, Ran, github, while_serving, yesterday};
+use mergeline_fake_github::{FakeGitHub, FakeWebhook, pr};
 use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 
@@ -206,6 +207,70 @@ fn the_demo_api_answers_its_printed_commands() -> Result<()> {
         Ok(())
     })?;
     assert!(printed.contains("curl -s"), "{printed}");
+    Ok(())
+}
+
+/// Sends what happens in `acme/api` until the API shows this many merged pull requests of payments.
+async fn deliver_until(fake: &FakeGitHub, webhook: &FakeWebhook, address: &str, merged: i64) -> Result<()> {
+    let number = 3 + merged;
+    fake.put([pr("acme/api", number).merged_at_instant(yesterday())]);
+    let event = fake.event("acme/api", "closed", Some(("pull_request", &format!("pulls/{number}")))).await?;
+    let delivery = webhook.delivery("pull_request", &event);
+    // The second one is a repetition, and the third one comes out of order.
+    let late =
+        webhook.delivery("pull_request", &fake.event("acme/api", "opened", Some(("pull_request", "pulls/1"))).await?);
+    for delivery in [&delivery, &delivery, &late] {
+        assert_eq!(webhook.send(delivery).await?, 202);
+    }
+    let address = address.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let key = "x-api-key: a-key-of-sixteen-or-more\r\n";
+        for _ in 0..300 {
+            let (status, answer) = http_get(&address, "/v1/metrics/team/payments/velocity", key)?;
+            anyhow::ensure!(status == 200, "{answer}");
+            if answer["data"]["total"]["prs_merged"] == json!(merged) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        anyhow::bail!("the API never showed {merged} merged pull requests")
+    })
+    .await?
+}
+
+const WEBHOOK_SECRET: &str = "a webhook secret";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_announces_is_served_without_a_collection() -> Result<()> {
+    let fake = github().await?;
+    let laptop = Laptop::new()?
+        .with("GITHUB_API_URL", fake.url())
+        .with("GITHUB_PAT", FakeGitHub::TOKEN)
+        .with("WEBHOOK_SECRETS", json!({ "github": WEBHOOK_SECRET }).to_string())
+        .with("API_KEY", "a-key-of-sixteen-or-more");
+    let first = laptop.run(&["collect"]).await?;
+    assert_eq!(first.code(), Some(0), "{}", first.err());
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let runtime = tokio::runtime::Handle::current();
+    let fake = &fake;
+    let said = tokio::task::block_in_place(|| {
+        while_serving(command, |address| {
+            runtime.block_on(async {
+                let webhook = FakeWebhook::new(&format!("http://{address}/v1/webhook/github"), WEBHOOK_SECRET);
+                for merged in 2..=3 {
+                    deliver_until(fake, &webhook, address, merged).await?;
+                }
+                let stranger = FakeWebhook::new(&format!("http://{address}/v1/webhook/github"), "another secret");
+                let event = fake.event("acme/api", "closed", None).await?;
+                assert_eq!(stranger.send(&stranger.delivery("pull_request", &event)).await?, 401);
+                Ok(())
+            })
+        })
+    })?;
+    assert!(said.contains("its signature is missing or wrong"), "{said}");
+    assert!(!said.contains(WEBHOOK_SECRET), "{said}");
+    let status = laptop.run(&["status", "--json"]).await?;
+    assert_eq!(status.json()?["runs"].as_array().map(Vec::len), Some(1), "no run was started: {}", status.out());
     Ok(())
 }
 

@@ -19,6 +19,9 @@ pub fn without_base_path(mut request: Request) -> Request {
     let path = match (parameters.first(PROXY), context.resource_path.as_deref()) {
         (Some(proxy), _) => proxied(raw, proxy),
         (None, Some("/")) => "",
+        (None, Some(resource)) if resource.contains('{') => {
+            last_segments(raw, resource.trim_matches('/').split('/').count())
+        }
         (None, _) => raw,
     };
     let rest = path.trim_start_matches('/');
@@ -41,8 +44,12 @@ fn proxied<'a>(raw: &'a str, proxy: &'a str) -> &'a str {
     if raw.ends_with(proxy) {
         return proxy;
     }
-    let segments = proxy.trim_matches('/').split('/').count();
-    raw.rmatch_indices('/').nth(segments - 1).map_or(raw, |(at, _)| &raw[at..])
+    last_segments(raw, proxy.trim_matches('/').split('/').count())
+}
+
+/// The end of a path with this many segments.
+fn last_segments(path: &str, count: usize) -> &str {
+    path.rmatch_indices('/').nth(count.saturating_sub(1)).map_or(path, |(at, _)| &path[at..])
 }
 
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {

@@ -177,6 +177,12 @@ async fn every_gateway_path_works_below_a_base_path() -> Result<()> {
     event["requestContext"]["stage"] = json!("test-invoke-stage");
     (event["headers"], event["multiValueHeaders"]) = (Value::Null, Value::Null);
     assert_eq!(invoke(&mut function, event).await?["statusCode"], json!(200), "the Test button");
+    for path in ["/webhook/github", "/delivery/webhook/github", "/delivery/v1/webhook/github"] {
+        let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-webhook.json"))?;
+        (event["path"], event["requestContext"]["path"]) = (json!(path), json!(path));
+        // No secret is configured, so no signature is right.
+        assert_eq!(invoke(&mut function, event).await?["statusCode"], json!(401), "{path}");
+    }
     let nothing = invoke(&mut function, addressed("/delivery/nothing", "/delivery/nothing", Some("nothing"))?).await?;
     assert_eq!(nothing["statusCode"], json!(404));
     Ok(())

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use cloud::{CANARY, Cloud, TOKEN, schedule};
-use mergeline_fake_github::{FakePullRequest, pr};
+use mergeline_fake_github::{FakeDelivery, FakePullRequest, FakeWebhook, pr};
 use mergeline_test_support::{Invocation, LambdaRuntime};
 use serde_json::{Value, json};
 
@@ -22,9 +23,11 @@ fn history() -> [FakePullRequest; 3] {
     ]
 }
 
-/// The function `api`, with only the secret of the collector's database.
+/// The function `api`, with only the secret of the collector's database, and what webhooks need.
 async fn api(cloud: &Cloud) -> Result<LambdaRuntime> {
-    let is_needed = |name: &&str| name.starts_with("AWS_") || *name == "DB_URL_SECRET_ARN";
+    let of_webhooks = ["WEBHOOK_SECRETS_SECRET_ARN", "CHANGES_QUEUE_URL"];
+    let is_needed =
+        |name: &&str| name.starts_with("AWS_") || *name == "DB_URL_SECRET_ARN" || of_webhooks.contains(name);
     let environment: HashMap<&str, String> = cloud
         .environment
         .iter()
@@ -103,6 +106,77 @@ async fn a_schedule_event_leads_to_correct_api_responses() -> Result<()> {
     .await?;
     assert_eq!(weeks, found[0], "the view that Grafana reads");
 
+    let log = api.stop().await?;
+    assert!(!log.contains(CANARY), "{log}");
+    cloud.end(collector).await?;
+    Ok(())
+}
+
+/// The event of API Gateway for a delivery of GitHub. The gateway encodes the body if it declares its type as binary.
+fn delivered(webhook: &FakeWebhook, delivery: &FakeDelivery, is_encoded: bool) -> Result<String> {
+    let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-webhook.json"))?;
+    let signature = format!("sha256={}", webhook.signature(delivery.body.as_bytes()));
+    for (name, value) in
+        [("X-GitHub-Event", &delivery.event), ("X-GitHub-Delivery", &delivery.id), ("X-Hub-Signature-256", &signature)]
+    {
+        event["headers"][name] = json!(value);
+        event["multiValueHeaders"][name] = json!([value]);
+    }
+    event["isBase64Encoded"] = json!(is_encoded);
+    event["body"] = if is_encoded { json!(BASE64_STANDARD.encode(&delivery.body)) } else { json!(delivery.body) };
+    Ok(event.to_string())
+}
+
+#[tokio::test]
+async fn a_webhook_is_read_by_the_collector_through_its_own_queue() -> Result<()> {
+    const SECRET: &str = "canary of a webhook";
+    let mut cloud = Cloud::new(&["acme/api", "acme/web"]).await?;
+    let changes = cloud.aws.create_queue("changes", 5).await?;
+    cloud.environment.insert("CHANGES_QUEUE_URL", changes.url.clone());
+    let secrets = json!({ "github": SECRET }).to_string();
+    let arn = cloud.aws.create_secret("webhooks", Some(&secrets)).await?;
+    cloud.environment.insert("WEBHOOK_SECRETS_SECRET_ARN", arn);
+    cloud.fake.put(history());
+    let mut collector = cloud.sandbox().await?;
+    cloud.collect(&mut collector).await?;
+    let mut api = api(&cloud).await?;
+    let merged = || pr("acme/api", 9).created("2026-06-08T09:00:00Z").merged("2026-06-10T10:00:00Z");
+    cloud.fake.put([merged()]);
+    let webhook = FakeWebhook::new("", SECRET);
+    let event = cloud.fake.event("acme/api", "closed", Some(("pull_request", "pulls/9"))).await?;
+    let first = webhook.delivery("pull_request", &event);
+    let mut ahead = event.clone();
+    // The list does not show this change yet.
+    ahead["pull_request"]["updated_at"] = json!("2026-06-10T11:00:00Z");
+    let second = webhook.delivery("pull_request", &ahead);
+    let stranger = FakeWebhook::new("", "someone else's");
+    for (webhook, delivery, is_encoded, status) in [
+        (&webhook, &first, true, 202),
+        (&webhook, &first, false, 202),
+        (&webhook, &second, false, 202),
+        (&stranger, &second, false, 401),
+    ] {
+        let event = serde_json::from_str(&delivered(webhook, delivery, is_encoded)?)?;
+        let Invocation::Answer(answer) = api.invoke(event).await? else { bail!("no answer") };
+        assert_eq!(answer["statusCode"], status, "{answer}");
+    }
+    let queued = cloud.aws.messages(&changes.url).await?;
+    assert_eq!(queued.len(), 2, "the repetition is not queued: {queued:?}");
+    let queue = cloud.client().await.queue(&changes.url);
+    let runs = cloud.run_state().await?;
+    cloud.aws.release(&changes.url).await?;
+    let received = queue.receive(10).await?;
+    let outcome = collector.answer(cloud::event(&received)?).await?;
+    assert_eq!(outcome, json!({ "batchItemFailures": [] }));
+    for message in &received {
+        queue.delete(&message.receipt_handle).await?;
+    }
+    let again = cloud.aws.messages(&changes.url).await?;
+    let again: Value = serde_json::from_str(&again.first().context("the list lags behind")?.body)?;
+    assert_eq!((&again["kind"], &again["tries"]), (&json!("read"), &json!(1)));
+    let shown = answers(&mut api).await?;
+    assert_eq!(shown[1], [("2026-06".to_owned(), 3, 1.5, 49.0)], "without a run");
+    assert_eq!((cloud.run_state().await?, cloud.queued().await?), (runs, vec![]));
     let log = api.stop().await?;
     assert!(!log.contains(CANARY), "{log}");
     cloud.end(collector).await?;

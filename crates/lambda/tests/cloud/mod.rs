@@ -82,6 +82,11 @@ impl Cloud {
         Ok(cloud)
     }
 
+    /// A client of this cloud.
+    pub(crate) async fn client(&self) -> Aws {
+        Aws::from_vars(|name| self.environment.get(name).cloned()).await
+    }
+
     /// A cold sandbox.
     pub(crate) async fn sandbox(&self) -> Result<Sandbox> {
         let runtime = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_collector")), &self.environment).await?;
