@@ -213,13 +213,16 @@ def deployment(name, properties):
 
 @makes("ApiGateway::Stage")
 def stage(name, properties):
-    access_log = properties.pop("AccessLogSetting", None)
+    access_log = properties.pop("AccessLogSetting", None) or {}
+    limits = properties.pop("MethodSettings", [])
     call("apigateway", "CreateStage", decapitalized(properties))
-    if access_log:
-        changes = [
-            {"op": "replace", "path": f"/accessLogSettings/{key[0].lower()}{key[1:]}", "value": value}
-            for key, value in access_log.items()
-        ]
+    changes = {f"/accessLogSettings/{key[0].lower()}{key[1:]}": value for key, value in access_log.items()}
+    for limit in limits:
+        place = limit["ResourcePath"].replace("/", "~1") + "/" + limit["HttpMethod"]
+        changes[f"/{place}/throttling/rateLimit"] = limit["ThrottlingRateLimit"]
+        changes[f"/{place}/throttling/burstLimit"] = limit["ThrottlingBurstLimit"]
+    if changes:
+        changes = [{"op": "replace", "path": path, "value": str(value)} for path, value in changes.items()]
         client("apigateway").update_stage(
             restApiId=properties["RestApiId"], stageName=properties["StageName"], patchOperations=changes
         )

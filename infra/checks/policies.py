@@ -51,6 +51,8 @@ ALARMS = {
     "a used up limit": "RateLimitLow",
     "dead letters": "DeadLettersWaiting",
     "missed runs": "MissedRunsWaiting",
+    "changes that stay unread": "ChangesUnread",
+    "refused webhooks": "WebhooksRefused",
     "errors of the collector": "CollectorFailing",
     "a collector that hangs": "CollectorNearTimeout",
     "errors of the API's function": "ApiCrashing",
@@ -67,6 +69,8 @@ CAN_WAIT = {
     "RunsPartial",
     "DataStale",
     "DeadLettersWaiting",
+    "ChangesUnread",
+    "WebhooksRefused",
     "PullRequestsQuarantined",
     "TokenExpires",
     "RateLimitLow",
@@ -454,10 +458,12 @@ def every_request_needs_a_key(template):
             yield f"{name} has no paths"
         for path, methods in body["paths"].items():
             for method, operation in methods.items():
-                if not any(keys & set(needed) for needed in operation.get("security", [])):
-                    yield f"{name}: {method} {path} needs no key"
+                # Webhooks have signatures, which the program checks.
+                is_webhook = (path, method) == ("/webhook/{plugin}", "post")
+                if is_webhook == any(keys & set(needed) for needed in operation.get("security", [])):
+                    yield f"{name}: {method} {path} needs {'a' if is_webhook else 'no'} key"
                 # Nothing is posted to the documentation.
-                if method not in ("get", "head") and (path, method) != ("/{proxy+}", "post"):
+                if method not in ("get", "head") and (path, method) != ("/{proxy+}", "post") and not is_webhook:
                     yield f"{name}: {method} {path} is offered"
                 validator = operation.get("x-amazon-apigateway-request-validator") or body.get(
                     "x-amazon-apigateway-request-validator"
@@ -473,7 +479,7 @@ def every_request_needs_a_key(template):
         permission["SourceArn"]["Fn::Sub"][0].split("/${__Stage__}/")[1]
         for permission in properties(template, "Lambda::Permission").values()
     }
-    if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*"}:
+    if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*", "POST/webhook/*"}:
         yield f"the gateway may invoke {sorted(allowed)}"
 
 
@@ -493,6 +499,18 @@ def requests_are_bounded(template):
     for plan in plans:
         if not any(holder == plan for holder, _ in held):
             yield f"{plan} is for no key"
+
+
+def webhooks_are_bounded(template):
+    """They are in no usage plan, and anyone may send them."""
+    for name, stage in properties(template, "ApiGateway::Stage").items():
+        settings = [it for it in stage.get("MethodSettings", []) if it["ResourcePath"].endswith("webhook/{plugin}")]
+        if [it["HttpMethod"] for it in settings] != ["POST"]:
+            yield f"{name}: any number of webhooks may come"
+            continue
+        for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
+            if settings[0].get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
+                yield f"{name}: webhooks have no {key}, or their path is open where there are none"
 
 
 def the_key_can_be_replaced(template):
@@ -784,6 +802,7 @@ POLICIES = [
     functions_may_read_their_secrets,
     every_request_needs_a_key,
     requests_are_bounded,
+    webhooks_are_bounded,
     the_key_can_be_replaced,
     there_is_one_stage,
     the_gateway_speaks_like_the_program,

@@ -264,9 +264,16 @@ def test_a_handful_of_requests_after_a_cold_start_is_no_sample(alarm):
 
 
 def test_one_dead_letter_is_told(alarm):
-    for name in ("DeadLettersWaiting", "MissedRunsWaiting"):
+    for name in ("DeadLettersWaiting", "MissedRunsWaiting", "ChangesUnread"):
         assert rings(alarm(name), History([(3, {"ApproximateNumberOfMessagesVisible": 1})]), 5)
         assert not rings(alarm(name), History([(3, {"ApproximateNumberOfMessagesVisible": 0})]), 5)
+
+
+def test_ten_refused_webhooks_in_an_hour_are_told(alarm):
+    refused = alarm("WebhooksRefused")
+    assert rings(refused, History([(minute, {"WebhooksRefused": 1}) for minute in range(5, 15)]), 60)
+    assert not rings(refused, History([(minute, {"WebhooksRefused": 1}) for minute in range(5, 14)]), 60)
+    assert not rings(refused, History(), 60)
 
 
 def test_functions_are_throttled_for_a_quarter_of_an_hour(alarm):

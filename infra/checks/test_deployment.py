@@ -17,6 +17,7 @@ EVERYTHING_GIVEN = {
     "NoProxy": ".amazonaws.com,10.0.0.0/16",
     "TrustedAuthorities": "authorities.pem",
     "ApiKeysSecretArn": SECRET.format("ApiKeys"),
+    "WebhookSecretsSecretArn": SECRET.format("Webhooks"),
     "DomainName": "metrics.example.com",
     "CertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f",
     "BasePath": "delivery/v1",
@@ -135,6 +136,12 @@ def test_the_stack_completes(usual, template):
         "Domain",
         "DomainMapping",
         "DomainRecord",
+        "Changes",
+        "ChangeDeadLetters",
+        "CollectorChanges",
+        "ChangesUnread",
+        "WebhooksRefusedCount",
+        "WebhooksRefused",
     }
     assert set(usual.resources) == set(template["Resources"]) - conditional
 
@@ -250,6 +257,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "LEDGER_DAYS": "90",
         "WORK_QUEUE_URL": full["Work"],
         "DEAD_LETTER_QUEUE_URL": full["DeadLetters"],
+        "CHANGES_QUEUE_URL": full["Changes"],
         "METRICS_NAMESPACE": "Mergeline/mergeline-full",
     }
     assert full.variables("Api") == {
@@ -259,6 +267,8 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
         "SSL_CERT_FILE": "/opt/authorities.pem",
         "API_KEYS_SECRET_ARN": SECRET.format("ApiKeys"),
+        "WEBHOOK_SECRETS_SECRET_ARN": SECRET.format("Webhooks"),
+        "CHANGES_QUEUE_URL": full["Changes"],
         "REQUEST_TIMEOUT_SECONDS": "8",
     }
 
@@ -293,7 +303,30 @@ def test_functions_may_do_what_they_do_and_no_more(usual, full):
     assert {resource for action, resource in full.role("ApiRole") if action == "secretsmanager:GetSecretValue"} == {
         SECRET.format("Database"),
         SECRET.format("ApiKeys"),
+        SECRET.format("Webhooks"),
     }
+    assert not any(action.startswith("sqs:") for action, _ in api)
+    changes = full.queue("Changes")["QueueArn"]
+    assert {(action, resource) for action, resource in full.role("ApiRole") if action.startswith("sqs:")} == {
+        ("sqs:SendMessage", changes)
+    }
+    assert ("sqs:ReceiveMessage", changes) in full.role("CollectorRole")
+
+
+def test_webhooks_are_throttled_and_closed_without_secrets(usual, full):
+    for stack, rate, burst in ((usual, 0, 0), (full, 100, 200)):
+        stage = emulator.client("apigateway").get_stage(restApiId=stack["Gateway"], stageName="v1")
+        (settings,) = [it for place, it in stage["methodSettings"].items() if "webhook" in place]
+        assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (rate, burst)
+
+
+def test_changes_go_to_the_collector_by_a_queue_of_their_own(full):
+    mapping = emulator.client("lambda").get_event_source_mapping(UUID=full["CollectorChanges"])
+    assert mapping["EventSourceArn"] == full.queue("Changes")["QueueArn"]
+    assert mapping["FunctionArn"] == full.function("Collector")["FunctionArn"]
+    dead = full.queue("ChangeDeadLetters")
+    assert json.loads(full.queue("Changes")["RedrivePolicy"])["deadLetterTargetArn"] == dead["QueueArn"]
+    assert full.outputs["WebhookUrl"].endswith("/v1/webhook/github")
 
 
 def test_secrets_are_empty(usual):
@@ -324,9 +357,10 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
             for verb in resource.get("resourceMethods", {})
         }
         read = {(path, verb) for path in ("/", "/{proxy+}") for verb in ("GET", "HEAD")}
-        assert set(methods) == read | {("/{proxy+}", "POST")}
-        for method in methods.values():
-            assert method["apiKeyRequired"] is True
+        webhook = ("/webhook/{plugin}", "POST")
+        assert set(methods) == read | {("/{proxy+}", "POST"), webhook}
+        for place, method in methods.items():
+            assert method["apiKeyRequired"] is (place != webhook)
             assert method["methodIntegration"]["type"] == "AWS_PROXY"
             assert stack.function("Api")["FunctionArn"] in method["methodIntegration"]["uri"]
         plan = gateway.get_usage_plan(usagePlanId=stack["UsagePlan"])
@@ -406,7 +440,11 @@ def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
 
 
 def test_outputs_can_be_pasted(usual, full):
-    assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"} | {"CustomApiUrl", "DomainTarget"}
+    assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"} | {
+        "CustomApiUrl",
+        "DomainTarget",
+        "WebhookUrl",
+    }
     assert usual.outputs["ApiUrl"] == f"https://{usual['Gateway']}.execute-api.eu-north-1.amazonaws.com/v1"
     assert usual["ApiKey"] in usual.outputs["ReadTheApiKey"]
     assert usual["Collector"] in usual.outputs["Migrate"]

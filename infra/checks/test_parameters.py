@@ -82,6 +82,8 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("DatabaseSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:db"),
         ("ApiKeysSecretArn", "arn:aws:s3:::bucket"),
         ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
+        ("WebhookSecretsSecretArn", "It's a Secret to Everybody"),
+        ("WebhookSecretsSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:webhooks"),
         ("DatabaseRootCertificate", "../rds.pem"),
         ("DatabaseRootCertificate", "/etc/rds.pem"),
         ("HttpsProxy", "http://user:password@proxy.example.com:3128"),
@@ -192,6 +194,10 @@ def test_secrets_that_exist_are_given_whole(further):
 def test_a_secret_is_for_one_thing(written):
     assert broken_rules(written, ApiKeysSecretArn="one", DatabaseSecretArn="other") == []
     assert broken_rules(written, ApiKeysSecretArn="one", DatabaseSecretArn="one") == ["SecretsAreDifferent"]
+    webhooks = "WebhookSecretsAreAlone"
+    assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="other") == []
+    assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="one") == [webhooks]
+    assert broken_rules(written, WebhookSecretsSecretArn="one", ApiKeysSecretArn="one") == [webhooks]
 
 
 # --- samconfig.toml

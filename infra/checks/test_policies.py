@@ -177,6 +177,13 @@ BREAKS = {
         ),
         "no paths": lambda t: body(t)["paths"].clear(),
         "not permitted": lambda t: t["Resources"].pop("ApiHeadPermissionv1"),
+        "a webhook with a key": lambda t: body(t)["paths"]["/webhook/{plugin}"]["post"].update(
+            security=[{"api_key": []}]
+        ),
+    },
+    "webhooks_are_bounded": {
+        "unbounded": lambda t: stage(t).pop("MethodSettings"),
+        "open without secrets": lambda t: stage(t)["MethodSettings"][0].update(ThrottlingRateLimit=100),
     },
     "requests_are_bounded": {
         "no quota": put("UsagePlan/Properties/Quota", None),
