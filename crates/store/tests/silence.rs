@@ -24,8 +24,8 @@ use mergeline_source::{
 use mergeline_store::{
     Actor, ApplyError, ApplyOptions, DatabaseSettings, DeliveryOutcome, DeploymentList, DeploymentProgress,
     EventSubject, IncidentChange, IncidentProgress, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork, Poster,
-    QuarantineKey, Reason, Reported, RepositoryId, RepositoryResult, ResultState, Revision, RunId, Sender, StoreError,
-    Undecodable, UnreadableChange, WithoutDetails, Writer,
+    QuarantineKey, Reason, ReceivedDelivery, Reported, RepositoryId, RepositoryResult, ResultState, Revision, RunId,
+    Sender, StoreError, Undecodable, UnreadableChange, WithoutDetails, Writer,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;

@@ -37,6 +37,7 @@ async fn follow_at(world: &World, notice: ChangeNotice, now: &str) -> Result<Fol
     Ok(context.follow(notice).await?)
 }
 
+const MISSED: &str = "select coalesce(sum(missed), 0)::bigint from announcements";
 const NOW: &str = "2026-06-15T12:00:01Z";
 
 #[tokio::test]
@@ -124,7 +125,6 @@ async fn a_repository_that_is_being_read_waits_and_one_that_is_gone_does_not() -
 #[tokio::test]
 async fn a_change_that_no_delivery_announced_is_counted_once() -> Result<()> {
     let world = world().await?;
-    const MISSED: &str = "select coalesce(sum(missed), 0)::bigint from announcements";
     world.fake.put([merged_as(2, 2, "2026-06-15T09:00:00Z")]);
     collect_all_at(&world, "2026-06-15T12:00:00Z").await?;
     assert_eq!(world.number(MISSED).await?, 0, "no delivery ever came about the repository");
