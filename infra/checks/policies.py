@@ -463,7 +463,8 @@ def every_request_needs_a_key(template):
                 if is_webhook == any(keys & set(needed) for needed in operation.get("security", [])):
                     yield f"{name}: {method} {path} needs {'a' if is_webhook else 'no'} key"
                 # Nothing is posted to the documentation.
-                if method not in ("get", "head") and (path, method) != ("/{proxy+}", "post") and not is_webhook:
+                is_written = path == "/{proxy+}" and method in ("post", "put")
+                if method not in ("get", "head") and not is_written and not is_webhook:
                     yield f"{name}: {method} {path} is offered"
                 validator = operation.get("x-amazon-apigateway-request-validator") or body.get(
                     "x-amazon-apigateway-request-validator"
@@ -479,7 +480,7 @@ def every_request_needs_a_key(template):
         permission["SourceArn"]["Fn::Sub"][0].split("/${__Stage__}/")[1]
         for permission in properties(template, "Lambda::Permission").values()
     }
-    if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*", "POST/webhook/*"}:
+    if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*", "PUT/*", "POST/webhook/*"}:
         yield f"the gateway may invoke {sorted(allowed)}"
 
 

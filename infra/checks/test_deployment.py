@@ -358,7 +358,7 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
         }
         read = {(path, verb) for path in ("/", "/{proxy+}") for verb in ("GET", "HEAD")}
         webhook = ("/webhook/{plugin}", "POST")
-        assert set(methods) == read | {("/{proxy+}", "POST"), webhook}
+        assert set(methods) == read | {("/{proxy+}", "POST"), ("/{proxy+}", "PUT"), webhook}
         for place, method in methods.items():
             assert method["apiKeyRequired"] is (place != webhook)
             assert method["methodIntegration"]["type"] == "AWS_PROXY"

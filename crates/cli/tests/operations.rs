@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use common::tls::TlsFront;
 use common::{Laptop, Ran, TEAMS, github, yesterday};
-use mergeline_fake_github::{FakeGitHub, FakeUser, Fault, Layout, Refused, pr};
+use mergeline_fake_github::{FakeGitHub, FakeUser, Fault, Layout, Refused, pr, run};
 use mergeline_local_postgres::Binaries;
 use mergeline_test_support::{FakeProxy, TestDatabase, app_key};
 use nix::sys::signal::{Signal, kill};
@@ -221,9 +221,26 @@ async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     ok login ana: is number 3245054725
     15 ok, 1 warning, 0 errors
     "#);
-    // One for the token, two for each of two repositories, one for the history of the only pull request, one for a
-    // login.
-    assert_eq!((fake.requests().len(), fake.most_at_once()), (7, 1));
+    // One for the token, two for each of two repositories, one for the history of the only pull request, one for the workflows
+    // of the first repository, after which the limit is met, one for a login.
+    assert_eq!((fake.requests().len(), fake.most_at_once()), (8, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_names_what_may_deploy_where_github_has_no_deployments() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    let commit = "0123456789012345678901234567890123456789";
+    fake.put_runs([
+        run("acme/api", 1, commit, "2026-06-01T10:00:00Z"),
+        run("acme/api", 2, commit, "2026-06-01T10:00:00Z").of("ci.yml"),
+    ]);
+    laptop.run(&["collect"]).await?;
+    let doctor = laptop.run(&["doctor"]).await?;
+    let found: Vec<String> =
+        doctor.out().lines().filter(|line| line.contains("no deployment to production")).map(str::to_owned).collect();
+    insta::assert_snapshot!(found.join("\n"), @"");
     Ok(())
 }
 

@@ -61,4 +61,6 @@ pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,
 };
 pub use tenant::Tenant;
-pub use webhooks::{Announcements, DeliveryOutcome, KnownDelivery, PluginActivity, ReceivedDelivery, SourceActivity};
+pub use webhooks::{
+    Announcements, DeliveryOutcome, KnownDelivery, PluginActivity, ReceivedDelivery, ReceivedEvent, SourceActivity,
+};

@@ -56,6 +56,33 @@ pub struct PluginActivity {
     pub refused: i64,
 }
 
+/// An event that was received: posted, imported or delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedEvent {
+    /// Its number in the record.
+    pub id: i64,
+    /// When it came.
+    pub received_at: DateTime<Utc>,
+    /// How it came.
+    pub channel: String,
+    /// The kind of webhook.
+    pub plugin: Option<String>,
+    /// The id that its sender gave the delivery.
+    pub delivery_id: Option<String>,
+    /// The name of the key.
+    pub key_name: Option<String>,
+    /// What it is about.
+    pub kind: String,
+    /// The id that its sender gave what it is about, or the kind of event.
+    pub subject: Option<String>,
+    /// What became of it.
+    pub outcome: String,
+    /// Why it was refused.
+    pub reason: Option<String>,
+    /// The digest of what came, in hexadecimal digits.
+    pub sha256: String,
+}
+
 /// How well webhooks announce what changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Announcements {
@@ -96,6 +123,36 @@ impl Reader {
             group by plugin
             order by plugin"#,
             now
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+
+    /// What was received, the newest first, behind a place in that list.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn received_events(
+        &self,
+        outcome: Option<&str>,
+        after: Option<(DateTime<Utc>, i64)>,
+        limit: u32,
+    ) -> Result<Vec<ReceivedEvent>, StoreError> {
+        let (at, id) = after.unzip();
+        let query = sqlx::query_as!(
+            ReceivedEvent,
+            r#"select
+                id, received_at, channel, plugin, delivery_id, key_name, kind, subject, outcome, reason,
+                encode(sha256, 'hex') as "sha256!"
+            from received_events
+            where
+                ($1::text is null or outcome = $1)
+                and ($2::timestamptz is null or (received_at, id) < ($2, $3))
+            order by received_at desc, id desc
+            limit $4"#,
+            outcome,
+            at,
+            id,
+            i64::from(limit)
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }

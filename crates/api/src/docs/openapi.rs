@@ -1,5 +1,6 @@
 //! The API in OpenAPI 3.1, generated from the response types and parameters.
 
+use http::Method;
 use mergeline_webhooks::Plugin;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -9,7 +10,7 @@ use crate::http::envelope::REQUEST_ID;
 use crate::http::errors::{CHALLENGE, ErrorBody, ProblemBody};
 use crate::http::operation::{Body, Operation};
 use crate::http::parameters::{CURSOR, Parameter, TZ, service_schema, team_schema};
-use crate::http::response::{CSV, JSON, PROBLEM_JSON};
+use crate::http::response::{CSV, JSON, LINES, PROBLEM_JSON};
 
 /// Error statuses and their meanings.
 fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
@@ -60,7 +61,15 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
         statuses.push((413, "The body is larger than 6 MB (`too_large`)."));
         statuses.push((415, "The body is not JSON (`unsupported_media_type`)."));
     }
-    if operation.request_body.is_some() {
+    if operation.takes_lines() {
+        statuses.retain(|(status, _)| *status != 400);
+        statuses.push((
+            400,
+            "It has no line, or too many (`validation_error`). What is wrong with one line is in its result.",
+        ));
+        statuses.push((413, "The body is larger than 1 MB (`too_large`)."));
+        statuses.push((415, "The body is not declared as application/x-ndjson (`unsupported_media_type`)."));
+    } else if operation.request_body.is_some() {
         statuses.retain(|(status, _)| *status != 400);
         statuses.push((400, "A field is invalid (`validation_error`); `details` names each."));
         statuses.push((409, "The id was posted before with other values (`conflict`), or another source reports the deployments of the service (`other_source`)."));
@@ -181,6 +190,28 @@ fn parameter_objects(operation: &Operation) -> Vec<Value> {
     parameters
 }
 
+/// Adds the responses to what cannot be answered.
+fn add_errors(operation: &Operation, responses: &mut Map<String, Value>) {
+    for (status, description) in error_statuses(operation) {
+        let mut response = json!({
+            "description": description,
+            "content": {
+                JSON: { "schema": { "$ref": "#/components/schemas/ErrorResponse" } },
+                PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/ProblemDetails" } }
+            }
+        });
+        let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
+        response["headers"] = json!({ REQUEST_ID.as_str(): header(REQUEST_ID.as_str()) });
+        if status == 401 && !operation.has_plugin() {
+            response["headers"]["WWW-Authenticate"] = header("WWW-Authenticate");
+        }
+        if status == 503 {
+            response["headers"]["Retry-After"] = header("Retry-After");
+        }
+        responses.insert(status.to_string(), response);
+    }
+}
+
 fn operation_object(
     operation: &Operation,
     operations: &[&Operation],
@@ -233,10 +264,14 @@ fn operation_object(
             created["headers"]["Location"] =
                 json!({ "description": "The deployment.", "schema": { "type": "string" } });
         }
-        if !operation.has_incident() {
-            responses.insert("201".to_owned(), created);
+        if operation.takes_lines() {
+            answer["description"] = json!("A result for each line.");
+        } else {
+            answer["description"] = json!("It was known.");
+            if !operation.has_incident() {
+                responses.insert("201".to_owned(), created);
+            }
         }
-        answer["description"] = json!("It was known.");
     }
     if let Body::Nothing = operation.body {
         for (status, description) in [("202", "It means something here."), ("204", "It means nothing here.")] {
@@ -249,24 +284,7 @@ fn operation_object(
         let unchanged = "The client's copy is current. Nothing was computed.";
         responses.insert("304".to_owned(), json!({ "description": unchanged, "headers": headers }));
     }
-    for (status, description) in error_statuses(operation) {
-        let mut response = json!({
-            "description": description,
-            "content": {
-                JSON: { "schema": { "$ref": "#/components/schemas/ErrorResponse" } },
-                PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/ProblemDetails" } }
-            }
-        });
-        let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
-        response["headers"] = json!({ REQUEST_ID.as_str(): header(REQUEST_ID.as_str()) });
-        if status == 401 && !operation.has_plugin() {
-            response["headers"]["WWW-Authenticate"] = header("WWW-Authenticate");
-        }
-        if status == 503 {
-            response["headers"]["Retry-After"] = header("Retry-After");
-        }
-        responses.insert(status.to_string(), response);
-    }
+    add_errors(operation, &mut responses);
     let mut object = json!({
         "operationId": operation.id,
         "summary": operation.summary,
@@ -276,9 +294,10 @@ fn operation_object(
         "security": []
     });
     if let Some(schema) = operation.request_body {
-        let is_required = !operation.has_incident();
+        let is_required = !operation.has_incident() || operation.method == Method::PUT;
+        let media_type = if operation.takes_lines() { LINES } else { JSON };
         object["requestBody"] =
-            json!({ "required": is_required, "content": { JSON: { "schema": schema(of_requests) } } });
+            json!({ "required": is_required, "content": { media_type: { "schema": schema(of_requests) } } });
     }
     if let Some(scope) = operation.scope {
         object["security"] = json!([{ "key": [] }]);

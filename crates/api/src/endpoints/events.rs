@@ -1,27 +1,38 @@
-//! `POST /v1/deployments`, `/v1/incidents`, `/v1/incidents/{incident_id}/resolve` and `/reopen`: what programs report.
+//! `POST /v1/deployments` and `/batch`, `/v1/incidents`, `/v1/incidents/{incident_id}/resolve`, `/reopen` and `/dismiss`: what programs
+//! report. `PUT /v1/incidents/{incident_id}/deployment`: what a person knows better. `GET /v1/events`: what came.
+
+use std::time::Instant;
 
 use axum::body::Body as RequestBody;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method, StatusCode, header};
-use mergeline_domain::delivery::{DeploymentEvent, IncidentEvent, LinkRule, checked_instant};
+use mergeline_domain::delivery::{DeploymentEvent, DeploymentId, IncidentEvent, LinkRule, checked_instant};
 use mergeline_domain::metrics::InvalidParameter;
+use mergeline_reporting::{PagePosition, cut_to_page};
 use mergeline_store::{
     EventDigest, EventOutcome, EventSubject, IncidentChange, Poster, Sender, StoredDeployment, StoredIncident,
 };
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::resources::instant;
 use crate::auth::scope::Scope;
+use crate::http::cursors;
 use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped, schema_of};
-use crate::http::parameters::{NoParameters, Parameters};
+use crate::http::parameters::{
+    CURSOR, LIMIT, NoParameters, OUTCOME, Page, Parameter, ParameterReader, Parameters, outcome_of,
+};
 use crate::http::request::ApiRequest;
 use crate::state::Api;
+
+/// The lines of a batch.
+const MAX_LINES: usize = 200;
 
 pub(crate) const DEPLOYMENT: Operation = Operation {
     method: Method::POST,
@@ -72,6 +83,155 @@ pub(crate) const REOPEN: Operation = Operation {
     request_body: Some(schema_of::<Reopening>),
     ..INCIDENT
 };
+
+pub(crate) const DISMISS: Operation = Operation {
+    path: "/incidents/{incident_id}/dismiss",
+    handler: |filter| on(filter, dismiss),
+    id: "dismissIncident",
+    summary: "Dismiss an incident",
+    description: "By the id that its sender gave it: it turned out to be none, and does not count. Reopening takes that back.",
+    request_body: Some(schema_of::<Dismissal>),
+    ..INCIDENT
+};
+
+pub(crate) const LINK: Operation = Operation {
+    method: Method::PUT,
+    path: "/incidents/{incident_id}/deployment",
+    handler: |filter| on(filter, link),
+    id: "setIncidentDeployment",
+    summary: "Say which deployment caused an incident",
+    description: "By the id that the incident's source gave it, and the number of a succeeded production deployment of its service, as in \
+                  `/v1/deployments`. It stays, whatever the source says later; null takes it back.",
+    scope: Some(Scope::Admin),
+    request_body: Some(schema_of::<Linking>),
+    ..INCIDENT
+};
+
+pub(crate) const BATCH: Operation = Operation {
+    path: "/deployments/batch",
+    handler: |filter| on(filter, batch),
+    id: "postDeployments",
+    summary: "Report several deployments",
+    description: "One deployment in each line (application/x-ndjson), 200 lines at most, each as in `POST /v1/deployments` and with a result of \
+                  its own. Lines that were not reached in time say so: send them again.",
+    request_body: Some(lines_of::<DeploymentEvent>),
+    body: Body::Json(enveloped::<Vec<LineResult>, BatchMeta>),
+    ..DEPLOYMENT
+};
+
+pub(crate) const LIST: Operation = Operation {
+    method: Method::GET,
+    path: "/events",
+    handler: |filter| on(filter, list),
+    id: "listEvents",
+    summary: "What was received",
+    description: "What was posted, imported or delivered by webhooks, also what was refused, newest first. Bodies are not kept.",
+    scope: Some(Scope::Admin),
+    parameters: ListParameters::DESCRIPTIONS,
+    request_body: None,
+    body: Body::Json(enveloped::<Vec<ReceivedEvent>, ListMeta>),
+    ..DEPLOYMENT
+};
+
+/// The schema of a body with one JSON object in each line.
+fn lines_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> serde_json::Value {
+    serde_json::json!({
+        "type": "string",
+        "description": "One JSON object in each line.",
+        "x-line": generator.subschema_for::<T>()
+    })
+}
+
+/// That an incident was none.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Dismissal {
+    /// When that was known; now if left out.
+    #[schemars(extend("format" = "date-time"))]
+    dismissed_at: Option<String>,
+}
+
+/// The deployment that an incident belongs to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Linking {
+    /// Its number, as in `/v1/deployments`; null takes back what was set.
+    #[schemars(required, range(min = 1, max = 999_999_999_999_999_999_i64))]
+    #[serde(deserialize_with = "Option::deserialize")]
+    deployment: Option<i64>,
+}
+
+/// What became of a line.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LineResult {
+    /// Its number, from 1.
+    line: usize,
+    /// The deployment's number here; null if it was not stored.
+    id: Option<i64>,
+    #[schemars(extend("enum" = ["created", "changed", "replayed", "refused", "not_processed"]))]
+    result: String,
+    /// The code of an error, as in the answer to a single one.
+    code: Option<String>,
+    /// What is wrong.
+    message: Option<String>,
+}
+
+/// How many lines there were, by result.
+#[derive(Debug, Serialize, JsonSchema)]
+struct BatchMeta {
+    count: usize,
+    /// How many were stored, or known.
+    stored: usize,
+    /// How many were refused, or not processed.
+    not_stored: usize,
+}
+
+/// An event that was received.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReceivedEvent {
+    #[schemars(extend("format" = "date-time"))]
+    received_at: String,
+    #[schemars(extend("enum" = ["api", "import", "webhook"]))]
+    channel: String,
+    /// Whose webhook it was.
+    plugin: Option<String>,
+    /// The id that its sender gave the delivery.
+    delivery_id: Option<String>,
+    /// The name of the key.
+    key_name: Option<String>,
+    #[schemars(extend("enum" = ["deployment", "incident", "repository", "other"]))]
+    kind: String,
+    /// The id that its sender gave what it is about, or the kind of event.
+    subject: Option<String>,
+    #[schemars(extend("enum" = ["created", "changed", "replayed", "refused", "queued", "ignored"]))]
+    outcome: String,
+    /// Why it was refused.
+    reason: Option<String>,
+    /// The digest of the body, in hexadecimal digits.
+    sha256: String,
+}
+
+/// Where the list continues.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ListMeta {
+    count: usize,
+    /// For the next page; null on the last page.
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug)]
+struct ListParameters {
+    outcome: Option<&'static str>,
+    page: Page,
+}
+
+impl Parameters for ListParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&OUTCOME, &LIMIT, &CURSOR];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self { outcome: outcome_of(reader), page: Page::read(reader) }
+    }
+}
 
 /// The end of an incident.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -220,6 +380,112 @@ async fn resolve(State(api): State<Api>, request: ApiRequest, body: RequestBody)
 /// Reopens an incident.
 async fn reopen(State(api): State<Api>, request: ApiRequest, body: RequestBody) -> Result<Response, ApiError> {
     change(&api, &request, body, "reopened_at", |Reopening { reopened_at }| reopened_at, IncidentChange::Reopened).await
+}
+
+/// Dismisses an incident.
+async fn dismiss(State(api): State<Api>, request: ApiRequest, body: RequestBody) -> Result<Response, ApiError> {
+    change(&api, &request, body, "dismissed_at", |Dismissal { dismissed_at }| dismissed_at, IncidentChange::Dismissed)
+        .await
+}
+
+/// Sets the deployment of an incident.
+async fn link(State(api): State<Api>, request: ApiRequest, body: RequestBody) -> Result<Response, ApiError> {
+    let NoParameters = request.parameters()?;
+    request.format(None)?;
+    request.refuse_limited()?;
+    let id = request.incident()?;
+    let bytes = request.body(body, false).await?;
+    let event = Event::of(&api, &request, &bytes, EventSubject::Incident)?;
+    let Linking { deployment } = event.parse(&api, &bytes).await?;
+    let now = api.now();
+    if deployment.is_some_and(|deployment| deployment < 1) {
+        let invalid = InvalidParameter::new("deployment", "invalid", "write the number of a deployment, or null");
+        return Err(event.refuse(&api, Some(id), vec![invalid]).await?);
+    }
+    let deployment = deployment.map(DeploymentId);
+    let stored = event.poster.set_link(&event.sender, &event.digest, id, deployment, now).await??;
+    Ok(incident(&stored, false))
+}
+
+/// Stores several deployments, each by itself.
+async fn batch(State(api): State<Api>, request: ApiRequest, body: RequestBody) -> Result<Response, ApiError> {
+    /// What takes longer is left to the sender, who sends it again.
+    const TIME_FRACTION: f64 = 0.7;
+    let NoParameters = request.parameters()?;
+    request.format(None)?;
+    let bytes = request.lines(body).await?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| ApiError::parameter("body", "invalid", "it is not UTF-8"))?;
+    let lines: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
+    if lines.is_empty() || lines.len() > MAX_LINES {
+        let message = format!("it has {} lines; 1 to {MAX_LINES} are taken", lines.len());
+        return Err(ApiError::parameter("body", "invalid", message));
+    }
+    let (started, budget) = (Instant::now(), api.timeout.mul_f64(TIME_FRACTION));
+    let mut results = Vec::with_capacity(lines.len());
+    for (line, text) in lines {
+        if started.elapsed() > budget {
+            let message = Some("there was no time left: send it again".to_owned());
+            let code = Some("timeout".to_owned());
+            results.push(LineResult { line, id: None, result: "not_processed".to_owned(), code, message });
+            continue;
+        }
+        results.push(match store_line(&api, &request, text).await {
+            Ok(stored) => {
+                let result = stored.outcome.to_string();
+                LineResult { line, id: Some(stored.id.0), result, code: None, message: None }
+            }
+            Err(error @ (ApiError::Unavailable | ApiError::SchemaOutdated | ApiError::Internal)) => return Err(error),
+            Err(error) => {
+                let (code, message) = (Some(error.code().to_owned()), Some(error.detailed()));
+                LineResult { line, id: None, result: "refused".to_owned(), code, message }
+            }
+        });
+    }
+    let stored = results.iter().filter(|result| result.id.is_some()).count();
+    let meta = BatchMeta { count: results.len(), stored, not_stored: results.len() - stored };
+    Ok(answer(results, meta))
+}
+
+/// Stores the deployment of a line.
+async fn store_line(api: &Api, request: &ApiRequest, line: &str) -> Result<StoredDeployment, ApiError> {
+    let event = Event::of(api, request, line.as_bytes(), EventSubject::Deployment)?;
+    let reported: DeploymentEvent = event.parse(api, line.as_bytes()).await?;
+    let (id, now) = (reported.id.clone(), api.now());
+    let posted = match reported.check(now) {
+        Ok(posted) => posted,
+        Err(invalid) => return Err(event.refuse(api, Some(&id), invalid).await?),
+    };
+    Ok(event.poster.post_deployment(&event.sender, &event.digest, &posted, now).await??)
+}
+
+/// What was received, newest first.
+async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    request.refuse_limited()?;
+    let ListParameters { outcome, page } = request.parameters()?;
+    request.format(None)?;
+    let question = format!("events {}", outcome.unwrap_or_default());
+    let after = page.cursor.as_deref().map(|text| cursors::parse(text, &question)).transpose()?;
+    let after = after.map(|position| (position.at, position.id));
+    let mut found = api.store.received_events(outcome, after, page.limit + 1).await?;
+    let next = cut_to_page(&mut found, page.limit, |last| PagePosition { at: last.received_at, id: last.id });
+    let next_cursor = next.map(|next| cursors::to_text(next, &question));
+    let data: Vec<ReceivedEvent> = found
+        .into_iter()
+        .map(|event| ReceivedEvent {
+            received_at: instant(event.received_at),
+            channel: event.channel,
+            plugin: event.plugin,
+            delivery_id: event.delivery_id,
+            key_name: event.key_name,
+            kind: event.kind,
+            subject: event.subject,
+            outcome: event.outcome,
+            reason: event.reason,
+            sha256: event.sha256,
+        })
+        .collect();
+    let meta = ListMeta { count: data.len(), next_cursor };
+    Ok(answer(data, meta))
 }
 
 async fn change<T: DeserializeOwned + Default>(

@@ -32,7 +32,7 @@ pub(crate) const ERRORS: [(u16, &str, &str); 20] = [
     (406, "not_acceptable", "The response is not available in a format that `Accept` allows."),
     (409, "conflict", "The id was posted before, with another service, environment or commit."),
     (409, "other_source", "Another source reports the deployments of the service."),
-    (413, "too_large", "The body is larger than 64 kB, or a webhook than 6 MB."),
+    (413, "too_large", "The body is larger than 64 kB, a batch than 1 MB, or a webhook than 6 MB."),
     (415, "unsupported_media_type", "The body is not JSON."),
     (500, "internal_error", "Logged under the trace ID."),
     (503, "unavailable", "The database cannot be reached."),
@@ -80,6 +80,10 @@ pub(crate) enum ApiError {
     TooLarge,
     /// 413 `too_large`: a webhook is too large.
     DeliveryTooLarge,
+    /// 413 `too_large`: a batch is too large.
+    BatchTooLarge,
+    /// 415 `unsupported_media_type`: the body is not declared as lines of JSON.
+    NotLines,
     /// 415 `unsupported_media_type`: the body is not JSON.
     UnsupportedMediaType,
     /// 503 `unavailable`: the database cannot be reached.
@@ -113,13 +117,24 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::Conflict(_) | Self::OtherSource(_) => StatusCode::CONFLICT,
-            Self::TooLarge | Self::DeliveryTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge | Self::DeliveryTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType | Self::NotLines => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unavailable | Self::UnknownTimezone(_) | Self::Overloaded | Self::SchemaOutdated => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The message with the problem of each parameter, where there is no place for details.
+    pub(crate) fn detailed(&self) -> String {
+        match self {
+            Self::Validation(details) => {
+                let details = details.iter().map(|it| format!("{}: {}", it.parameter, it.message));
+                details.collect::<Vec<_>>().join("; ")
+            }
+            other => other.message(),
         }
     }
 
@@ -137,8 +152,8 @@ impl ApiError {
             Self::NotAcceptable { .. } => "not_acceptable",
             Self::Conflict(_) => "conflict",
             Self::OtherSource(_) => "other_source",
-            Self::TooLarge | Self::DeliveryTooLarge => "too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooLarge | Self::DeliveryTooLarge | Self::BatchTooLarge => "too_large",
+            Self::UnsupportedMediaType | Self::NotLines => "unsupported_media_type",
             Self::Unavailable => "unavailable",
             Self::UnknownTimezone(_) => "unknown_timezone",
             Self::Overloaded => "overloaded",
@@ -181,6 +196,10 @@ impl ApiError {
             ),
             Self::TooLarge => "The body is larger than 64 kB.".to_owned(),
             Self::DeliveryTooLarge => "The body is larger than 6 MB.".to_owned(),
+            Self::BatchTooLarge => "The body is larger than 1 MB.".to_owned(),
+            Self::NotLines => {
+                "Send one JSON object in each line, with the header content-type: application/x-ndjson.".to_owned()
+            }
             Self::UnsupportedMediaType => "Send JSON, with the header content-type: application/json.".to_owned(),
             Self::Unavailable => "The database is not available; try again in a moment.".to_owned(),
             Self::UnknownTimezone(zone) => format!(
@@ -266,6 +285,7 @@ impl From<EventRefusal> for ApiError {
                 Self::NotFound("There is no such service, or the key may not post about it.")
             }
             EventRefusal::UnknownIncident => Self::NotFound("There is no such incident."),
+            EventRefusal::AmbiguousIncident => Self::parameter("incident_id", "ambiguous", message),
             EventRefusal::Conflict(field) => Self::Conflict(field),
             EventRefusal::OtherSource(source) => Self::OtherSource(source),
             EventRefusal::UnknownRepository(_) | EventRefusal::RepositoryMissing => {

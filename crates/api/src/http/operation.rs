@@ -86,6 +86,11 @@ impl Operation {
         self.path.contains("{plugin}")
     }
 
+    /// Whether it takes one JSON object in each line of its body.
+    pub(crate) fn takes_lines(&self) -> bool {
+        self.path.ends_with("/batch")
+    }
+
     /// Whether it is about one source or webhook.
     pub(crate) fn has_plugin_name(&self) -> bool {
         self.path.contains("/plugins/{name}")

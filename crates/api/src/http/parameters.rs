@@ -120,6 +120,11 @@ pub(crate) const SERVICE: Parameter = Parameter {
     description: "Only what happened in this service, by number or slug. Not allowed if the teams file sets privacy.min_group_size.",
     schema: service_schema,
 };
+pub(crate) const OUTCOME: Parameter = Parameter {
+    name: "outcome",
+    description: "Only what this became of.",
+    schema: || json!({ "type": "string", "enum": OUTCOMES }),
+};
 pub(crate) const WEBHOOK_SERVICE: Parameter = Parameter {
     name: "service",
     description: "The service whose incidents come by this webhook: its number or slug, or a repository of its own.",
@@ -425,6 +430,14 @@ impl DeliverySelection {
     pub(crate) fn query(self) -> DeliveryQuery {
         self.0
     }
+}
+
+/// What may become of an event.
+const OUTCOMES: [&str; 6] = ["created", "changed", "replayed", "refused", "queued", "ignored"];
+
+/// The requested outcome of events.
+pub(crate) fn outcome_of(reader: &mut ParameterReader) -> Option<&'static str> {
+    reader.take("outcome", |text| one_of(text, &OUTCOMES.map(|outcome| (outcome, outcome))))
 }
 
 /// The service that a webhook is about, as it is written there.

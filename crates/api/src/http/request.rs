@@ -14,9 +14,11 @@ use super::errors::ApiError;
 use super::negotiation::{Accept, Format};
 use super::operation::Operation;
 use super::parameters::{Parameters, service_selector, team_selector};
-use super::response::JSON;
+use super::response::{JSON, LINES};
 use crate::auth::access::Access;
 
+/// Two hundred lines are shorter.
+const MAX_LINES_BYTES: usize = 1024 * 1024;
 /// Ids are not longer.
 const MAX_INCIDENT: usize = 200;
 /// More than any event needs.
@@ -163,6 +165,17 @@ impl ApiRequest {
         let is_json = media_type.eq_ignore_ascii_case(JSON);
         let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ApiError::TooLarge)?;
         if is_json || may_be_empty && bytes.is_empty() { Ok(bytes) } else { Err(ApiError::UnsupportedMediaType) }
+    }
+
+    /// A body of lines, if it is declared as such and not too large.
+    ///
+    /// # Errors
+    /// [`ApiError::UnsupportedMediaType`] and [`ApiError::TooLarge`].
+    pub(crate) async fn lines(&self, body: Body) -> Result<Bytes, ApiError> {
+        let media_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        let bytes = axum::body::to_bytes(body, MAX_LINES_BYTES).await.map_err(|_| ApiError::BatchTooLarge)?;
+        if media_type.eq_ignore_ascii_case(LINES) { Ok(bytes) } else { Err(ApiError::NotLines) }
     }
 
     /// What the path names.

@@ -5,6 +5,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 pub(crate) const JSON: &str = "application/json";
+/// One JSON object in each line.
+pub(crate) const LINES: &str = "application/x-ndjson";
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 pub(crate) const CSV: &str = "text/csv";
 pub(crate) const HTML: &str = "text/html";

@@ -108,6 +108,8 @@ impl Checks {
             };
             match found.await {
                 Ok((workflows, releases)) => findings.add(possible_sources(repository, &workflows, releases))?,
+                // Its own check says how much is left.
+                Err(GitHubError::RateLimited { .. }) => return Ok(()),
                 Err(error) => {
                     findings.add(Check::warning("deployments", format!("{repository}: {error}"), error.help()))?;
                     return Ok(());
@@ -232,15 +234,16 @@ fn without_permission<T: Default>(error: GitHubError) -> Result<T, GitHubError> 
 /// What may report the deployments of a repository that has none at GitHub, and the lines that say so.
 fn possible_sources(repository: &RepoName, workflows: &[String], releases: usize) -> Check {
     let is_deploying = |file: &&String| ["deploy", "release", "publish"].iter().any(|word| file.contains(word));
-    let source = match workflows.iter().find(is_deploying) {
-        Some(file) => format!("{{ workflow: {file} }}"),
-        None if releases > 0 => "{ source: github-releases }".to_owned(),
-        None => "{ source: merges, branch: main }".to_owned(),
-    };
     let listed = if workflows.is_empty() { "none".to_owned() } else { workflows.join(", ") };
     let message = format!(
         "{repository} has no deployment to production at GitHub; workflows: {listed}; releases in the last year: {releases}"
     );
+    let source = match workflows.iter().find(is_deploying) {
+        Some(file) => format!("{{ workflow: {file} }}"),
+        None if releases > 0 => "{ source: github-releases }".to_owned(),
+        // It may be a library, or deployed by hand.
+        None => return Check::ok("deployments", message),
+    };
     let name = repository.name();
     let help = format!(
         "if that is how it is deployed, write into the teams file: `services: [{{ slug: {}, repositories: [{repository}], \

@@ -45,6 +45,7 @@ impl Posting {
             ("ci", Scope::EventsWrite, Some("acme.shop")),
             ("other", Scope::EventsWrite, None),
             ("reader", Scope::PrsRead, None),
+            ("boss", Scope::Admin, None),
         ]) {
             let made = NewKey::from_random([number; 32], name.parse()?, [scope], []);
             let services = service.map(str::parse).transpose()?;
@@ -63,8 +64,19 @@ impl Posting {
 
     /// Sends a body as the owner of a key. Returns the status and the answer.
     async fn send(&self, key: &str, path: &str, media_type: &str, body: String) -> Result<(u16, Value)> {
+        self.send_as("POST", key, path, media_type, body).await
+    }
+
+    async fn send_as(
+        &self,
+        method: &str,
+        key: &str,
+        path: &str,
+        media_type: &str,
+        body: String,
+    ) -> Result<(u16, Value)> {
         let key = self.keys.iter().find(|(name, _)| *name == key).map(|(_, key)| key.as_str()).context("a key")?;
-        let request = Request::post(format!("/v1{path}")).header("x-api-key", key);
+        let request = Request::builder().method(method).uri(format!("/v1{path}")).header("x-api-key", key);
         let request = request.header("content-type", media_type).body(Body::from(body))?;
         let response = self.world.router.clone().oneshot(request).await?;
         let status = response.status().as_u16();
@@ -484,5 +496,131 @@ async fn an_incident_is_resolved_and_reopened_by_its_id() -> Result<()> {
     );
     let expected = ["INC-1 critical 2026-06-01 11:00:00 2026-06-15 12:00:00 window", "INC-3 2026-06-10 00:00:00 named"];
     assert_eq!(facts.await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_line_of_a_batch_has_a_result_of_its_own() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    let path = "/deployments/batch";
+    let first = deployment("b1", 10, "success", "2026-05-30T09:00:00Z").to_string();
+    let second = deployment("b2", 22, "success", "2026-06-01T10:00:00Z");
+    let mut elsewhere = second.clone();
+    elsewhere["environment"] = json!("live");
+    let mut odd = second.clone();
+    odd["status"] = json!("done");
+    let lines = [
+        first.clone(),
+        String::new(),
+        second.to_string(),
+        elsewhere.to_string(),
+        "{".to_owned(),
+        odd.to_string(),
+        first,
+    ];
+    let (status, answer) = posting.send("ci", path, "application/x-ndjson", lines.join("\n")).await?;
+    assert_eq!(status, 200, "{answer}");
+    let results: Vec<String> = answer["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|line| format!("{} {} {}", line["line"], line["result"], line["code"]).replace('"', ""))
+        .collect();
+    let expected = [
+        "1 created null",
+        "3 created null",
+        "4 refused conflict",
+        "5 refused validation_error",
+        "6 refused validation_error",
+        "7 replayed null",
+    ];
+    assert_eq!(results, expected);
+    assert!(answer["data"][4]["message"].as_str().is_some_and(|text| text.starts_with("status: ")), "{answer}");
+    assert_eq!((&answer["meta"]["stored"], &answer["meta"]["not_stored"]), (&json!(3), &json!(3)));
+    for (media_type, body, status, code) in [
+        ("application/json", "{}".to_owned(), 415, "unsupported_media_type"),
+        ("application/x-ndjson", String::new(), 400, "validation_error"),
+        ("application/x-ndjson", "{}\n".repeat(201), 400, "validation_error"),
+        ("application/x-ndjson", " ".repeat(1_048_577), 413, "too_large"),
+    ] {
+        let (found, answer) = posting.send("ci", path, media_type, body).await?;
+        assert_eq!((found, &answer["error"]["code"]), (status, &json!(code)));
+    }
+    assert_eq!(posting.send("reader", path, "application/x-ndjson", "{}".to_owned()).await?.0, 403);
+    assert_eq!(posting.world.database.store()?.derive_all(false).await?.rows, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_says_which_deployment_caused_an_incident_and_which_incident_was_none() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    for (number, (commit, status, at)) in DEPLOYED.into_iter().enumerate() {
+        posting.post("/deployments", &deployment(&format!("ci-{number}"), commit, status, at)).await?;
+    }
+    for (id, started_at, resolved_at) in INCIDENTS {
+        let incident = json!({ "id": id, "service": "acme/shop", "title": id, "started_at": started_at, "resolved_at": resolved_at });
+        posting.post("/incidents", &incident).await?;
+    }
+    collected(&posting.fake, &posting.world.database, &teams_file(SOURCE)).await?;
+    let failed = async || {
+        posting
+            .text(
+                "select d.external_id || ' ' || f.reason from deployment_failures as f
+                inner join deployments as d on f.deployment_id = d.id where f.reason = 'incident' order by 1",
+            )
+            .await
+    };
+    let number = async |id: &str| -> Result<i64> {
+        let sql = "select id from deployments where external_id = $1";
+        Ok(sqlx::query_scalar(sql).bind(id).fetch_one(&posting.world.database.pool().await?).await?)
+    };
+    assert_eq!(failed().await?, ["ci-4 incident"]);
+    let put = async |key: &str, incident: &str, deployment: Value| {
+        let body = json!({ "deployment": deployment }).to_string();
+        posting.send_as("PUT", key, &format!("/incidents/{incident}/deployment"), "application/json", body).await
+    };
+    let (status, answer) = put("boss", "I3", json!(number("ci-7").await?)).await?;
+    assert_eq!((status, &answer["data"]["rule"]), (200, &json!("set")), "{answer}");
+    assert_eq!(failed().await?, ["ci-4 incident", "ci-7 incident"]);
+    let (_, answer) = put("boss", "I3", Value::Null).await?;
+    assert_eq!((&answer["data"]["result"], &answer["data"]["rule"]), (&json!("changed"), &Value::Null));
+    assert_eq!(failed().await?, ["ci-4 incident"]);
+    // A failed attempt reached nobody, and a key that posts may not judge.
+    for (key, incident, deployment, status) in [
+        ("boss", "I3", json!(number("ci-2").await?), 400),
+        ("boss", "I3", json!(999_999), 400),
+        ("boss", "I3", json!("ci-7"), 400),
+        ("boss", "I9", json!(1), 404),
+        ("ci", "I3", json!(1), 403),
+    ] {
+        assert_eq!(put(key, incident, deployment).await?.0, status);
+    }
+    for incident in ["I1", "I2"] {
+        let path = format!("/incidents/{incident}/dismiss");
+        assert_eq!(posting.outcome(&path, &json!({})).await?, (200, "changed".to_owned()));
+        assert_eq!(posting.outcome(&path, &json!({})).await?, (200, "replayed".to_owned()));
+    }
+    assert_eq!(failed().await?, Vec::<String>::new());
+    let reopened = posting.outcome("/incidents/I1/reopen", &json!({ "reopened_at": "2026-06-15T12:01:00Z" })).await?;
+    assert_eq!(reopened, (200, "changed".to_owned()));
+    assert_eq!(failed().await?, ["ci-4 incident"], "it is open again");
+    assert_eq!(posting.world.database.store()?.derive_all(false).await?.rows, 0);
+    // What came is listed page by page, also what was refused.
+    let get = async |path: &str| posting.send_as("GET", "boss", path, "", String::new()).await;
+    let (status, refused) = get("/events?outcome=refused").await?;
+    assert_eq!(status, 200, "{refused}");
+    let reasons: Vec<&str> =
+        refused["data"].as_array().into_iter().flatten().filter_map(|event| event["reason"].as_str()).collect();
+    assert_eq!(reasons.len(), 4, "{refused}");
+    let (mut path, mut listed) = ("/events?limit=5".to_owned(), 0);
+    loop {
+        let (_, page) = get(&path).await?;
+        listed += page["data"].as_array().map_or(0, Vec::len);
+        let Some(cursor) = page["meta"]["next_cursor"].as_str() else { break };
+        path = format!("/events?limit=5&cursor={cursor}");
+    }
+    let all = posting.text("select count(*)::text from received_events").await?;
+    assert_eq!(all, [listed.to_string()]);
+    assert_eq!(posting.send_as("GET", "ci", "/events", "", String::new()).await?.0, 403);
     Ok(())
 }

@@ -10,7 +10,7 @@ use mergeline_domain::delivery::{
 };
 
 use super::deployments::OutcomeColumns;
-use super::derive::{begin_new, derive, lock_services};
+use super::derive::{begin_new, derive, lock_ids, lock_services};
 use super::issues::severity_of_label;
 use super::rules::rules_of_service;
 use crate::attributions::hold_together;
@@ -136,6 +136,9 @@ pub enum EventRefusal {
     /// There is no such incident.
     #[error("there is no such incident")]
     UnknownIncident,
+    /// Several sources have an incident with this id.
+    #[error("several sources have an incident with this id")]
+    AmbiguousIncident,
     /// It would be before the last state of the incident.
     #[error("it is not after the last state of the incident, {last}")]
     BeforeLastState {
@@ -157,6 +160,7 @@ impl EventRefusal {
             Self::Conflict(_) => "conflict",
             Self::UnknownDeployment => "unknown_deployment",
             Self::UnknownIncident => "unknown_incident",
+            Self::AmbiguousIncident => "ambiguous_incident",
             Self::BeforeLastState { .. } => "before_last_state",
         }
     }
@@ -293,6 +297,23 @@ impl Poster {
         Ok(incident_of(self.receive(&received, Work::Change(id, change)).await?))
     }
 
+    /// Sets the deployment that an incident belongs to, whatever its source says; `None` takes that back. The incident is known by
+    /// the id that its source gave it.
+    ///
+    /// # Errors
+    /// When the database fails. What is refused is recorded.
+    pub async fn set_link(
+        &self,
+        sender: &Sender,
+        digest: &EventDigest,
+        id: &str,
+        deployment: Option<DeploymentId>,
+        now: DateTime<Utc>,
+    ) -> Result<Result<StoredIncident, EventRefusal>, StoreError> {
+        let received = Received::new(sender, digest, EventSubject::Incident, id, now);
+        Ok(incident_of(self.receive(&received, Work::Link(id, deployment)).await?))
+    }
+
     /// Records an event that cannot be used at all, for example because a field is invalid.
     ///
     /// # Errors
@@ -336,6 +357,7 @@ enum Work<'a> {
     Deployment(&'a PostedDeployment),
     Incident(&'a PostedIncident),
     Change(&'a str, IncidentChange),
+    Link(&'a str, Option<DeploymentId>),
 }
 
 /// What was stored.
@@ -378,6 +400,7 @@ impl Transaction for Receiving<'_> {
             Work::Deployment(posted) => store_deployment(connection, sender, posted).await.map(Stored::Deployment),
             Work::Incident(posted) => store_incident(connection, sender, posted).await.map(Stored::Incident),
             Work::Change(id, change) => change_incident(connection, sender, id, change).await.map(Stored::Incident),
+            Work::Link(id, deployment) => set_link(connection, id, deployment).await.map(Stored::Incident),
         };
         match stored {
             Ok(mut stored) => {
@@ -883,6 +906,55 @@ async fn incident(
     Ok(row.map(|row| (row.id, row.service_id)))
 }
 
+/// Sets the deployment of an incident of any source.
+async fn set_link(
+    connection: &mut Session,
+    external_id: &str,
+    deployment: Option<DeploymentId>,
+) -> Result<StoredIncident, Stopped> {
+    let found = sqlx::query!(
+        "select id, service_id from incidents where external_id = $1 and withdrawn_at is null limit 2",
+        external_id
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let [incident] = &found[..] else {
+        let refusal = if found.is_empty() { EventRefusal::UnknownIncident } else { EventRefusal::AmbiguousIncident };
+        return Err(Stopped::Refused(refusal));
+    };
+    let Some(service) = incident.service_id else { return Err(Stopped::Refused(EventRefusal::UnknownDeployment)) };
+    let services = lock_ids(connection, &[service]).await?;
+    if let Some(deployment) = deployment {
+        let is_of_service = sqlx::query_scalar!(
+            r#"select exists (
+                select from deployments as d
+                where
+                    d.id = $1 and d.service_id = $2 and d.environment_group = 'production' and d.outcome = 'succeeded'
+                    and d.deleted_at is null
+            ) as "is_of_service!""#,
+            deployment.0,
+            service
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        if !is_of_service {
+            return Err(Stopped::Refused(EventRefusal::UnknownDeployment));
+        }
+    }
+    let changed = sqlx::query!(
+        "update incidents set set_deployment_id = $2 where id = $1 and set_deployment_id is distinct from $2",
+        incident.id,
+        deployment.map(|deployment| deployment.0)
+    )
+    .execute(&mut *connection)
+    .await?;
+    let is_changed = changed.rows_affected() > 0;
+    if is_changed {
+        derive(connection, &services).await?;
+    }
+    stored_incident(connection, incident.id, false, is_changed).await
+}
+
 /// The deployment that a sender posted with an id.
 async fn posted_deployment(
     connection: &mut Session,
@@ -910,10 +982,14 @@ async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange
         .await?;
     let states = rows.into_iter().map(|row| Ok(IncidentState { at: row.at, kind: parse_stored(&row.state)? }));
     let states: Vec<IncidentState> = states.collect::<Result<_, StoreError>>()?;
-    let is_resolved = matches!(IncidentOutcome::of(&states), IncidentOutcome::Resolved { .. });
     let (at, kind) = change.state();
     let is_known = states.contains(&IncidentState { at, kind });
-    if is_known || kind != IncidentStateKind::Dismissed && is_resolved == (kind == IncidentStateKind::Resolved) {
+    let is_new = match IncidentOutcome::of(&states) {
+        IncidentOutcome::Open => kind != IncidentStateKind::Reopened,
+        IncidentOutcome::Resolved { .. } => kind != IncidentStateKind::Resolved,
+        IncidentOutcome::NotCounted => kind == IncidentStateKind::Reopened,
+    };
+    if is_known || !is_new {
         return Ok(false);
     }
     // At the same instant, the resolution would win.
