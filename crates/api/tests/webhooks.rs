@@ -193,6 +193,12 @@ async fn what_means_nothing_or_cannot_be_used_says_so() -> Result<()> {
     let large = vec![b' '; 6 * 1024 * 1024 + 1];
     assert_eq!(receiver.post(GITHUB, &headers, &large).await?, answered(413, "too_large"));
     assert!(receiver.notices.try_recv().is_err(), "nothing is read");
+    // Sent again after its repository was added.
+    sqlx::query("update repositories set name = 'acme/other' where name = 'acme/api'")
+        .execute(&receiver.backend.database.pool().await?)
+        .await?;
+    assert_eq!(receiver.github(SECRET, "pull_request", "d-3", &closed("acme/other")).await?, answered(202, ""));
+    receiver.notices.try_recv().context("a notice")?;
     let expected = [
         "github d-1 other ping ignored",
         "github d-2 other star.closed ignored",
@@ -250,6 +256,44 @@ async fn an_incident_needs_a_service_that_exists() -> Result<()> {
     let odd = receiver.pagerduty("/v1/webhook/pagerduty?service=%00", &event).await?;
     assert_eq!(odd, answered(400, "validation_error"));
     assert_eq!(receiver.texts("select title from incidents").await?, Vec::<String>::new());
+    assert_eq!(receiver.recorded().await?.iter().filter(|it| it.contains("refused")).count(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_incident_keeps_its_service_when_the_address_changes() -> Result<()> {
+    let receiver = Receiver::new().await?;
+    let triggered = paged("incident.triggered", "2026-06-16T10:00:00Z");
+    receiver.pagerduty("/v1/webhook/pagerduty?service=acme.api", &triggered).await?;
+    let services = "select coalesce(s.slug, r.display_name) || ' ' || coalesce(to_char(f.resolved_at at time zone 'UTC', 'HH24:MI'), '-')
+        from incidents as i
+        inner join services as s on i.service_id = s.id
+        left join repositories as r on s.repository_id = r.id
+        left join incident_facts as f on i.id = f.incident_id";
+    assert_eq!(receiver.texts(services).await?, ["acme/api -"]);
+    let resolved = paged("incident.resolved", "2026-06-16T11:00:00Z");
+    let answer = receiver.pagerduty("/v1/webhook/pagerduty?service=acme.web", &resolved).await?;
+    assert_eq!(answer, answered(202, ""));
+    assert_eq!(receiver.texts(services).await?, ["acme/api 11:00"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_alert_without_a_service_does_not_hold_up_the_others() -> Result<()> {
+    let receiver = Receiver::new().await?;
+    let alert = |service: &str| {
+        json!({
+            "status": "firing", "fingerprint": service, "startsAt": "2026-06-16T10:00:00Z",
+            "labels": { "alertname": "Errors", "incident": "true", "service": service },
+        })
+    };
+    let body = json!({ "status": "firing", "alerts": [alert("typo"), alert("acme.api")] }).to_string();
+    let signature = FakeWebhook::new("", SECRET).signature(body.as_bytes());
+    let headers = [("content-type", "application/json"), ("x-grafana-alerting-signature", signature.as_str())];
+    let answer = receiver.post("/v1/webhook/grafana", &headers, body.as_bytes()).await?;
+    assert_eq!(answer, answered(404, "not_found"));
+    let stored = receiver.texts("select external_id from incidents").await?;
+    assert_eq!(stored, ["acme.api@1781604000"]);
     Ok(())
 }
 

@@ -44,6 +44,11 @@ struct Rejected<'a> {
 }
 
 impl Queue {
+    /// Its name, the end of its address.
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+
     pub(crate) fn new(client: Client, url: &str) -> Self {
         Self { client, url: url.into() }
     }

@@ -36,9 +36,13 @@ impl RunContext<'_> {
     /// Only failures of the database, which every repository needs.
     pub async fn follow(&self, notice: ChangeNotice) -> Result<FollowUp, StoreError> {
         let Some(repository) = self.store.repository(notice.repository).await? else { return Ok(FollowUp::Done) };
-        // Several deliveries at once lead to one reading.
-        let has_it = repository.progress.collected_at.is_some_and(|at| at > notice.received_at);
-        if has_it && is_shown(&notice, repository.progress.watermark) {
+        // Several deliveries at once lead to one reading. Without a time, only one that did not start too soon is believed.
+        let heard_at = match notice.updated_at {
+            Some(_) => notice.received_at,
+            None => notice.received_at + AGAIN_AFTER[0],
+        };
+        let has_it = repository.progress.collected_at.is_some_and(|at| at > heard_at);
+        if has_it && notice.tries == 0 && is_shown(&notice, repository.progress.watermark) {
             return Ok(FollowUp::Done);
         }
         let name = repository.called().clone();

@@ -70,6 +70,8 @@ struct CommitNode {
 
 #[derive(Deserialize)]
 struct RefNode {
+    /// Of its repository and name, and so the same when it is moved.
+    id: String,
     name: Text,
     target: Option<TargetNode>,
 }
@@ -196,7 +198,7 @@ fn tag(node: RefNode) -> Result<Option<ReportedDeployment>, GitHubError> {
     let Some(at) = target.tagger.and_then(|tagger| tagger.date) else { return Ok(None) };
     let (at, tag) = (checked(at)?, node.name.into_clean());
     Ok(Some(ReportedDeployment {
-        id: format!("refs/tags/{tag}").into(),
+        id: node.id.into(),
         origin: Origin::Tag { tag: tag.clone() },
         commit: target.target.and_then(|commit| commit.oid?.parse().ok()),
         created_at: at,

@@ -26,6 +26,9 @@ pub(crate) struct Record {
     pub(crate) message_id: String,
     pub(crate) receipt_handle: String,
     pub(crate) body: String,
+    /// The queue that it is from.
+    #[serde(rename = "eventSourceARN", default)]
+    pub(crate) source: String,
     #[serde(default)]
     pub(crate) attributes: Attributes,
 }
@@ -65,6 +68,14 @@ pub(crate) struct Queues {
     pub(crate) dead_letters: Queue,
     /// Where webhooks leave repositories; `None` if there are none.
     pub(crate) changes: Option<Queue>,
+}
+
+impl Queues {
+    /// The queue of changes, if a message is from there.
+    fn changes_with(&self, record: &Record) -> Option<&Queue> {
+        let name = record.source.rsplit(':').next().unwrap_or_default();
+        self.changes.as_ref().filter(|changes| changes.name() == name)
+    }
 }
 
 /// What to do with a message.
@@ -137,9 +148,17 @@ pub(crate) async fn work(
     Ok(failures)
 }
 
-/// Applies a disposition to the queues. Returns whether the same message returns to the work queue.
+/// Applies a disposition to the queues. Returns whether the same message returns to its queue.
 async fn settle(queues: &Queues, record: &Record, disposition: Disposition) -> Result<bool, AwsError> {
+    let changes = queues.changes_with(record);
     match disposition {
+        Disposition::RetryAfter(delay) if let Some(changes) = changes => {
+            changes.hide(&record.receipt_handle, delay).await.map(|()| true)
+        }
+        // That queue has dead letters of its own, to which SQS moves it.
+        Disposition::DeadLetter(_) if let Some(changes) = changes => {
+            changes.hide(&record.receipt_handle, Duration::ZERO).await.map(|()| true)
+        }
         Disposition::Ack => Ok(false),
         Disposition::RetryAfter(delay) => queues.work.hide(&record.receipt_handle, delay).await.map(|()| true),
         Disposition::Requeue => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),

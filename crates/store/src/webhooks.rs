@@ -192,8 +192,8 @@ impl Reader {
 }
 
 impl Writer {
-    /// Notes that a collection found the last change of a repository, and no delivery had announced it, although deliveries about
-    /// the repository come. One that came within a minute of the change may have been about it.
+    /// Notes that a collection found that a pull request was opened, merged or closed, and no delivery had announced it, although
+    /// deliveries about the repository come. One that came within a minute may have been about it.
     ///
     /// # Errors
     /// When the database fails.
@@ -206,13 +206,18 @@ impl Writer {
             let noted = sqlx::query!(
                 "update announcements as a
                 set missed = a.missed + 1, missed_at = $2
-                from repositories as r
                 where
-                    a.repository_id = r.id and r.id = $1
-                    and r.watermark > a.last_at + interval '1 minute'
-                    -- A later delivery may still be on its way.
-                    and r.watermark < $2::timestamptz - interval '2 minutes'
-                    and r.watermark > coalesce(a.missed_at, '-infinity')",
+                    a.repository_id = $1
+                    and exists (
+                        select from pull_requests as p
+                        cross join lateral (select greatest(p.created_at, p.merged_at, p.closed_at) as at) as c
+                        where
+                            p.repository_id = $1
+                            and c.at > a.last_at + interval '1 minute'
+                            -- A later delivery may still be on its way.
+                            and c.at < $2::timestamptz - interval '2 minutes'
+                            and c.at > coalesce(a.missed_at, '-infinity')
+                    )",
                 repository.0,
                 now
             )

@@ -15,6 +15,25 @@ fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
+/// A text as one line that is not too long; `None` if nothing is left.
+fn line(text: Option<String>) -> Option<String> {
+    const LONGEST: usize = 200;
+    let text: String = text?.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = text.trim().chars().take(LONGEST).collect();
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The address of a page, if it is one that can be kept.
+fn address(text: Option<String>) -> Option<String> {
+    const LONGEST: usize = 500;
+    text.filter(|it| {
+        (it.starts_with("https://") || it.starts_with("http://"))
+            && it.chars().count() <= LONGEST
+            && !it.chars().any(|c| c.is_control() || c.is_whitespace())
+    })
+}
+
 #[derive(Deserialize)]
 struct PagerDutyBody {
     event: PagerDutyEvent,
@@ -73,10 +92,10 @@ pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let severity = incident.priority.and_then(|priority| priority.summary.or(priority.name)).or(incident.urgency);
     let event = IncidentEvent {
         id: incident.id.clone(),
-        title: incident.title.unwrap_or_else(|| format!("Incident {}", incident.id)),
-        severity,
+        title: line(incident.title).unwrap_or_else(|| format!("Incident {}", incident.id)),
+        severity: line(severity),
         started_at: Some(instant(incident.created_at)),
-        url: incident.html_url,
+        url: address(incident.html_url),
         ..IncidentEvent::default()
     };
     let incidents = vec![IncidentMessage { incident: event, change }];
@@ -153,19 +172,19 @@ pub(super) fn incident_io(delivery: &Delivery<'_>) -> Result<Message, Unusable> 
     let change = match incident.incident_status.as_ref().map(|status| status.category.as_str()) {
         Some("learning" | "closed") => {
             let resolved_at = incident.time_of("Resolved at").or_else(|| incident.time_of("Closed at"));
-            Some(IncidentStep::Resolved(resolved_at.unwrap_or(changed_at)))
+            Some(IncidentStep::SeenResolved { at: resolved_at.unwrap_or(changed_at), seen_at: changed_at })
         }
         Some("declined" | "merged" | "canceled") => Some(IncidentStep::Dismissed(changed_at)),
-        Some("live" | "triage" | "paused") => Some(IncidentStep::Reopened(changed_at)),
+        Some("live" | "triage" | "paused") => Some(IncidentStep::SeenOpen(changed_at)),
         _ => None,
     };
     let started_at = incident.time_of("Impact started at").or_else(|| incident.time_of("Reported at"));
     let event = IncidentEvent {
         id: incident.id.clone(),
-        title: incident.name.unwrap_or_else(|| format!("Incident {}", incident.id)),
-        severity: incident.severity.and_then(|severity| severity.name.or(severity.summary)),
+        title: line(incident.name).unwrap_or_else(|| format!("Incident {}", incident.id)),
+        severity: line(incident.severity.and_then(|severity| severity.name.or(severity.summary))),
         started_at: Some(instant(started_at.unwrap_or(incident.created_at))),
-        url: incident.permalink,
+        url: address(incident.permalink),
         ..IncidentEvent::default()
     };
     let incidents = vec![IncidentMessage { incident: event, change }];
@@ -205,10 +224,10 @@ pub(super) fn grafana(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
             // The same alert fires again later: that is another incident.
             id: format!("{}@{}", alert.fingerprint, alert.starts_at.timestamp()),
             service: alert.labels.get("service").cloned().unwrap_or_default(),
-            title: title.unwrap_or_else(|| "An alert".to_owned()),
-            severity: alert.labels.get("severity").cloned(),
+            title: line(title).unwrap_or_else(|| "An alert".to_owned()),
+            severity: line(alert.labels.get("severity").cloned()),
             started_at: Some(instant(alert.starts_at)),
-            url: alert.generator_url,
+            url: address(alert.generator_url),
             ..IncidentEvent::default()
         };
         let ended_at = alert.ends_at.filter(|at| *at >= alert.starts_at).unwrap_or(delivery.received_at);
@@ -220,9 +239,12 @@ pub(super) fn grafana(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     Ok(Message { id: None, kind: format!("alerts.{}", body.status), meaning })
 }
 
-/// The body of `POST /v1/incidents`.
+/// The body of `POST /v1/incidents`, where the service may be left to the address.
 pub(super) fn generic(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
-    let incident: IncidentEvent = delivery.parse()?;
+    let mut body: serde_json::Map<String, Value> = delivery.parse()?;
+    body.entry("service").or_insert_with(|| Value::String(String::new()));
+    let incident: IncidentEvent =
+        serde_json::from_value(Value::Object(body)).map_err(|error| Unusable::Body(error.to_string()))?;
     let incidents = vec![IncidentMessage { incident, change: None }];
     Ok(Message { id: None, kind: "incident".to_owned(), meaning: Meaning::Incidents(incidents) })
 }
@@ -314,12 +336,32 @@ mod tests {
         let closed = of("closed").expect("an incident");
         assert_eq!(closed.incident.started_at.as_deref(), Some("2026-06-01T09:55:00Z"));
         assert_eq!(closed.incident.severity.as_deref(), Some("Major"));
-        assert_eq!(closed.change, Some(IncidentStep::Resolved(at("2026-06-01T11:00:00Z"))));
         let updated = at("2026-06-01T11:30:00Z");
+        let resolved = IncidentStep::SeenResolved { at: at("2026-06-01T11:00:00Z"), seen_at: updated };
+        assert_eq!(closed.change, Some(resolved));
         assert_eq!(of("declined").and_then(|it| it.change), Some(IncidentStep::Dismissed(updated)));
-        assert_eq!(of("live").and_then(|it| it.change), Some(IncidentStep::Reopened(updated)));
+        assert_eq!(of("live").and_then(|it| it.change), Some(IncidentStep::SeenOpen(updated)));
         let private = json!({ "event_type": "private_incident.incident_created_v2", "private_incident.incident_created_v2": { "id": "1" } });
         assert_eq!(incidents(Plugin::IncidentIo, &private), Vec::new());
+    }
+
+    #[test]
+    fn texts_are_cut_to_what_can_be_kept() {
+        let more = json!({ "title": format!(" Checkout\r\nis {}", "down ".repeat(100)), "html_url": "x".repeat(501) });
+        let read = incidents(Plugin::PagerDuty, &paged("incident.triggered", &more));
+        assert!(read[0].incident.title.starts_with("Checkout  is down down"), "{:?}", read[0].incident.title);
+        assert_eq!(read[0].incident.url, None);
+        let incident = IncidentEvent { service: "shop".to_owned(), ..read[0].incident.clone() };
+        assert!(incident.check(at("2026-06-01T12:00:00Z")).is_ok());
+        let empty = json!({ "title": "\n", "urgency": " " });
+        let read = incidents(Plugin::PagerDuty, &paged("incident.triggered", &empty));
+        assert_eq!((read[0].incident.title.as_str(), read[0].incident.severity.as_deref()), ("Incident PGR0VU2", None));
+    }
+
+    #[test]
+    fn a_generic_incident_may_leave_the_service_to_the_address() {
+        let read = incidents(Plugin::Generic, &json!({ "id": "G-1", "title": "Down" }));
+        assert_eq!(read[0].incident.service, "");
     }
 
     #[test]

@@ -115,10 +115,19 @@ pub struct IncidentMessage {
 pub enum IncidentStep {
     /// It was resolved then.
     Resolved(DateTime<Utc>),
-    /// It was opened again then, if it was not open.
+    /// It was opened again then.
     Reopened(DateTime<Utc>),
     /// It turned out to be none, or was merged into another one.
     Dismissed(DateTime<Utc>),
+    /// It was open then, which does not say whether it had been over before.
+    SeenOpen(DateTime<Utc>),
+    /// It was over when this was sent, since the instant that people set.
+    SeenResolved {
+        /// Since when.
+        at: DateTime<Utc>,
+        /// When this was sent.
+        seen_at: DateTime<Utc>,
+    },
 }
 
 /// Why a delivery cannot be used, although its signature is right.

@@ -156,7 +156,7 @@ struct Dismissal {
 #[serde(deny_unknown_fields)]
 struct Linking {
     /// Its number, as in `/v1/deployments`; null takes back what was set.
-    #[schemars(required, range(min = 1, max = 999_999_999_999_999_999_i64))]
+    #[schemars(required, extend("type" = ["integer", "null"]), range(min = 1, max = 999_999_999_999_999_999_i64))]
     #[serde(deserialize_with = "Option::deserialize")]
     deployment: Option<i64>,
 }

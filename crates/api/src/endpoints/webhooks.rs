@@ -11,8 +11,8 @@ use http::{Method, StatusCode};
 use mergeline_domain::delivery::IncidentEvent;
 use mergeline_domain::metrics::InvalidParameter;
 use mergeline_store::{
-    Channel, DeliveryOutcome, EventDigest, EventRefusal, IncidentChange, Poster, ReceivedDelivery, Sender,
-    StoredIncident,
+    Channel, DeliveryOutcome, EventDigest, EventRefusal, EventSubject, IncidentChange, Poster, ReceivedDelivery,
+    Sender, StoredIncident,
 };
 use mergeline_webhooks::{
     ChangeNotice, ChangedRepository, Delivery, IncidentMessage, IncidentStep, Meaning, Message, Plugin, SignedWith,
@@ -131,7 +131,8 @@ impl Receiving<'_> {
     async fn changed(&self, received: &ReceivedDelivery<'_>, changed: ChangedRepository) -> Result<Response, ApiError> {
         let known = self.poster.known_delivery(received, Some((&changed.id.into(), &changed.name))).await?;
         let Some((repository, name)) = known.repository else { return self.ignore(received).await };
-        if known.outcome.is_none() {
+        // One that meant nothing may be sent again after its repository was added.
+        if known.outcome.as_deref() != Some("queued") {
             let now = self.api.now();
             let notice = ChangeNotice { repository, name, received_at: now, updated_at: changed.updated_at, tries: 0 };
             let Some(queue) = &self.api.webhooks.queue else {
@@ -151,17 +152,21 @@ impl Receiving<'_> {
     async fn incidents(&self, incidents: Vec<IncidentMessage>) -> Result<Response, ApiError> {
         let plugin: &'static str = self.plugin.into();
         let sender = Sender { channel: Channel::Webhook, plugin: Some(plugin), ..Sender::default() };
+        // One that cannot be used does not hold up the others of its delivery.
+        let mut refusal = None;
         for IncidentMessage { mut incident, change } in incidents {
             if incident.service.is_empty() {
-                incident.service = self.service.clone().ok_or_else(|| {
-                    let message =
-                        format!("add the service to the address of the webhook: /v1/webhook/{plugin}?service=shop");
-                    ApiError::parameter("service", "missing", message)
-                })?;
+                incident.service = self.service.clone().unwrap_or_default();
             }
-            self.store(&sender, incident, change).await?;
+            match self.store(&sender, incident, change).await {
+                Err(error @ (ApiError::Unavailable | ApiError::SchemaOutdated | ApiError::Internal)) => {
+                    return Err(error);
+                }
+                Err(error) => refusal = refusal.or(Some(error)),
+                Ok(()) => {}
+            }
         }
-        Ok(StatusCode::ACCEPTED.into_response())
+        refusal.map_or_else(|| Ok(StatusCode::ACCEPTED.into_response()), Err)
     }
 
     async fn store(
@@ -171,15 +176,36 @@ impl Receiving<'_> {
         change: Option<IncidentStep>,
     ) -> Result<(), ApiError> {
         let (id, now) = (incident.id.clone(), self.api.now());
-        let posted = incident.check(now).map_err(|invalid: Vec<InvalidParameter>| ApiError::Validation(invalid))?;
+        let checked = if incident.service.is_empty() {
+            let message = format!(
+                "add the service to the address of the webhook: /v1/webhook/{}?service=shop",
+                <&str>::from(self.plugin)
+            );
+            Err(vec![InvalidParameter::new("service", "missing", message)])
+        } else {
+            incident.check(now)
+        };
+        let posted = match checked {
+            Ok(posted) => posted,
+            Err(invalid) => {
+                let subject = EventSubject::Incident;
+                self.poster.record_refused_event(sender, &self.digest, subject, Some(&id), "invalid", now).await?;
+                return Err(ApiError::Validation(invalid));
+            }
+        };
         let stored: Result<StoredIncident, EventRefusal> =
             self.poster.post_incident(sender, &self.digest, &posted, now).await?;
         stored?;
         let change = match change {
             None => return Ok(()),
-            Some(IncidentStep::Resolved(at)) => IncidentChange::Resolved(at),
-            Some(IncidentStep::Reopened(at)) => IncidentChange::Reopened(at),
-            Some(IncidentStep::Dismissed(at)) => IncidentChange::Dismissed(at),
+            // A clock may be ahead.
+            Some(IncidentStep::Resolved(at)) => IncidentChange::Resolved(at.min(now)),
+            Some(IncidentStep::Reopened(at)) => IncidentChange::Reopened(at.min(now)),
+            Some(IncidentStep::Dismissed(at)) => IncidentChange::Dismissed(at.min(now)),
+            Some(IncidentStep::SeenOpen(at)) => IncidentChange::SeenOpen(at.min(now)),
+            Some(IncidentStep::SeenResolved { at, seen_at }) => {
+                IncidentChange::SeenResolved { at: at.min(now), seen_at: seen_at.min(now) }
+            }
         };
         self.poster.change_incident(sender, &self.digest, &id, change, now).await??;
         Ok(())

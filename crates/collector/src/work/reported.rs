@@ -82,9 +82,7 @@ impl RepositoryJob<'_> {
         if self.collecting.options.verifies {
             since = since.min(started_at - RUNS_CHANGE_WITHIN);
         }
-        let unfinished = store.oldest_unfinished(id, list.source, started_at - RUNS_CHANGE_WITHIN);
-        let unfinished = timed(&mut self.result.database, unfinished).await?;
-        let since = unfinished.map_or(since, |oldest| since.min(oldest)).max(covered);
+        let since = since.max(covered);
         // The address, and with it the ETag, stays the same for a day.
         let query = query(list, since.duration_trunc(TimeDelta::days(1)).unwrap_or(since));
         let mut cursor = None;
@@ -103,8 +101,33 @@ impl RepositoryJob<'_> {
             // Not for a turn: it starts from the front the next time.
             self.has_time()?;
         }
+        let unfinished = store.unfinished_runs(id, &query.workflow, started_at - RUNS_CHANGE_WITHIN);
+        let unfinished = timed(&mut self.result.database, unfinished).await?;
+        self.unfinished_runs(list, &query, &unfinished, progress).await?;
         progress.listed_at = Some(started_at);
         Ok(())
+    }
+
+    /// Reads runs that have not ended, as far as is known, and may be older than what was listed: one that is started again keeps
+    /// the time of its creation.
+    async fn unfinished_runs(
+        &mut self,
+        list: &DeploymentList,
+        query: &RunQuery,
+        ids: &[String],
+        progress: &DeploymentProgress,
+    ) -> Result<(), Interruption> {
+        let (session, name) = (self.session, self.repository.called().clone());
+        let mut ended = Vec::new();
+        for (run, attempt) in ids.iter().filter_map(|id| ListedRun::of_deployment_id(id)) {
+            let found = session.run_attempt(&name, query, run, attempt).await?;
+            ended.extend(found.map(|run| run.deployment).filter(|it| it.end.is_some()));
+            self.has_time()?;
+        }
+        if ended.is_empty() {
+            return Ok(());
+        }
+        self.store_reported(list, &ended, None, progress).await
     }
 
     /// Stores a page of runs with the earlier attempts of those that were started again.
@@ -159,7 +182,7 @@ impl RepositoryJob<'_> {
         listed.retain(|it| !matches!(&it.origin, Origin::Tag { tag } if released.contains(tag)));
         // An empty list may be that of a token that lost its permission.
         if listed.is_empty() && progress.listed_at.is_some() {
-            let stored = self.collecting.store.has_deployments_of(self.repository.id, list.source);
+            let stored = self.collecting.store.has_releases(self.repository.id, list.options.tags);
             if timed(&mut self.result.database, stored).await? {
                 return Err(Interruption::Source(SourceError::empty_list("releases")));
             }
@@ -181,7 +204,7 @@ impl RepositoryJob<'_> {
         let merges = self.collecting.store.merges(self.repository.id, branch, since);
         let merges = timed(&mut self.result.database, merges).await?;
         is_read_whole(progress, since, started_at);
-        self.store_reported(list, &merges.deployments, Some(since), progress).await?;
+        self.store_reported(list, &merges.deployments, None, progress).await?;
         Ok(merges.is_missing_some.then(|| DeploymentProblem {
             code: "details_pending".to_owned(),
             message: "the details of some pull requests are not read yet, without which their merges are not known"

@@ -40,13 +40,13 @@ async fn deployments(world: &World) -> Result<Vec<String>> {
     assert_eq!(world.store.derive_all(false).await?.rows, 0, "a full recompute agrees");
     world
         .texts(
-            "select d.external_id || ' ' || coalesce(f.kind, 'failed') || coalesce(' ' || string_agg(p.number::text, ','
+            "select case when d.source = 'merges' then d.version else d.external_id end || ' ' || coalesce(f.kind, 'failed') || coalesce(' ' || string_agg(p.number::text, ','
                     order by p.number), '')
             from deployment_facts as f
             inner join deployments as d on f.deployment_id = d.id
             left join pr_deliveries as l on d.id = l.deployment_id
             left join pull_requests as p on l.pull_request_id = p.id
-            group by d.id, d.external_id, f.finished_at, f.kind
+            group by d.id, d.source, d.version, d.external_id, f.finished_at, f.kind
             order by f.finished_at, d.external_id",
         )
         .await
@@ -234,10 +234,10 @@ async fn an_annotated_tag_is_a_deployment_until_it_has_a_release() -> Result<()>
         light,
     ]);
     collect_all_at(&world, "2026-06-10T12:00:00Z").await?;
-    assert_eq!(deployments(&world).await?, ["refs/tags/v1 first", "refs/tags/v2 change 2"]);
+    assert_eq!(deployments(&world).await?, ["REF_acme/api:refs/tags/v1 first", "REF_acme/api:refs/tags/v2 change 2"]);
     world.fake.put_releases([release("acme/api", 2, "v2", &oid(2), "2026-06-02T15:00:00Z")]);
     collect_all_at(&world, "2026-06-10T16:00:00Z").await?;
-    assert_eq!(deployments(&world).await?, ["refs/tags/v1 first", "RE_2 change 2"]);
+    assert_eq!(deployments(&world).await?, ["REF_acme/api:refs/tags/v1 first", "RE_2 change 2"]);
     apply(&world, "{ source: github-releases }").await?;
     assert_eq!(deployments(&world).await?, ["RE_2 first"]);
     Ok(())
@@ -254,7 +254,7 @@ async fn a_merge_into_the_named_branch_is_an_assumed_deployment() -> Result<()> 
         .fake
         .put_commits("acme/api", [commit(5, &[3], "2026-06-03T20:00:00Z"), commit(4, &[3, 5], "2026-06-04T08:00:00Z")]);
     collect_all(&world).await?;
-    assert_eq!(deployments(&world).await?, ["1 first", "2 change 2", "3 change 3", "4 change 4,5"]);
+    assert_eq!(deployments(&world).await?, ["#1 first", "#2 change 2", "#3 change 3", "#4 change 4,5"]);
     assert_eq!(readings(&world).await?, ["merges main 15 12:00"]);
     let assumed = "select count(*) from pr_attributions where lead_seconds is not null and deploy_seconds is null";
     assert_eq!(world.number(assumed).await?, 4, "how long a deployment took is not known");
@@ -263,9 +263,117 @@ async fn a_merge_into_the_named_branch_is_an_assumed_deployment() -> Result<()> 
     collect_all(&world).await?;
     assert_eq!(world.database.digest().await?, before);
     assert_eq!(world.asked_about("acme/api").len(), 1, "merges cost no request");
+    // What is deleted here was merged all the same.
+    world.execute("update pull_requests set detailed_at = merged_at - interval '1 hour' where number = 3").await?;
+    let repository = mergeline_store::RepositoryId(world.number("select id from repositories").await?);
+    let merges = world.store.merges(repository, "main", at("2026-06-01T00:00:00Z")).await?;
+    assert!(merges.is_missing_some && merges.deployments.len() == 3, "details of before the merge lack its commit");
+    world.store.prune(at("2026-06-02T00:00:00Z"), 0).await?;
+    collect_all(&world).await?;
+    assert_eq!(world.number("select count(*) from deployments where deleted_at is null").await?, 4);
+    // What GitHub deleted was not.
+    world.execute("update pull_requests set deleted_at = now() where number = 4").await?;
+    collect_all(&world).await?;
+    assert_eq!(world.number("select count(*) from deployments where deleted_at is null").await?, 3);
     // Without the source, they do not count; what was derived from them goes.
     apply(&world, "{ source: events }").await?;
     assert_eq!(deployments(&world).await?, Vec::<String>::new());
     assert_eq!(world.number("select count(*) from pull_requests where is_delivery_assumed").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn merges_and_tags_of_several_repositories_are_kept_apart() -> Result<()> {
+    for (source, expected) in [
+        ("{ source: merges, branch: main }", ["acme/api #1 1", "acme/api #2 2", "acme/web #1 1", "acme/web #2 2"]),
+        (
+            "{ source: github-releases, tags: true }",
+            ["acme/api v1 1", "acme/api v2 2", "acme/web v1 1", "acme/web v2 2"],
+        ),
+    ] {
+        let world = World::unconfigured().await?;
+        let text = format!(
+            "version: 1\nrepositories: [acme/api, acme/web]\ndeployments: {source}\nteams: [{{ slug: payments, members: [{{ \
+             github: ana }}] }}]\n"
+        );
+        let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+        world.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+        for (repository, hour) in [("acme/api", 8), ("acme/web", 10)] {
+            let time = |day: u64| format!("2026-06-{day:02}T{hour:02}:00:00Z");
+            world.fake.put_commits(repository, [commit(1, &[], &time(1)), commit(2, &[1], &time(2))]);
+            let merged = |number: i64| {
+                let mut one = merged_as(number, number.unsigned_abs(), &time(number.unsigned_abs()));
+                one.repository = repository.to_owned();
+                one
+            };
+            world.fake.put([merged(1), merged(2)]);
+            world.fake.put_tags([tag(repository, "v1", &oid(1), &time(1)), tag(repository, "v2", &oid(2), &time(2))]);
+        }
+        for _ in 0..2 {
+            collect_all(&world).await?;
+            let stored = world
+                .texts(
+                    "select concat_ws(' ', r.name, d.version, to_char(d.created_at at time zone 'UTC', 'FMDD')) from deployments as d
+                    inner join repositories as r on d.repository_id = r.id
+                    inner join deployment_facts as f on d.id = f.deployment_id
+                    where
+                        extract(hour from d.created_at at time zone 'UTC') = case r.name when 'acme/api' then 8 else 10 end
+                        and d.deleted_at is null
+                    order by 1",
+                )
+                .await?;
+            assert_eq!(stored, expected);
+        }
+        let before = world.database.digest().await?;
+        collect_all(&world).await?;
+        assert_eq!(world.database.digest().await?, before, "{source}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_source_in_the_file_those_of_github_count_again() -> Result<()> {
+    let world = world("{ source: merges, branch: main }").await?;
+    collect_all(&world).await?;
+    world.fake.put_deployments([
+        deployment("acme/api", 1, &oid(4), "2026-06-04T09:00:00Z").status("success", "2026-06-04T09:05:00Z")
+    ]);
+    let text = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+    world.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+    let report = collect_all(&world).await?;
+    assert_eq!((report.state, report.problems), (RunState::Succeeded, Vec::new()));
+    assert_eq!(world.texts("select source from lists_of_repositories").await?, ["github-deployments"]);
+    assert_eq!(world.number("select count(*) from deployment_facts as f inner join deployments as d on f.deployment_id = d.id where d.source = 'github-deployments'").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_old_run_that_was_running_when_it_was_seen_gets_its_end() -> Result<()> {
+    let world = world(WORKFLOW).await?;
+    let old = ended(1, 1, "failure", "2026-06-01T23:00:00Z");
+    world.fake.put_runs([old.clone()]);
+    collect_all_at(&world, "2026-06-02T04:00:00Z").await?;
+    // Within the time that is listed again, but not after it.
+    let again = old.again("2026-06-08T22:55:00Z");
+    world.fake.put_runs([again.clone()]);
+    collect_all_at(&world, "2026-06-08T22:58:00Z").await?;
+    assert_eq!(world.number("select count(*) from deployments where outcome = 'unfinished'").await?, 1);
+    world.fake.put_runs([again.ended("success", "2026-06-08T23:05:00Z")]);
+    collect_all_at(&world, "2026-06-09T02:58:00Z").await?;
+    assert_eq!(deployments(&world).await?, ["19000000001/1 failed", "19000000001/2 first"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_tags_an_empty_list_of_releases_is_no_loss() -> Result<()> {
+    let world = world("{ source: github-releases, tags: true }").await?;
+    world.fake.put_tags([tag("acme/api", "v1", &oid(1), "2026-06-01T09:00:00Z")]);
+    collect_all_at(&world, "2026-06-10T12:00:00Z").await?;
+    assert_eq!(readings(&world).await?, ["github-releases tags 10 12:00"]);
+    apply(&world, "{ source: github-releases }").await?;
+    collect_all_at(&world, "2026-06-10T16:00:00Z").await?;
+    collect_all_at(&world, "2026-06-10T20:00:00Z").await?;
+    assert_eq!(readings(&world).await?, ["github-releases releases 10 20:00", "github-releases tags never"]);
     Ok(())
 }

@@ -355,6 +355,8 @@ fn last_state_decides_about_an_incident() {
     let again = [reopened.as_slice(), &[state("06-04 00:00", Resolved)]].concat();
     assert_eq!(IncidentOutcome::of(&again), resolved_at("06-04 00:00"));
     assert_eq!(IncidentOutcome::of(&[opened, state("06-01 01:00", Dismissed)]), IncidentOutcome::NotCounted);
+    let twice = [again.as_slice(), &[state("06-05 00:00", Resolved)]].concat();
+    assert_eq!(IncidentOutcome::of(&twice), resolved_at("06-04 00:00"), "it was over since the first");
 }
 
 #[test]

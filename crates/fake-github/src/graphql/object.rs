@@ -213,7 +213,8 @@ pub(super) fn tags(repository: &Repository) -> Value {
                 "target": commit,
             }),
         };
-        json!({ "__typename": "Ref", "name": it.name, "target": target })
+        let id = format!("REF_{}:refs/tags/{}", it.repository, it.name);
+        json!({ "__typename": "Ref", "id": id, "name": it.name, "target": target })
     });
     connection("Ref", &nodes.collect::<Vec<_>>())
 }

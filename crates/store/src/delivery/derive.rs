@@ -195,14 +195,16 @@ async fn derive_one(connection: &mut Session, service: i64, rules: &DeliveryRule
 }
 
 /// Notes which source reported the first deployment of a service to production. That one goes on unless the configuration says
-/// otherwise.
+/// otherwise. The other sources need options, so only the configuration can name them.
 async fn note_source(connection: &mut Session, service: i64) -> Result<(), StoreError> {
     sqlx::query!(
         "update services as s
         set first_source = d.source
         from (
             select d.source from deployments as d
-            where d.service_id = $1 and d.environment_group = 'production' and d.deleted_at is null
+            where
+                d.service_id = $1 and d.environment_group = 'production' and d.deleted_at is null
+                and d.source in ('github-deployments', 'events')
             order by d.id
             limit 1
         ) as d

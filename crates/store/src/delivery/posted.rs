@@ -190,15 +190,46 @@ pub enum IncidentChange {
     Reopened(DateTime<Utc>),
     /// It turned out then to be none.
     Dismissed(DateTime<Utc>),
+    /// It was open then: it was opened again if it had been over.
+    SeenOpen(DateTime<Utc>),
+    /// It was over when it was seen, since an instant. That may be from before it was opened again.
+    SeenResolved {
+        /// Since when.
+        at: DateTime<Utc>,
+        /// When it was seen.
+        seen_at: DateTime<Utc>,
+    },
 }
 
 impl IncidentChange {
     fn state(self) -> (DateTime<Utc>, IncidentStateKind) {
         match self {
-            Self::Resolved(at) => (at, IncidentStateKind::Resolved),
-            Self::Reopened(at) => (at, IncidentStateKind::Reopened),
+            Self::Resolved(at) | Self::SeenResolved { at, .. } => (at, IncidentStateKind::Resolved),
+            Self::Reopened(at) | Self::SeenOpen(at) => (at, IncidentStateKind::Reopened),
             Self::Dismissed(at) => (at, IncidentStateKind::Dismissed),
         }
+    }
+
+    /// What a delivery, which may come late and more than once, adds to these states.
+    fn delivered(self, states: &[IncidentState]) -> Option<(DateTime<Utc>, IncidentStateKind)> {
+        let (at, kind) = match self {
+            Self::SeenOpen(at) => {
+                let until: Vec<IncidentState> = states.iter().filter(|state| state.at <= at).copied().collect();
+                if IncidentOutcome::of(&until) == IncidentOutcome::Open {
+                    return None;
+                }
+                self.state()
+            }
+            Self::SeenResolved { at, seen_at } => {
+                let reopened = states.iter().filter(|state| state.kind == IncidentStateKind::Reopened);
+                let is_outdated = reopened.map(|state| state.at).any(|reopened| at <= reopened && reopened <= seen_at);
+                (if is_outdated { seen_at } else { at }, IncidentStateKind::Resolved)
+            }
+            _ => self.state(),
+        };
+        // It does not end before it starts, although clocks differ.
+        let opened = states.iter().filter(|state| state.kind == IncidentStateKind::Opened).map(|state| state.at).min();
+        Some((opened.map_or(at, |opened| at.max(opened)), kind))
     }
 }
 
@@ -297,8 +328,8 @@ impl Poster {
         Ok(incident_of(self.receive(&received, Work::Change(id, change)).await?))
     }
 
-    /// Sets the deployment that an incident belongs to, whatever its source says; `None` takes that back. The incident is known by
-    /// the id that its source gave it.
+    /// Sets the deployment that an incident belongs to, even if its source says otherwise; `None` takes that
+    /// back. The incident is known by the id that its source gave it, or by its number.
     ///
     /// # Errors
     /// When the database fails. What is refused is recorded.
@@ -792,7 +823,7 @@ async fn store_incident(
     sender: &Sender,
     posted: &PostedIncident,
 ) -> Result<StoredIncident, Stopped> {
-    let service = service(connection, sender, &posted.service).await?;
+    let service = service_of_incident(connection, sender, posted).await?;
     let named = match &posted.deployment {
         Some(id) => Some(posted_deployment(connection, sender, service, id).await?),
         None => None,
@@ -862,6 +893,24 @@ async fn store_incident(
     stored_incident(connection, id, is_new, is_changed).await
 }
 
+/// The service of a posted incident, locked. One that was delivered before keeps its service: the address of a webhook may change
+/// before it is resolved.
+async fn service_of_incident(
+    connection: &mut Session,
+    sender: &Sender,
+    posted: &PostedIncident,
+) -> Result<i64, Stopped> {
+    if sender.channel == Channel::Webhook
+        && let Some((_, Some(known))) = incident(connection, sender, &posted.id).await?
+    {
+        match service(connection, sender, &known.to_string()).await {
+            Err(Stopped::Refused(_)) => {}
+            found => return found,
+        }
+    }
+    service(connection, sender, &posted.service).await
+}
+
 async fn change_incident(
     connection: &mut Session,
     sender: &Sender,
@@ -878,8 +927,10 @@ async fn change_incident(
     })?;
     let (id, _) = incident(connection, sender, external_id).await?.ok_or_else(unknown)?;
     let is_changed = if sender.channel == Channel::Webhook {
-        let (at, kind) = change.state();
-        add_incident_state(connection, id, at, kind).await?
+        match change.delivered(&states_of(connection, id).await?) {
+            Some((at, kind)) => add_incident_state(connection, id, at, kind).await?,
+            None => false,
+        }
     } else {
         end_or_reopen(connection, id, change).await?
     };
@@ -912,8 +963,15 @@ async fn set_link(
     external_id: &str,
     deployment: Option<DeploymentId>,
 ) -> Result<StoredIncident, Stopped> {
+    // By its number where several sources have an incident with this id.
     let found = sqlx::query!(
-        "select id, service_id from incidents where external_id = $1 and withdrawn_at is null limit 2",
+        "with named as (
+            select id, service_id, external_id from incidents
+            where (external_id = $1 or id::text = $1) and withdrawn_at is null
+        )
+        select n.id, n.service_id from named as n
+        where n.external_id = $1 or not exists (select from named as o where o.external_id = $1)
+        limit 2",
         external_id
     )
     .fetch_all(&mut *connection)
@@ -977,11 +1035,7 @@ async fn posted_deployment(
 
 /// Adds a state to an incident, unless it has that state already. Returns whether it is new.
 async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange) -> Result<bool, Stopped> {
-    let rows = sqlx::query!("select at, state from incident_states where incident_id = $1 order by at, state", id)
-        .fetch_all(&mut *connection)
-        .await?;
-    let states = rows.into_iter().map(|row| Ok(IncidentState { at: row.at, kind: parse_stored(&row.state)? }));
-    let states: Vec<IncidentState> = states.collect::<Result<_, StoreError>>()?;
+    let states = states_of(connection, id).await?;
     let (at, kind) = change.state();
     let is_known = states.contains(&IncidentState { at, kind });
     let is_new = match IncidentOutcome::of(&states) {
@@ -1004,6 +1058,13 @@ async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange
     }
     add_incident_state(connection, id, at, kind).await?;
     Ok(true)
+}
+
+async fn states_of(connection: &mut Session, id: i64) -> Result<Vec<IncidentState>, StoreError> {
+    let rows = sqlx::query!("select at, state from incident_states where incident_id = $1 order by at, state", id)
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter().map(|row| Ok(IncidentState { at: row.at, kind: parse_stored(&row.state)? })).collect()
 }
 
 async fn add_incident_state(
@@ -1038,4 +1099,46 @@ async fn stored_incident(
     };
     let outcome = EventOutcome::of(is_new, is_changed);
     Ok(StoredIncident { id: IncidentId(id), outcome, link })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(time: &str) -> DateTime<Utc> {
+        format!("2026-06-16T{time}:00Z").parse().expect("a time")
+    }
+
+    /// The outcome of an incident that opened at ten, after these deliveries.
+    fn after(changes: &[IncidentChange]) -> IncidentOutcome {
+        let mut states = vec![IncidentState { at: at("10:00"), kind: IncidentStateKind::Opened }];
+        for change in changes {
+            if let Some((at, kind)) = change.delivered(&states) {
+                states.push(IncidentState { at, kind });
+            }
+        }
+        IncidentOutcome::of(&states)
+    }
+
+    #[test]
+    fn what_a_tool_shows_is_no_step_of_its_own() {
+        use IncidentChange::SeenOpen;
+        let over = |since: &str, seen: &str| IncidentChange::SeenResolved { at: at(since), seen_at: at(seen) };
+        let resolved = |when: &str| IncidentOutcome::Resolved { at: at(when) };
+        let open = IncidentOutcome::Open;
+        assert_eq!(after(&[SeenOpen(at("10:30")), SeenOpen(at("11:30"))]), open);
+        // People set an earlier time than that of the last change.
+        assert_eq!(after(&[SeenOpen(at("11:30")), over("11:00", "11:40")]), resolved("11:00"));
+        assert_eq!(after(&[over("11:40", "11:40"), over("11:00", "11:50")]), resolved("11:00"), "corrected");
+        // Without a time of its own, each edit afterwards would be one.
+        assert_eq!(after(&[over("11:00", "11:00"), over("18:00", "18:00")]), resolved("11:00"));
+        assert_eq!(after(&[over("11:00", "11:00"), SeenOpen(at("12:00"))]), open);
+        let again = [over("11:00", "11:00"), SeenOpen(at("12:00")), over("11:00", "13:00")];
+        assert_eq!(after(&again), resolved("13:00"), "the time is from before it was opened again");
+        assert_eq!(after(&[over("11:00", "11:00"), SeenOpen(at("10:50"))]), resolved("11:00"), "it came late");
+        assert_eq!(after(&[over("09:00", "11:00")]), resolved("10:00"), "not before it started");
+        let dismissed = IncidentChange::Dismissed(at("12:00"));
+        assert_eq!(after(&[dismissed]), IncidentOutcome::NotCounted);
+        assert_eq!(after(&[dismissed, SeenOpen(at("13:00"))]), open);
+    }
 }

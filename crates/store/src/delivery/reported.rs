@@ -51,44 +51,43 @@ impl Reader {
         lists.collect()
     }
 
-    /// When the oldest deployment of a repository from this source was created that has not ended and was created since an
-    /// instant.
+    /// The ids of the runs of a workflow that were started since an instant and have not ended.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn oldest_unfinished(
+    pub async fn unfinished_runs(
         &self,
         repository: RepositoryId,
-        source: DeploymentSource,
+        workflow: &str,
         since: DateTime<Utc>,
-    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         let query = sqlx::query_scalar!(
-            "select min(created_at) from deployments
+            "select external_id from deployments
             where
-                repository_id = $1 and source = $2 and outcome = 'unfinished' and created_at >= $3
-                and deleted_at is null",
+                repository_id = $1 and source = 'github-actions' and outcome = 'unfinished' and created_at >= $3
+                and deleted_at is null and origin ->> 'workflow' = $2
+            order by id",
             repository.0,
-            <&str>::from(source),
+            workflow,
             since
         );
-        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
-    /// Whether deployments of a repository from this source are stored.
+    /// Whether releases of a repository are stored, or also tags.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn has_deployments_of(
-        &self,
-        repository: RepositoryId,
-        source: DeploymentSource,
-    ) -> Result<bool, StoreError> {
+    pub async fn has_releases(&self, repository: RepositoryId, or_tags: bool) -> Result<bool, StoreError> {
         let query = sqlx::query_scalar!(
             r#"select exists (
-                select from deployments where repository_id = $1 and source = $2 and deleted_at is null
+                select from deployments
+                where
+                    repository_id = $1 and source = 'github-releases' and deleted_at is null
+                    and ($2 or origin ->> 'kind' <> 'tag')
             ) as "has_some!""#,
             repository.0,
-            <&str>::from(source)
+            or_tags
         );
         self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
@@ -125,7 +124,10 @@ impl Reader {
         since: DateTime<Utc>,
     ) -> Result<Merges, StoreError> {
         let query = sqlx::query!(
-            r#"select number, merged_at as "merged_at!", merge_commit, detailed_at
+            r#"select
+                external_id, number, merged_at as "merged_at!", merge_commit,
+                -- What was read before the merge does not have its commit.
+                coalesce(detailed_at >= merged_at, false) as "has_details!"
             from pull_requests
             where
                 repository_id = $1 and merged_at >= $3 and deleted_at is null and (base_ref = $2 or base_ref is null)
@@ -135,14 +137,15 @@ impl Reader {
             since
         );
         let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
-        let is_missing_some = rows.iter().any(|row| row.detailed_at.is_none());
-        let deployments = rows.into_iter().filter(|row| row.detailed_at.is_some()).map(|row| ReportedDeployment {
-            id: row.number.into(),
+        let is_missing_some = rows.iter().any(|row| !row.has_details);
+        let deployments = rows.into_iter().filter(|row| row.has_details).map(|row| ReportedDeployment {
+            // Its number is that of another one in another repository.
+            id: row.external_id.into(),
             origin: Origin::Merge { branch: branch.to_owned() },
             commit: row.merge_commit.and_then(|oid| oid.parse().ok()),
             created_at: row.merged_at,
             end: Some(DeploymentState { at: row.merged_at, kind: DeploymentStateKind::Success }),
-            version: None,
+            version: Some(format!("#{}", row.number)),
             url: None,
         });
         Ok(Merges { deployments: deployments.collect(), is_missing_some })
@@ -165,8 +168,8 @@ pub struct Reported<'a> {
     pub list: &'a DeploymentList,
     /// What was read of it.
     pub deployments: &'a [ReportedDeployment],
-    /// Everything of it that was created since then was read: what is stored and missing there does not exist any more. `None` if a
-    /// source forgets what is old.
+    /// Everything of it that was created since then was read: what is stored and missing there does not exist any more. `None` if
+    /// what is missing may only be forgotten.
     pub complete_since: Option<DateTime<Utc>>,
 }
 
@@ -198,7 +201,11 @@ impl Writer {
             }
             let mut changed = write(connection, lease.repository, list.source, &columns).await?;
             if let Some(since) = complete_since {
-                changed.extend(mark_deleted(connection, lease.repository, list, &columns.ids, since, now).await?);
+                let listed: Vec<String> = deployments.keys().map(|&id| id.to_owned()).collect();
+                changed.extend(mark_deleted(connection, lease.repository, list, &listed, since, now).await?);
+            }
+            if list.source == DeploymentSource::Merges {
+                changed.extend(mark_deleted_merges(connection, lease.repository, now).await?);
             }
             if !changed.is_empty() {
                 settle(connection, &changed).await?;
@@ -282,22 +289,39 @@ async fn mark_deleted(
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<Vec<i64>, StoreError> {
-    // Several lists may be of one source.
-    let branch = list.options.branch.as_deref().filter(|_| list.source == DeploymentSource::Merges);
     Ok(sqlx::query_scalar!(
         "update deployments set deleted_at = $5
         where
             repository_id = $1 and source = $2 and created_at >= $4 and deleted_at is null and external_id <> all($3)
-            and ($6::text is null or origin ->> 'branch' = $6)
-            and ($7 or origin ->> 'kind' <> 'tag')
+            and ($6 or origin ->> 'kind' <> 'tag')
         returning id",
         repository.0,
         <&str>::from(list.source),
         listed,
         since,
         now,
-        branch,
         list.options.tags
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Marks merges of pull requests that GitHub does not have any more. Returns them. What was pruned or erased here was merged all
+/// the same.
+async fn mark_deleted_merges(
+    connection: &mut Session,
+    repository: RepositoryId,
+    now: DateTime<Utc>,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "update deployments as d set deleted_at = $2
+        from pull_requests as p
+        where
+            d.repository_id = $1 and d.source = 'merges' and d.deleted_at is null
+            and p.repository_id = $1 and p.external_id = d.external_id and p.deleted_at is not null
+        returning d.id",
+        repository.0,
+        now
     )
     .fetch_all(connection)
     .await?)

@@ -348,15 +348,15 @@ async fn move_posted_incidents(connection: &mut Session) -> Result<Vec<i64>, Sto
                     limit 1
                 ) as service_id
                 from incidents as i
-                where i.source = $1 and not exists (select from services_in_force as f where f.id = i.service_id)
+                where
+                    i.repository_id is null and not exists (select from services_in_force as f where f.id = i.service_id)
             ) as w
             where i.id = w.id and w.service_id is not null
             returning w.before, w.service_id
         )
         select before as "id!" from moved where before is not null
         union
-        select service_id from moved"#,
-        <&str>::from(DeploymentSource::Events)
+        select service_id from moved"#
     )
     .fetch_all(connection)
     .await?;
