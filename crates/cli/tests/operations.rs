@@ -211,7 +211,7 @@ async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     ok collection: run 1 was the last one: succeeded, started … s ago
     ok quarantine: empty
     ok details: complete
-    ok deployments: no repository has any at GitHub, so there are no deployment frequency and change lead time
+    ok deployments: no repository has any, so there are no deployment frequency and change lead time
     ok GitHub: answers; a fine-grained personal token
     ok rate limit: 4000 of 5000 are left, resets in … min
     warning GraphQL rate limit: 500 of 5000 are left, resets in … min; help: wait, or use a token of another account or a GitHub App, which has its own limit
@@ -240,7 +240,10 @@ async fn doctor_names_what_may_deploy_where_github_has_no_deployments() -> Resul
     let doctor = laptop.run(&["doctor"]).await?;
     let found: Vec<String> =
         doctor.out().lines().filter(|line| line.contains("no deployment to production")).map(str::to_owned).collect();
-    insta::assert_snapshot!(found.join("\n"), @"");
+    insta::assert_snapshot!(found.join("\n"), @r"
+    warning  deployments: acme/api has no deployment to production at GitHub; workflows: ci.yml, deploy.yml; releases in the last year: 0; help: if that is how it is deployed, write into the teams file: `services: [{ slug: api, repositories: [acme/api], deployments: { workflow: deploy.yml } }]`; for all repositories alike: `deployments: { workflow: deploy.yml }`
+    ok       deployments: acme/web has no deployment to production at GitHub; workflows: none; releases in the last year: 0
+    ");
     Ok(())
 }
 

@@ -46,6 +46,10 @@ impl RunContext<'_> {
             return Ok(FollowUp::Done);
         }
         let name = repository.called().clone();
+        if repository.progress.backfill.is_some() || repository.progress.watermark.is_none() {
+            tracing::info!(repo.name = %name, "{name} changed; its past is not read yet, which is left to the next run");
+            return Ok(FollowUp::Done);
+        }
         let remaining = self.store.rate_limit_remaining(repository.instance, self.now()).await?;
         if remaining.iter().any(is_left_to_runs) {
             tracing::info!(repo.name = %name, "{name} changed; the rest of the hourly limit is left to the next run");

@@ -101,7 +101,7 @@ pub struct SourceActivity {
     pub source: String,
     /// How many services it is the source of.
     pub services: i64,
-    /// When the newest of its deployments was created.
+    /// When the newest of its deployments to production was created.
     pub last_at: Option<DateTime<Utc>>,
 }
 
@@ -179,7 +179,10 @@ impl Reader {
             SourceActivity,
             r#"select
                 s.source as "source!", s.services as "services!",
-                (select max(d.created_at) from deployments as d where d.source = s.source and d.deleted_at is null) as last_at
+                (
+                    select max(d.created_at) from deployments as d
+                    where d.source = s.source and d.environment_group = 'production' and d.deleted_at is null
+                ) as last_at
             from (
                 select coalesce(o.source, 'github-deployments') as source, count(*) as services
                 from sources_of_services as o

@@ -100,8 +100,8 @@ pub(crate) const LINK: Operation = Operation {
     handler: |filter| on(filter, link),
     id: "setIncidentDeployment",
     summary: "Say which deployment caused an incident",
-    description: "By the id that the incident's source gave it, and the number of a succeeded production deployment of its service, as in \
-                  `/v1/deployments`. It stays, whatever the source says later; null takes it back.",
+    description: "By the id that the incident's source gave it, or its number in `/v1/incidents`, and the number of a succeeded production deployment of its service, as in \
+                  `/v1/deployments`. It stays, even if the source says otherwise later; null takes it back.",
     scope: Some(Scope::Admin),
     request_body: Some(schema_of::<Linking>),
     ..INCIDENT

@@ -68,7 +68,12 @@ async fn receive(State(api): State<Api>, request: ApiRequest, body: RequestBody)
     match delivery.verify(&api.webhooks.secrets) {
         Err(_) => {
             // Counted by the log: a row for each would let anyone fill the table.
-            tracing::warn!(webhook.plugin = %plugin, "A webhook was refused: its signature is missing or wrong");
+            let reason = if api.webhooks.secrets.of(plugin).is_empty() {
+                "WEBHOOK_SECRETS has no secret for it"
+            } else {
+                "its signature is missing or wrong"
+            };
+            tracing::warn!(webhook.plugin = %plugin, "A webhook was refused: {reason}");
             return Err(ApiError::WrongSignature);
         }
         Ok(SignedWith::Previous) => {
@@ -77,7 +82,8 @@ async fn receive(State(api): State<Api>, request: ApiRequest, body: RequestBody)
         Ok(SignedWith::Current) => {}
     }
     let poster = api.poster.as_ref().ok_or(ApiError::MethodNotAllowed)?;
-    let receiving = Receiving { api: &api, poster, plugin, digest: digest_of(&body), service };
+    let delivery_id = request.headers.get("x-github-delivery").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let receiving = Receiving { api: &api, poster, plugin, digest: digest_of(&body), delivery_id, service };
     match delivery.read() {
         Ok(message) => receiving.take(message).await,
         Err(unusable) => receiving.refuse(&unusable).await,
@@ -94,6 +100,8 @@ struct Receiving<'a> {
     poster: &'a Poster,
     plugin: Plugin,
     digest: EventDigest,
+    /// Known also if the body cannot be read.
+    delivery_id: Option<String>,
     service: Option<String>,
 }
 
@@ -121,7 +129,8 @@ impl Receiving<'_> {
             Unusable::Body(_) => ("body", ApiError::parameter("body", "invalid", unusable.to_string())),
             Unusable::Header(name) => ("header", ApiError::parameter(name, "missing", unusable.to_string())),
         };
-        let received = ReceivedDelivery { plugin: self.plugin.into(), id: None, kind: "", digest: &self.digest };
+        let id = self.delivery_id.as_deref();
+        let received = ReceivedDelivery { plugin: self.plugin.into(), id, kind: "", digest: &self.digest };
         self.poster.record_delivery(&received, DeliveryOutcome::Refused(reason), self.api.now()).await?;
         Err(error)
     }

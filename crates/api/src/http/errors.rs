@@ -284,7 +284,9 @@ impl From<EventRefusal> for ApiError {
             EventRefusal::UnknownService => {
                 Self::NotFound("There is no such service, or the key may not post about it.")
             }
-            EventRefusal::UnknownIncident => Self::NotFound("There is no such incident."),
+            EventRefusal::UnknownIncident => Self::NotFound(
+                "There is no such incident of this sender. One that a webhook or GitHub reported is changed there.",
+            ),
             EventRefusal::AmbiguousIncident => Self::parameter("incident_id", "ambiguous", message),
             EventRefusal::Conflict(field) => Self::Conflict(field),
             EventRefusal::OtherSource(source) => Self::OtherSource(source),

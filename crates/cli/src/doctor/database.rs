@@ -10,7 +10,7 @@ use mergeline_domain::{InstanceId, Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
     ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, QuarantineEntry, RepositoryStatus, ResultState,
-    RunState, Snapshot, StoreError, UNKNOWN_ZONE_HELP, UnreadDeployments, Writer,
+    RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP, UnreadDeployments, Writer,
 };
 
 use super::findings::{Check, Findings};
@@ -250,7 +250,8 @@ async fn read(
     if !runs.is_empty() {
         findings.add(quarantine(&repositories, &store.quarantine_entries(LISTED).await?))?;
         findings.add(details(&repositories, has_details))?;
-        for check in deployments(&store.environments().await?, &store.unread_deployments().await?) {
+        let (environments, unread) = (store.environments().await?, store.unread_deployments().await?);
+        for check in deployments(&environments, &unread, &store.source_activity().await?) {
             findings.add(check)?;
         }
     }
@@ -367,7 +368,11 @@ fn details(repositories: &[RepositoryStatus], has_details: bool) -> Check {
 }
 
 /// What is known of deployments: whether any environment means production, and what could not be read.
-fn deployments(environments: &[KnownEnvironment], unread: &[UnreadDeployments]) -> Vec<Check> {
+fn deployments(
+    environments: &[KnownEnvironment],
+    unread: &[UnreadDeployments],
+    sources: &[SourceActivity],
+) -> Vec<Check> {
     /// More do not help.
     const SHOWN: usize = 8;
     const NAME: &str = "deployments";
@@ -380,16 +385,31 @@ fn deployments(environments: &[KnownEnvironment], unread: &[UnreadDeployments]) 
         _ if production > 0 => {
             checks.push(Check::ok(NAME, format!("{production} to production; environments: {listed}")));
         }
-        None if unread.is_empty() => checks.push(Check::ok(
-            NAME,
-            "no repository has any at GitHub, so there are no deployment frequency and change lead time",
-        )),
+        None if unread.is_empty() => checks
+            .push(Check::ok(NAME, "no repository has any, so there are no deployment frequency and change lead time")),
         None => {}
         Some(most) => checks.push(Check::warning(
             NAME,
             format!("no environment means production: {listed}"),
             format!("write those that do into the teams file: `environments: {{ production: [\"{}\"] }}`", most.name),
         )),
+    }
+    for activity in sources.iter().filter(|it| it.last_at.is_none()) {
+        let named = match activity.source.as_str() {
+            "github-actions" => "`workflow` and `branch`",
+            "github-releases" => "`tag`, `prereleases` and `tags`",
+            "merges" => "`branch`",
+            _ => continue,
+        };
+        checks.push(Check::warning(
+            NAME,
+            format!(
+                "none to production from {}, the source of {}",
+                activity.source,
+                count_of(activity.services, "service")
+            ),
+            format!("check {named} in `deployments` of the teams file"),
+        ));
     }
     let mut by_code: BTreeMap<&str, Vec<&UnreadDeployments>> = BTreeMap::new();
     for one in unread {
@@ -399,6 +419,9 @@ fn deployments(environments: &[KnownEnvironment], unread: &[UnreadDeployments]) 
         let names: Vec<&str> = of_code.iter().map(|one| one.repository.as_str()).collect();
         let message = of_code.first().map_or("", |one| one.message.as_str());
         let help = match code {
+            "no_permission" if of_code.iter().any(|one| one.source == "github-actions") => {
+                "check the name of the workflow in the teams file, and give the token this permission"
+            }
             "no_permission" => "give the token this permission, or set COLLECT_DEPLOYMENTS=false",
             "no_token" => "set GITHUB_PAT, or COLLECT_DEPLOYMENTS=false",
             "details_pending" => "run `mergeline collect`: it reads them within its budget",

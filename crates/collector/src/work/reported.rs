@@ -246,10 +246,13 @@ fn query(list: &DeploymentList, since: DateTime<Utc>) -> RunQuery {
     RunQuery { workflow, branch, since }
 }
 
-/// Names the workflow that is not found: the file may have another name, or the token no permission.
+/// Names the workflow that is not found: GitHub does not say whether it hides it.
 fn of_workflow(error: SourceError, query: &RunQuery) -> SourceError {
     match error.kind {
-        ErrorKind::NotFound => SourceError { message: format!("no workflow `{}`", query.workflow), ..error },
+        ErrorKind::NotFound => {
+            let message = format!("the workflow `{}` does not exist, or is hidden from the token", query.workflow);
+            SourceError { message, ..error }
+        }
         _ => error,
     }
 }

@@ -177,7 +177,9 @@ async fn a_workflow_that_is_not_found_is_named_and_leaves_the_rest_complete() ->
     assert_eq!(report.state, RunState::Succeeded);
     assert_eq!(
         world.texts("select problem_message from deployment_lists").await?,
-        ["no workflow `deploi.yml`: the token needs the permission Actions, read only"]
+        [
+            "the workflow `deploi.yml` does not exist, or is hidden from the token: the token needs the permission Actions, read only"
+        ]
     );
     apply(&world, WORKFLOW).await?;
     world.fake.hide_actions("acme/api", true);

@@ -29,7 +29,7 @@ pub struct UnreadDeployments {
 }
 
 impl Reader {
-    /// The environments that deployments name, without those that do not last, the most used first.
+    /// The environments that deployments of the sources in force name, without those that do not last, the most used first.
     ///
     /// # Errors
     /// When the database fails.
@@ -37,11 +37,15 @@ impl Reader {
         let query = sqlx::query_as!(
             KnownEnvironment,
             r#"select
-                min(environment) as "name!", bool_or(environment_group = 'production') as "is_production!",
+                min(d.environment) as "name!", bool_or(d.environment_group = 'production') as "is_production!",
                 count(*) as "deployments!"
-            from deployments
-            where deleted_at is null and environment_group <> 'transient'
-            group by lower(environment)
+            from deployments as d
+            inner join sources_of_services as s on d.service_id = s.service_id
+            where
+                d.deleted_at is null and d.environment_group <> 'transient' and d.source = coalesce(s.source, d.source)
+                -- What is listed without environments is to production, or not what the file names.
+                and (d.origin is null or d.environment_group = 'production')
+            group by lower(d.environment)
             order by count(*) desc, 1"#
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
