@@ -35,7 +35,7 @@ const POSTED: &str = "(
         'deployments', 'UPDATE',
         array[
             'outcome', 'succeeded_at', 'failed_at', 'failed_afterwards_at', 'version', 'url', 'is_declared_failed', 'is_declared_rework',
-            'remedies'
+            'remedies', 'created_at'
         ]
     ),
     ('deployment_revisions', 'INSERT', null),

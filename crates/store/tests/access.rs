@@ -217,6 +217,7 @@ async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()>
     .await?;
     let expected = [
         "announcements.last_at",
+        "deployments.created_at",
         "deployments.failed_afterwards_at",
         "deployments.failed_at",
         "deployments.is_declared_failed",

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::MemberEntry;
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
+use crate::delivery::{DeploymentSource, SourceOptions};
 use crate::{ExternalId, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
 
 pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
@@ -21,7 +22,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     periods_in_one_team_do_not_overlap(draft, problems);
     services_are_named_once(draft, problems);
     services_have_collected_repositories(draft, problems);
-    services_of_one_repository_have_environments(draft, problems);
+    services_of_one_repository_are_told_apart(draft, problems);
     services_have_known_owners(draft, problems);
     owners_sum_to_one_at_most(draft, problems);
     if !draft.allow_weights_above_one {
@@ -292,23 +293,66 @@ fn services_have_collected_repositories(draft: &Draft, problems: &mut Vec<Proble
     }
 }
 
-/// A deployment belongs to one service, which its environment must tell where a repository has several.
-fn services_of_one_repository_have_environments(draft: &Draft, problems: &mut Vec<Problem>) {
-    let mut without: HashMap<&crate::RepoName, &Placed<super::ServiceEntry>> = HashMap::new();
-    for service in draft.delivery.services.iter().filter(|service| service.value.environments.is_none()) {
+/// A deployment belongs to one service: where a repository has several, their sources or environments must tell which.
+fn services_of_one_repository_are_told_apart(draft: &Draft, problems: &mut Vec<Problem>) {
+    let settings = &draft.delivery.settings;
+    let source_of = |service: &super::ServiceEntry| match service.source {
+        Some(source) => (Some(source), service.source_options.clone()),
+        None => (settings.source, settings.source_options.clone()),
+    };
+    let mut earlier: HashMap<&crate::RepoName, Vec<&Placed<super::ServiceEntry>>> = HashMap::new();
+    for service in &draft.delivery.services {
+        let source = source_of(&service.value);
         for name in &service.value.repositories {
-            let Some(first) = without.insert(name, service).filter(|first| first.value.slug != service.value.slug)
-            else {
-                continue;
+            let others = earlier.entry(name).or_default();
+            let takes_the_same = |other: &&&Placed<super::ServiceEntry>| {
+                let (named, of) = (source_of(&other.value), &other.value);
+                let has_environments = of.environments.is_some() || service.value.environments.is_some();
+                of.slug != service.value.slug && both_take(&named, &source, has_environments)
             };
-            let message =
-                format!("`{}` and `{}` both take the deployments of `{name}`", first.value.slug, service.value.slug);
-            let help = "name the production environments of one of them in `environments`, or make them one service";
-            let mut problem = problem("config.service_environments", service, message, help);
-            problem.related = Some(first.at);
-            problems.push(problem);
+            if let Some(first) = others.iter().rev().find(takes_the_same) {
+                let message = format!(
+                    "`{}` and `{}` both take the deployments of `{name}`",
+                    first.value.slug, service.value.slug
+                );
+                let help = match source.0 {
+                    None | Some(DeploymentSource::GithubDeployments) => {
+                        "name the production environments of one of them in `environments`, or make them one service"
+                    }
+                    Some(_) => {
+                        "give each a `workflow`, `branch` or `tag` of its own in `deployments`, or make them one service"
+                    }
+                };
+                let mut problem = problem("config.service_environments", service, message, help);
+                problem.related = Some(first.at);
+                problems.push(problem);
+            }
+            others.push(service);
         }
     }
+}
+
+/// Whether a deployment may be one of both sources.
+fn both_take(
+    (one, of_one): &(Option<DeploymentSource>, SourceOptions),
+    (other, of_other): &(Option<DeploymentSource>, SourceOptions),
+    has_environments: bool,
+) -> bool {
+    let is_same = |one: &Option<String>, other: &Option<String>| {
+        one.as_ref().zip(other.as_ref()).is_none_or(|(one, other)| one == other)
+    };
+    let [one, other] = [one, other].map(|it| it.unwrap_or(DeploymentSource::GithubDeployments));
+    one == other
+        && match one {
+            DeploymentSource::GithubDeployments => !has_environments,
+            DeploymentSource::GithubActions => {
+                is_same(&of_one.workflow, &of_other.workflow) && is_same(&of_one.branch, &of_other.branch)
+            }
+            DeploymentSource::GithubReleases => is_same(&of_one.tag, &of_other.tag),
+            DeploymentSource::Merges => is_same(&of_one.branch, &of_other.branch),
+            // What is posted names its service.
+            DeploymentSource::Events => false,
+        }
 }
 
 fn services_have_known_owners(draft: &Draft, problems: &mut Vec<Problem>) {

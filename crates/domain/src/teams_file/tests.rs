@@ -422,6 +422,22 @@ fn impossible_services_are_refused() {
             ),
             &[],
         ),
+        (
+            service(
+                "{ slug: a, repositories: [acme/mono], deployments: { workflow: a.yml } }, { slug: b, repositories: [acme/mono], \
+                 deployments: { workflow: b.yml } }, { slug: c, repositories: [acme/mono], deployments: { source: events } }, { \
+                 slug: d, repositories: [acme/mono], deployments: { source: github-releases, tag: 'd-*' } }",
+            ),
+            &[],
+        ),
+        // Environments say nothing about runs.
+        (
+            service(
+                "{ slug: a, repositories: [acme/mono], environments: [prod-a], deployments: { workflow: a.yml } }, { slug: b, \
+                 repositories: [acme/mono], deployments: { workflow: a.yml, branch: main } }",
+            ),
+            &["config.service_environments"],
+        ),
         (service("{ slug: a, repositories: [acme/shop], owners: [{ team: nobody }] }"), &["config.service_owner"]),
         (
             service("{ slug: a, repositories: [acme/shop], owners: [{ team: pay }, { team: web, weight: 0.1 }] }"),

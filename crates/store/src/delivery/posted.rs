@@ -773,11 +773,14 @@ async fn add_fields(connection: &mut Session, id: i64, posted: &PostedDeployment
         "update deployments
         set
             version = coalesce(version, $2), url = coalesce(url, $3), remedies = coalesce(remedies, $4),
-            is_declared_failed = is_declared_failed or $5, is_declared_rework = is_declared_rework or $6
+            is_declared_failed = is_declared_failed or $5, is_declared_rework = is_declared_rework or $6,
+            -- Events come in any order, and clocks differ.
+            created_at = least(created_at, $7)
         where
             id = $1
             and (
-                version is null and $2::text is not null
+                created_at > $7
+                or version is null and $2::text is not null
                 or url is null and $3::text is not null
                 or remedies is null and $4::text is not null
                 or $5 and not is_declared_failed
@@ -788,7 +791,8 @@ async fn add_fields(connection: &mut Session, id: i64, posted: &PostedDeployment
         posted.url,
         posted.remedies,
         posted.is_failed,
-        posted.is_rework
+        posted.is_rework,
+        posted.created_at
     )
     .execute(connection)
     .await?;
