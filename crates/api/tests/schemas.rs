@@ -49,6 +49,7 @@ fn value(parameter: &str) -> Result<Option<&'static str>> {
         "severity" => "high",
         "edition" => "dora-2024",
         "environment" => "production",
+        "outcome" => "queued",
         "days" | "last" | "week" | "cursor" => return Ok(None),
         other => bail!("unknown parameter `{other}`"),
     }))

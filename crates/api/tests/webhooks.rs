@@ -203,7 +203,7 @@ async fn what_means_nothing_or_cannot_be_used_says_so() -> Result<()> {
         "github d-1 other ping ignored",
         "github d-2 other star.closed ignored",
         "github d-3 other pull_request.closed ignored",
-        "github other refused body",
+        "github d-4 other refused body",
         "github other refused content_type",
     ];
     assert_eq!(receiver.recorded().await?, expected);

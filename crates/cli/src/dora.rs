@@ -78,8 +78,10 @@ fn table(rows: &[Row], since: &str) -> String {
     let of_deployments = |code: WarningCode| {
         matches!(
             code,
-            WarningCode::DeploymentsNotRead
+            WarningCode::AssumedDeployments
+                | WarningCode::DeploymentsNotRead
                 | WarningCode::IncidentsNotRead
+                | WarningCode::OpenIncidents
                 | WarningCode::UnfinishedDeployments
                 | WarningCode::UnknownHistory
                 | WarningCode::FirstDeploymentInRange

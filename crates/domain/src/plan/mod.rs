@@ -8,12 +8,14 @@ mod repositories;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
+use crate::delivery::SourceRules;
 use crate::start_of_day;
 use crate::teams_file::{DeliverySettings, InstanceEntry, ServiceEntry, TeamEntry, TeamsFile};
 use crate::{
@@ -237,6 +239,8 @@ pub struct Plan {
     pub settings: PlanSettings,
     /// Whether these settings differ from those in force.
     pub settings_changed: bool,
+    /// What reported the deployments of services that name no source so far, and what does from now on, if that changes.
+    pub source_changed: Option<(String, String)>,
     /// Repositories to start collecting.
     pub repositories_added: Vec<RepoName>,
     /// Repositories that are no longer collected; their data stays.
@@ -318,6 +322,7 @@ impl Plan {
         let mut plan = Self {
             settings_changed: current.settings.as_ref() != Some(&PlanSettings::from(file)),
             settings: file.into(),
+            source_changed: source_changed(current, file),
             repositories_added: repositories.added,
             repositories_removed: repositories.removed,
             repositories_renamed: repositories.renamed,
@@ -528,6 +533,17 @@ fn login_of(logins: &HashMap<PersonId, &Login>, id: PersonId) -> Login {
     logins.get(&id).map_or_else(|| Login::from_github(&format!("person-{id}")), |login| (*login).clone())
 }
 
+/// The source of deployments so far, and the new one.
+fn source_changed(current: &Current, file: &TeamsFile) -> Option<(String, String)> {
+    let before = source_text(current.settings.as_ref()?.delivery.source_rules());
+    let after = source_text(file.delivery.source_rules());
+    (before != after).then_some((before, after))
+}
+
+fn source_text(rules: Option<SourceRules>) -> String {
+    rules.map_or_else(|| "the default".to_owned(), |rules| rules.to_string())
+}
+
 /// What changes of services: of new and changed ones what they consist of.
 fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSlug, String)> {
     let known = current.settings.as_ref().map_or(&[][..], |settings| &settings.delivery.services);
@@ -542,7 +558,19 @@ fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSl
         let owners = if owners.is_empty() { "no owners".to_owned() } else { owners.join(", ") };
         let repositories: Vec<&str> = service.repositories.iter().map(RepoName::as_str).collect();
         let sign = if before.is_some() { '~' } else { '+' };
-        changes.push((sign, service.slug.clone(), format!("{}; {owners}", repositories.join(", "))));
+        let mut note = format!("{}; {owners}", repositories.join(", "));
+        let environments = service.environments.iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        if !environments.is_empty() {
+            let _ = write!(note, "; environments {}", environments.join(", "));
+        }
+        let (source, former) = (service.source_rules(), before.and_then(ServiceEntry::source_rules));
+        if source.is_some() || former.is_some() {
+            let _ = write!(note, "; deployments by {}", source_text(source.clone()));
+        }
+        if before.is_some() && former != source {
+            let _ = write!(note, ", before by {}", source_text(former));
+        }
+        changes.push((sign, service.slug.clone(), note));
     }
     let is_gone = |it: &&ServiceEntry| file.delivery.services.iter().all(|service| service.slug != it.slug);
     changes.extend(known.iter().filter(is_gone).map(|it| {
@@ -626,6 +654,9 @@ impl fmt::Display for Plan {
             }
             write!(f, "{delivery}")?;
             writeln!(f)?;
+        }
+        if let Some((before, after)) = &self.source_changed {
+            writeln!(f, "~ deployments by {after} (before: {before})")?;
         }
         for (sign, service, note) in &self.services_changed {
             writeln!(f, "{sign} service     {service} ({note})")?;
@@ -834,6 +865,23 @@ mod tests {
         insta::assert_snapshot!(between(&all, &three), @"~ settings    timezone UTC, bots: none named, min_group_size: 3");
         insta::assert_snapshot!(between(&three, &all), @"~ settings    timezone UTC, bots: none named, min_group_size: any");
         assert_eq!(between(&three, &three), "Nothing changes.\n");
+    }
+
+    #[test]
+    fn a_changed_source_of_deployments_is_shown_with_the_former_one() {
+        let of_file = |source: &str| file_with(&format!("deployments: {source}"));
+        let of_service =
+            |source: &str| file_with(&format!("services: [{{ slug: shop, repositories: [acme/api]{source} }}]"));
+        let between = |before: &TeamsFile, after: &TeamsFile| {
+            let plan = Plan::between(&applied(before, false), after, now()).expect("a plan").to_string();
+            plan.lines().filter(|line| !line.starts_with("~ settings")).collect::<Vec<_>>().join("\n")
+        };
+        let merges = of_file("{ source: merges, branch: main }");
+        insta::assert_snapshot!(between(&of_file("{ workflow: deploy.yml }"), &merges), @"~ deployments by merges branch main (before: github-actions workflow deploy.yml)");
+        insta::assert_snapshot!(between(&merges, &file_with("")), @"~ deployments by the default (before: merges branch main)");
+        let events = of_service(", deployments: { source: events }");
+        insta::assert_snapshot!(between(&of_service(""), &events), @"~ service     shop (acme/api; no owners; deployments by events, before by the default)");
+        insta::assert_snapshot!(between(&events, &of_service(", environments: [live]")), @"~ service     shop (acme/api; no owners; environments live; deployments by the default, before by events)");
     }
 
     #[test]

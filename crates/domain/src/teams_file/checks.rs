@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::MemberEntry;
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
-use crate::delivery::{DeploymentSource, SourceOptions};
+use crate::delivery::{DeploymentSource, SourceRules};
 use crate::{ExternalId, Login, Period, Problem, RepoEntry, TeamSlug, Weight};
 
 pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
@@ -296,10 +296,9 @@ fn services_have_collected_repositories(draft: &Draft, problems: &mut Vec<Proble
 /// A deployment belongs to one service: where a repository has several, their sources or environments must tell which.
 fn services_of_one_repository_are_told_apart(draft: &Draft, problems: &mut Vec<Problem>) {
     let settings = &draft.delivery.settings;
-    let source_of = |service: &super::ServiceEntry| match service.source {
-        Some(source) => (Some(source), service.source_options.clone()),
-        None => (settings.source, settings.source_options.clone()),
-    };
+    // Without any, GitHub's list is the first that is read.
+    let default = || settings.source_rules().unwrap_or(SourceRules::all_of(DeploymentSource::GithubDeployments));
+    let source_of = |service: &super::ServiceEntry| service.source_rules().unwrap_or_else(default);
     let mut earlier: HashMap<&crate::RepoName, Vec<&Placed<super::ServiceEntry>>> = HashMap::new();
     for service in &draft.delivery.services {
         let source = source_of(&service.value);
@@ -315,11 +314,11 @@ fn services_of_one_repository_are_told_apart(draft: &Draft, problems: &mut Vec<P
                     "`{}` and `{}` both take the deployments of `{name}`",
                     first.value.slug, service.value.slug
                 );
-                let help = match source.0 {
-                    None | Some(DeploymentSource::GithubDeployments) => {
+                let help = match source.source {
+                    DeploymentSource::GithubDeployments => {
                         "name the production environments of one of them in `environments`, or make them one service"
                     }
-                    Some(_) => {
+                    _ => {
                         "give each a `workflow`, `branch` or `tag` of its own in `deployments`, or make them one service"
                     }
                 };
@@ -333,17 +332,13 @@ fn services_of_one_repository_are_told_apart(draft: &Draft, problems: &mut Vec<P
 }
 
 /// Whether a deployment may be one of both sources.
-fn both_take(
-    (one, of_one): &(Option<DeploymentSource>, SourceOptions),
-    (other, of_other): &(Option<DeploymentSource>, SourceOptions),
-    has_environments: bool,
-) -> bool {
+fn both_take(one: &SourceRules, other: &SourceRules, has_environments: bool) -> bool {
+    let (of_one, of_other) = (&one.options, &other.options);
     let is_same = |one: &Option<String>, other: &Option<String>| {
         one.as_ref().zip(other.as_ref()).is_none_or(|(one, other)| one == other)
     };
-    let [one, other] = [one, other].map(|it| it.unwrap_or(DeploymentSource::GithubDeployments));
-    one == other
-        && match one {
+    one.source == other.source
+        && match one.source {
             DeploymentSource::GithubDeployments => !has_environments,
             DeploymentSource::GithubActions => {
                 is_same(&of_one.workflow, &of_other.workflow) && is_same(&of_one.branch, &of_other.branch)

@@ -125,6 +125,20 @@ impl DeliverySettings {
     }
 }
 
+impl DeliverySettings {
+    /// Which source reports the deployments of services that name none, and what of it.
+    pub fn source_rules(&self) -> Option<SourceRules> {
+        Some(SourceRules { source: self.source?, options: self.source_options.clone() })
+    }
+}
+
+impl ServiceEntry {
+    /// Which source reports its deployments, and what of it; `None` for that of the file.
+    pub fn source_rules(&self) -> Option<SourceRules> {
+        Some(SourceRules { source: self.source?, options: self.source_options.clone() })
+    }
+}
+
 /// What differs from the defaults, without the services, as the end of a line.
 impl fmt::Display for DeliverySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,8 +153,8 @@ impl fmt::Display for DeliverySettings {
                 write!(f, ", {name}: {}", list.join(" "))?;
             }
         }
-        if let Some(source) = self.source {
-            write!(f, ", deployments by {}", SourceRules { source, options: self.source_options.clone() })?;
+        if let Some(rules) = self.source_rules() {
+            write!(f, ", deployments by {rules}")?;
         }
         if self.trusts_flag {
             f.write_str(", the flag decides about production")?;
