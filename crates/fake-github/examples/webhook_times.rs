@@ -1,0 +1,129 @@
+//! Measures webhooks with the program at the given path, on a fresh private database: how long a delivery takes until the
+//! API shows what it announced, and how long an answer takes at 200 deliveries per second.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use mergeline_fake_github::{FakeGitHub, FakeWebhook, pr};
+use tokio::time::Instant;
+
+const SECRET: &str = "a secret for measurements";
+const TEAMS: &str = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
+const MERGES: i64 = 200;
+const PER_SECOND: u32 = 200;
+const SECONDS: u32 = 20;
+
+/// A program that ends with this one.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // SIGTERM lets it stop its database.
+        drop(Command::new("kill").arg(self.0.id().to_string()).status());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "a program for people and scripts")]
+async fn main() -> Result<()> {
+    let program = std::env::args().nth(1).context("name the program")?;
+    let folder = std::env::temp_dir().join(format!("webhook-times-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("teams.yaml"), TEAMS)?;
+    let fake = FakeGitHub::start().await?;
+    fake.set_rate_limit(1_000_000_000, 0);
+    fake.set_graphql_rate_limit(1_000_000_000, 0);
+    fake.put([merged(1)]);
+    let command = |args: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .args(args)
+            .env("TEAMS_FILE", folder.join("teams.yaml"))
+            .env("MERGELINE_DATA_DIR", folder.join("data"))
+            .env("GITHUB_API_URL", fake.url())
+            .env("GITHUB_PAT", FakeGitHub::TOKEN)
+            .env("WEBHOOK_SECRETS", format!("{{\"github\": \"{SECRET}\"}}"))
+            .env_remove("DB_URL")
+            .env_remove("API_KEY")
+            .stderr(Stdio::null());
+        command
+    };
+    ensure!(command(&["collect"]).stdout(Stdio::null()).status()?.success(), "the first collection failed");
+    let mut serving = Serving(command(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?);
+    let stdout = serving.0.stdout.take().context("its output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let first = lines.next().context("it said nothing")??;
+    let address = first.split_whitespace().find(|word| word.starts_with("http://")).context("no address")?.to_owned();
+    // What it says later is not read, but must not block it.
+    std::thread::spawn(move || lines.for_each(drop));
+
+    let webhook = Arc::new(FakeWebhook::new(&format!("{address}/v1/webhook/github"), SECRET));
+    let mut shown = Vec::new();
+    for number in 2..=MERGES + 1 {
+        fake.put([merged(number)]);
+        let event = fake.event("acme/api", "closed", Some(("pull_request", &format!("pulls/{number}")))).await?;
+        let delivery = webhook.delivery("pull_request", &event);
+        let started = Instant::now();
+        ensure!(webhook.send(&delivery).await? == 202, "a delivery was refused");
+        while merged_pull_requests(&address).await? < number {
+            ensure!(started.elapsed() < Duration::from_secs(120), "#{number} was never shown");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shown.push(started.elapsed());
+    }
+    print_times("delivery to changed answer", &mut shown);
+
+    let event = fake.event("acme/api", "edited", Some(("pull_request", "pulls/1"))).await?;
+    let started = Instant::now();
+    let mut sent = Vec::new();
+    for number in 0..PER_SECOND * SECONDS {
+        tokio::time::sleep_until(started + Duration::from_secs(1) / PER_SECOND * number).await;
+        let (webhook, delivery) = (webhook.clone(), webhook.delivery("pull_request", &event));
+        sent.push(tokio::spawn(async move {
+            let started = Instant::now();
+            let status = webhook.send(&delivery).await;
+            (status, started.elapsed())
+        }));
+    }
+    let mut answered = Vec::new();
+    for task in sent {
+        let (status, time) = task.await?;
+        ensure!(status? == 202, "a delivery was refused");
+        answered.push(time);
+    }
+    print_times(&format!("answer at {PER_SECOND} deliveries per second"), &mut answered);
+    drop(serving);
+    std::fs::remove_dir_all(&folder)?;
+    return Ok(());
+
+    fn print_times(what: &str, times: &mut [Duration]) {
+        times.sort();
+        let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+        println!("{what}: {} times, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", times.len(), at(50), at(95), at(99));
+    }
+}
+
+/// A pull request that was merged yesterday, and changed now.
+fn merged(number: i64) -> mergeline_fake_github::FakePullRequest {
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let mut made = pr("acme/api", number);
+    made.created_at = now - TimeDelta::days(1);
+    let mut made = made.merged_at_instant(now - TimeDelta::hours(20));
+    made.updated_at = now;
+    made
+}
+
+/// How many merged pull requests the team has, as the API says.
+async fn merged_pull_requests(address: &str) -> Result<i64> {
+    let output = tokio::process::Command::new("curl")
+        .args(["-sS", &format!("{address}/v1/metrics/team/payments/velocity")])
+        .output()
+        .await?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    answer["data"]["total"]["prs_merged"].as_i64().context("no number of merged pull requests")
+}
