@@ -9,14 +9,18 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{InstanceId, Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, QuarantineEntry, RepositoryStatus, ResultState,
-    RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP, UnreadDeployments, Writer,
+    Announcements, ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, PluginActivity, QuarantineEntry,
+    RepositoryStatus, ResultState, RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP,
+    UnreadDeployments, Writer,
 };
+
+use mergeline_webhooks::{Plugin, WebhookSecrets};
 
 use super::findings::{Check, Findings};
 use super::{Configured, settings};
 use crate::args::Options;
 use crate::database::Database;
+use crate::environment::variable;
 use crate::failure::Failure;
 use crate::remedies;
 use crate::tables::ago;
@@ -255,6 +259,13 @@ async fn read(
             findings.add(check)?;
         }
     }
+    // Those that cannot be used were reported with the settings.
+    let secrets = WebhookSecrets::from_vars(variable).unwrap_or_default();
+    let plugins =
+        Plugin::ALL.iter().filter(|plugin| !secrets.of(**plugin).is_empty()).map(<&str>::from).collect::<Vec<_>>();
+    for check in webhooks(&plugins, &store.plugin_activity(now).await?, store.announcements().await?, now) {
+        findings.add(check)?;
+    }
     let configured = snapshot.map(|snapshot| Configured {
         repositories: repositories_by_name(&snapshot),
         rules: snapshot.rules,
@@ -432,6 +443,41 @@ fn deployments(
     checks
 }
 
+/// What is known of webhooks: whether deliveries come of those that have a secret here, and what they missed.
+fn webhooks(
+    with_secret: &[&str],
+    activity: &[PluginActivity],
+    announcements: Announcements,
+    now: DateTime<Utc>,
+) -> Vec<Check> {
+    const NAME: &str = "webhooks";
+    let mut checks = Vec::new();
+    for plugin in with_secret.iter().filter(|name| activity.iter().all(|it| it.plugin != **name)) {
+        checks.push(Check::warning(
+            NAME,
+            format!("{plugin} has a secret, but no delivery with it ever came"),
+            "check address and secret where the webhook is set up; the log of the API says what was refused",
+        ));
+    }
+    for PluginActivity { plugin, last_at, received, refused, .. } in activity {
+        let message = format!("{plugin}: the last delivery {}; in 24 hours {received}", ago(*last_at, now));
+        checks.push(if *refused == 0 {
+            Check::ok(NAME, message)
+        } else {
+            let help = "`GET /v1/events?outcome=refused` lists them";
+            Check::warning(NAME, format!("{message}, of which {refused} could not be used"), help)
+        });
+    }
+    if let Some(at) = announcements.missed_at.filter(|at| now - *at < OLD) {
+        checks.push(Check::warning(
+            NAME,
+            format!("{} came without a delivery, the last {}", count_of(announcements.missed, "change"), ago(at, now)),
+            "compare the events and repositories of the webhook with docs/webhooks.md",
+        ));
+    }
+    checks
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::findings::Outcome;
@@ -471,5 +517,29 @@ mod tests {
         let before_the_first_release = schema(&status(17, vec![20_261_120_100_000]));
         assert_eq!(before_the_first_release.outcome, Outcome::Error);
         assert!(before_the_first_release.message.contains("before the first release"), "{before_the_first_release:?}");
+    }
+
+    #[test]
+    fn webhooks_that_are_silent_or_miss_something_are_named() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let heard = |plugin: &str, refused| PluginActivity {
+            plugin: plugin.to_owned(),
+            last_at: now - TimeDelta::hours(2),
+            received: 5,
+            ignored: 0,
+            refused,
+        };
+        let outcomes =
+            |checks: Vec<Check>| checks.into_iter().map(|check| (check.outcome, check.message)).collect::<Vec<_>>();
+        assert!(webhooks(&[], &[], Announcements::default(), now).is_empty(), "without webhooks nothing is said");
+        let missed = Announcements { repositories: 1, missed: 3, missed_at: Some(now - TimeDelta::hours(1)) };
+        let checks = webhooks(&["github", "grafana"], &[heard("github", 0), heard("pagerduty", 2)], missed, now);
+        let expected = [
+            (Outcome::Warning, "grafana has a secret, but no delivery with it ever came"),
+            (Outcome::Ok, "github: the last delivery 2 h ago; in 24 hours 5"),
+            (Outcome::Warning, "pagerduty: the last delivery 2 h ago; in 24 hours 5, of which 2 could not be used"),
+            (Outcome::Warning, "3 changes came without a delivery, the last 60 min ago"),
+        ];
+        assert_eq!(outcomes(checks), expected.map(|(outcome, message)| (outcome, message.to_owned())));
     }
 }

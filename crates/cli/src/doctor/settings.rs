@@ -8,7 +8,7 @@ use crate::environment::variable;
 use crate::failure::Failure;
 
 /// The settings to list if they are set.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 24] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
@@ -30,6 +30,7 @@ const NAMES: [&str; 23] = [
     "LEDGER_DAYS",
     "API_KEY",
     "API_KEYS",
+    "WEBHOOK_SECRETS",
     "ALLOWED_HOSTS",
     "REQUEST_TIMEOUT_SECONDS",
 ];
