@@ -1629,6 +1629,7 @@ CREATE VIEW public.sources_of_services AS
  SELECT s.service_id,
     s.source,
     s.options,
+    COALESCE(
         CASE s.source
             WHEN 'github-actions'::text THEN concat_ws('@'::text, (s.options ->> 'workflow'::text), (s.options ->> 'branch'::text))
             WHEN 'github-releases'::text THEN
@@ -1637,8 +1638,8 @@ CREATE VIEW public.sources_of_services AS
                 ELSE 'releases'::text
             END
             WHEN 'merges'::text THEN (s.options ->> 'branch'::text)
-            ELSE ''::text
-        END AS list
+            ELSE NULL::text
+        END, ''::text) AS list
    FROM ( SELECT f.id AS service_id,
             COALESCE(f.source, c.source, f.first_source) AS source,
                 CASE

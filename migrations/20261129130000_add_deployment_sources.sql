@@ -101,12 +101,14 @@ select
     s.service_id,
     s.source,
     s.options,
-    case s.source
-        when 'github-actions' then concat_ws('@', s.options ->> 'workflow', s.options ->> 'branch')
-        when 'github-releases' then case when (s.options ->> 'tags')::boolean then 'tags' else 'releases' end
-        when 'merges' then s.options ->> 'branch'
-        else ''
-    end as list
+    coalesce(
+        case s.source
+            when 'github-actions' then concat_ws('@', s.options ->> 'workflow', s.options ->> 'branch')
+            when 'github-releases' then case when (s.options ->> 'tags')::boolean then 'tags' else 'releases' end
+            when 'merges' then s.options ->> 'branch'
+        end,
+        ''
+    ) as list
 from (
     select
         f.id as service_id,

@@ -13,11 +13,6 @@ add constraint received_events_outcome_check
 check (outcome in ('created', 'changed', 'replayed', 'refused', 'queued', 'ignored')),
 add constraint received_events_delivery_check check (delivery_id is null or plugin is not null);
 
--- A delivery that comes again is answered like the first time.
-create unique index received_events_delivery_key on received_events (tenant_id, plugin, delivery_id)
-where delivery_id is not null;
-create index received_events_plugin_idx on received_events (tenant_id, plugin, received_at) where plugin is not null;
-
 -- What webhooks announced of a repository, and what they did not. A repository without a row never had a delivery.
 create table announcements (
     tenant_id integer not null default current_tenant(),

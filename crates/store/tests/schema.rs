@@ -137,7 +137,7 @@ async fn id_columns_are_bigint_and_views_have_comments() -> Result<()> {
         "select table_name || '.' || column_name from information_schema.columns
         where table_schema = 'public' and column_name like '%\\_id'
         and data_type <> case
-            when column_name in ('external_id', 'node_id') then 'text' when column_name = 'tenant_id' then 'integer' else 'bigint'
+            when column_name in ('delivery_id', 'external_id', 'node_id') then 'text' when column_name = 'tenant_id' then 'integer' else 'bigint'
         end",
     )
     .fetch_all(&pool)

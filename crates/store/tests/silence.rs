@@ -13,7 +13,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::delivery::{
-    DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentEvent, Oid, Origin, SourceOptions,
+    DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentEvent, Oid, Origin,
+    PostedDeployment, SourceOptions,
 };
 use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
@@ -345,7 +346,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 49] = [
+const WRITING: [&str; 50] = [
     "accept_quarantined",
     "apply",
     "change_incident",
@@ -353,6 +354,7 @@ const WRITING: [&str; 49] = [
     "post_incident",
     "record_delivery",
     "record_refused_event",
+    "set_link",
     "advance",
     "advance_listing",
     "advance_listing to a backfill",
@@ -590,7 +592,7 @@ impl Scene {
                 store.store_incidents(lease, "incident", &[incident], &[], &progress, now).await?;
                 String::new()
             }
-            "post_deployment" | "post_incident" | "change_incident" | "record_refused_event" => {
+            "post_deployment" | "post_incident" | "change_incident" | "set_link" | "record_refused_event" => {
                 self.post(store, method, now).await?
             }
             "mark_deleted" => format!("{:?}", store.mark_deleted(lease, &[1], now).await?),
@@ -739,7 +741,17 @@ impl Scene {
             ..IncidentEvent::default()
         };
         let incident = event.check(now).ok().context("valid")?;
-        if method == "change_incident" {
+        let deployment = || -> Result<PostedDeployment> {
+            let event = DeploymentEvent {
+                id: "D1".to_owned(),
+                service: "acme/api".to_owned(),
+                environment: "production".to_owned(),
+                sha: Some(oid(1)?.to_string()),
+                ..DeploymentEvent::default()
+            };
+            event.check(now).ok().context("valid")
+        };
+        if matches!(method, "change_incident" | "set_link") {
             Poster::of(&self.store).post_incident(&sender, &digest, &incident, now).await??;
         }
         let poster = Poster::of(store);
@@ -749,21 +761,17 @@ impl Scene {
                 let change = IncidentChange::Resolved(now);
                 format!("{:?}", poster.change_incident(&sender, &digest, "I1", change, now).await??)
             }
+            "set_link" => {
+                // The deployment that its answer shows follows from the database.
+                let deployment =
+                    Poster::of(&self.store).post_deployment(&sender, &digest, &deployment()?, now).await??;
+                format!("{:?}", poster.set_link(&sender, &digest, "I1", Some(deployment.id), now).await??)
+            }
             "record_refused_event" => {
                 let refused = poster.record_refused_event(&sender, &digest, EventSubject::Incident, None, "no", now);
                 format!("{:?}", refused.await?)
             }
-            _ => {
-                let event = DeploymentEvent {
-                    id: "D1".to_owned(),
-                    service: "acme/api".to_owned(),
-                    environment: "production".to_owned(),
-                    sha: Some(oid(1)?.to_string()),
-                    ..DeploymentEvent::default()
-                };
-                let deployment = event.check(now).ok().context("valid")?;
-                format!("{:?}", poster.post_deployment(&sender, &digest, &deployment, now).await??)
-            }
+            _ => format!("{:?}", poster.post_deployment(&sender, &digest, &deployment()?, now).await??),
         })
     }
 
