@@ -252,7 +252,8 @@ async fn behind_a_pooler_posts_act_as_their_role_too() -> Result<()> {
     let (database, store, reader) = migrated().await?;
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     let pgbouncer = PgBouncer::start(&database, "transaction").await?;
-    let poster = Poster::connect(&settings(pgbouncer.url())?);
+    // One, so that the second post is made by the connection of the first.
+    let poster = Poster::connect(&settings(pgbouncer.url())?.with_connections(1));
     let (sender, digest) = (Sender::default(), [1; 32]);
     poster.post_deployment(&sender, &digest, &posted("1")?, at(NOW)).await??;
     let role = reader.replace("reader", "poster");
