@@ -12,6 +12,7 @@ use mergeline_fake_github::FakeGitHub;
 use mergeline_fake_github::synthetic::organization;
 use mergeline_github::GitHub;
 use mergeline_store::{ApplyOptions, Poster, Reader, Writer};
+use mergeline_webhooks::{Plugin, WebhookSecrets};
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
@@ -20,6 +21,7 @@ use crate::environment::variable;
 use crate::failure::Failure;
 use crate::tables::wrapped;
 use crate::terminal;
+use crate::webhooks::ChangeReader;
 use crate::{serve, show};
 
 /// The time limit for a request to the demo's API.
@@ -34,6 +36,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         return Err(Failure::Input("the demo is open to anyone who can reach it: listen on 127.0.0.1".to_owned()));
     }
     let hosts = AllowedHosts::from_vars(variable)?.and(&args.listen.host);
+    let secrets = WebhookSecrets::from_vars(variable)?;
     // Bind first, to report a port in use right away.
     let listener = if args.no_serve { None } else { Some(serve::listen(args.listen.address).await?) };
     let organization = organization(now);
@@ -88,16 +91,28 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         ] {
             writeln!(out, "  curl -s 'http://{address}/{path}'")?;
         }
+        for plugin in Plugin::ALL.iter().filter(|plugin| !secrets.of(**plugin).is_empty()) {
+            writeln!(out, "  Webhooks: POST http://{address}/v1/webhook/{plugin}")?;
+        }
         writeln!(out, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;
         writeln!(out, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
         out.flush()?;
         drop(out);
         let reader = Reader::connect(&settings.database);
         let poster = Poster::connect(&settings.database);
-        let api = Api { poster: Some(poster.clone()), hosts: Some(hosts), ..Api::new(reader.clone(), TIMEOUT, clock) };
-        serve::until_interrupted(listener, router(api), &reader, &poster).await?;
-    } else {
-        store.close().await;
+        let changes = ChangeReader::new(connected, store.clone(), settings, clock);
+        let webhooks = changes.webhooks(secrets);
+        let api = Api {
+            poster: Some(poster.clone()),
+            webhooks,
+            hosts: Some(hosts),
+            ..Api::new(reader.clone(), TIMEOUT, clock)
+        };
+        tokio::select! {
+            ended = serve::until_interrupted(listener, router(api), &reader, &poster) => ended?,
+            () = changes.run() => {}
+        }
     }
+    store.close().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -198,8 +198,12 @@ async fn stalled_clients_cannot_block_others_and_are_logged() -> Result<()> {
 
 #[test]
 fn the_demo_api_answers_its_printed_commands() -> Result<()> {
-    let laptop = Laptop::new()?;
+    let laptop = Laptop::new()?.with("WEBHOOK_SECRETS", json!({ "github": WEBHOOK_SECRET }).to_string());
+    let runtime = tokio::runtime::Runtime::new()?;
     let printed = while_serving(laptop.command(&["demo", "--listen", "127.0.0.1:0"]), |address| {
+        let webhook = FakeWebhook::new(&format!("http://{address}/v1/webhook/github"), WEBHOOK_SECRET);
+        let release = json!({ "action": "published", "repository": { "id": 1, "full_name": "acme/api" } });
+        assert_eq!(runtime.block_on(webhook.send(&webhook.delivery("release", &release)))?, 202);
         let (status, teams) = http_get(address, "/v1/teams", "")?;
         assert_eq!((status, &teams["meta"]["count"]), (200, &json!(3)));
         let (status, velocity) = http_get(address, "/v1/metrics/team/payments/velocity", "")?;

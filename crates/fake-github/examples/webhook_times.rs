@@ -29,7 +29,6 @@ impl Drop for Serving {
 }
 
 #[tokio::main]
-#[expect(clippy::print_stdout, reason = "a program for people and scripts")]
 async fn main() -> Result<()> {
     let program = std::env::args().nth(1).context("name the program")?;
     let folder = std::env::temp_dir().join(format!("webhook-times-{}", std::process::id()));
@@ -99,13 +98,14 @@ async fn main() -> Result<()> {
     print_times(&format!("answer at {PER_SECOND} deliveries per second"), &mut answered);
     drop(serving);
     std::fs::remove_dir_all(&folder)?;
-    return Ok(());
+    Ok(())
+}
 
-    fn print_times(what: &str, times: &mut [Duration]) {
-        times.sort();
-        let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-        println!("{what}: {} times, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", times.len(), at(50), at(95), at(99));
-    }
+#[expect(clippy::print_stdout, reason = "a program for people and scripts")]
+fn print_times(what: &str, times: &mut [Duration]) {
+    times.sort();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    println!("{what}: {} times, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", times.len(), at(50), at(95), at(99));
 }
 
 /// A pull request that was merged yesterday, and changed now.

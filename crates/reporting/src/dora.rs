@@ -444,7 +444,8 @@ impl DoraReport {
             (
                 deployments.has_assumed,
                 WarningCode::AssumedDeployments,
-                "each merge counts as a deployment that succeeded: how it went, and when it reached production, is not known"
+                "each collected merge counts as a deployment that succeeded: how it went, when it reached production, and merges by others \
+                 are not known"
                     .to_owned(),
             ),
             (
