@@ -46,7 +46,7 @@ impl RunContext<'_> {
             return Ok(FollowUp::Done);
         }
         let name = repository.called().clone();
-        if repository.progress.backfill.is_some() || repository.progress.watermark.is_none() {
+        if repository.progress.backfill.is_some() || repository.progress.covered_since.is_none() {
             tracing::info!(repo.name = %name, "{name} changed; its past is not read yet, which is left to the next run");
             return Ok(FollowUp::Done);
         }

@@ -42,12 +42,6 @@ impl ListedRun {
     pub fn deployment_id(run: i64, attempt: u32) -> String {
         format!("{run}/{attempt}")
     }
-
-    /// The run and the attempt of such an id.
-    pub fn of_deployment_id(id: &str) -> Option<(i64, u32)> {
-        let (run, attempt) = id.split_once('/')?;
-        Some((run.parse().ok()?, attempt.parse().ok()?))
-    }
 }
 
 /// Which runs to list.

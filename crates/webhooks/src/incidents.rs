@@ -172,7 +172,7 @@ pub(super) fn incident_io(delivery: &Delivery<'_>) -> Result<Message, Unusable> 
     let change = match incident.incident_status.as_ref().map(|status| status.category.as_str()) {
         Some("learning" | "closed") => {
             let resolved_at = incident.time_of("Resolved at").or_else(|| incident.time_of("Closed at"));
-            Some(IncidentStep::SeenResolved { at: resolved_at.unwrap_or(changed_at), seen_at: changed_at })
+            Some(IncidentStep::SeenResolved { at: resolved_at, seen_at: changed_at })
         }
         Some("declined" | "merged" | "canceled") => Some(IncidentStep::Dismissed(changed_at)),
         Some("live" | "triage" | "paused") => Some(IncidentStep::SeenOpen(changed_at)),
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(closed.incident.started_at.as_deref(), Some("2026-06-01T09:55:00Z"));
         assert_eq!(closed.incident.severity.as_deref(), Some("Major"));
         let updated = at("2026-06-01T11:30:00Z");
-        let resolved = IncidentStep::SeenResolved { at: at("2026-06-01T11:00:00Z"), seen_at: updated };
+        let resolved = IncidentStep::SeenResolved { at: Some(at("2026-06-01T11:00:00Z")), seen_at: updated };
         assert_eq!(closed.change, Some(resolved));
         assert_eq!(of("declined").and_then(|it| it.change), Some(IncidentStep::Dismissed(updated)));
         assert_eq!(of("live").and_then(|it| it.change), Some(IncidentStep::SeenOpen(updated)));

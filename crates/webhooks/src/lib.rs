@@ -121,10 +121,10 @@ pub enum IncidentStep {
     Dismissed(DateTime<Utc>),
     /// It was open then, which does not say whether it had been over before.
     SeenOpen(DateTime<Utc>),
-    /// It was over when this was sent, since the instant that people set.
+    /// It was over when this was sent.
     SeenResolved {
-        /// Since when.
-        at: DateTime<Utc>,
+        /// Since when, if people set that.
+        at: Option<DateTime<Utc>>,
         /// When this was sent.
         seen_at: DateTime<Utc>,
     },

@@ -168,9 +168,8 @@ impl Receiving<'_> {
                 incident.service = self.service.clone().unwrap_or_default();
             }
             match self.store(&sender, incident, change).await {
-                Err(error @ (ApiError::Unavailable | ApiError::SchemaOutdated | ApiError::Internal)) => {
-                    return Err(error);
-                }
+                // It may be sent again.
+                Err(error) if error.status().is_server_error() => return Err(error),
                 Err(error) => refusal = refusal.or(Some(error)),
                 Ok(()) => {}
             }
@@ -213,7 +212,7 @@ impl Receiving<'_> {
             Some(IncidentStep::Dismissed(at)) => IncidentChange::Dismissed(at.min(now)),
             Some(IncidentStep::SeenOpen(at)) => IncidentChange::SeenOpen(at.min(now)),
             Some(IncidentStep::SeenResolved { at, seen_at }) => {
-                IncidentChange::SeenResolved { at: at.min(now), seen_at: seen_at.min(now) }
+                IncidentChange::SeenResolved { at: at.map(|at| at.min(now)), seen_at: seen_at.min(now) }
             }
         };
         self.poster.change_incident(sender, &self.digest, &id, change, now).await??;

@@ -106,7 +106,7 @@ impl ApiError {
         Self::Validation(vec![InvalidParameter::new(parameter, reason, message)])
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::WrongKey | Self::WrongSignature => StatusCode::UNAUTHORIZED,

@@ -82,7 +82,9 @@ impl RepositoryJob<'_> {
         if self.collecting.options.verifies {
             since = since.min(started_at - RUNS_CHANGE_WITHIN);
         }
-        let since = since.max(covered);
+        let unfinished = store.oldest_unfinished_run(id, started_at - RUNS_CHANGE_WITHIN);
+        let unfinished = timed(&mut self.result.database, unfinished).await?;
+        let since = unfinished.map_or(since, |oldest| since.min(oldest)).max(covered);
         // The address, and with it the ETag, stays the same for a day.
         let query = query(list, since.duration_trunc(TimeDelta::days(1)).unwrap_or(since));
         let mut cursor = None;
@@ -101,33 +103,8 @@ impl RepositoryJob<'_> {
             // Not for a turn: it starts from the front the next time.
             self.has_time()?;
         }
-        let unfinished = store.unfinished_runs(id, &query.workflow, started_at - RUNS_CHANGE_WITHIN);
-        let unfinished = timed(&mut self.result.database, unfinished).await?;
-        self.unfinished_runs(list, &query, &unfinished, progress).await?;
         progress.listed_at = Some(started_at);
         Ok(())
-    }
-
-    /// Reads runs that have not ended, as far as is known, and may be older than what was listed: one that is started again keeps
-    /// the time of its creation.
-    async fn unfinished_runs(
-        &mut self,
-        list: &DeploymentList,
-        query: &RunQuery,
-        ids: &[String],
-        progress: &DeploymentProgress,
-    ) -> Result<(), Interruption> {
-        let (session, name) = (self.session, self.repository.called().clone());
-        let mut ended = Vec::new();
-        for (run, attempt) in ids.iter().filter_map(|id| ListedRun::of_deployment_id(id)) {
-            let found = session.run_attempt(&name, query, run, attempt).await?;
-            ended.extend(found.map(|run| run.deployment).filter(|it| it.end.is_some()));
-            self.has_time()?;
-        }
-        if ended.is_empty() {
-            return Ok(());
-        }
-        self.store_reported(list, &ended, None, progress).await
     }
 
     /// Stores a page of runs with the earlier attempts of those that were started again.

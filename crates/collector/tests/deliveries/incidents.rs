@@ -92,6 +92,11 @@ async fn a_reopened_issue_is_open_again() -> Result<()> {
     assert_eq!(incidents(&world).await?, ["Issue 11 04 08:00 2 window"]);
     let states = world.texts("select state from incident_states order by at").await?;
     assert_eq!(states, ["opened", "resolved", "reopened", "resolved"]);
+    // Opened and closed again before anybody looked: only the new end shows it.
+    let again = issue("acme/api", 11, "incident", "2026-06-02T10:00:00Z").closed("2026-06-04T15:00:00Z", "completed");
+    world.fake.put_issues([again]);
+    collect_all(&world).await?;
+    assert_eq!(incidents(&world).await?, ["Issue 11 04 15:00 2 window"]);
     Ok(())
 }
 

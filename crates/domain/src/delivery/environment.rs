@@ -93,7 +93,7 @@ impl ServiceRules {
 
 /// The service that a deployment belongs to, and the group of its environment there. Of the services of its repository, in
 /// the order of the file, that is the first one whose own environments have it, else the first one without its own, else the
-/// first one. `None` if there are none.
+/// first one; each time one with that source, if there is any. `None` if there are none.
 pub fn service_of(
     services: &[ServiceRules],
     default: &EnvironmentRules,
@@ -102,8 +102,11 @@ pub fn service_of(
 ) -> Option<(ServiceId, EnvironmentGroup)> {
     let name = environment.name.to_lowercase();
     let names_it = |it: &&ServiceRules| it.own.as_ref().is_some_and(|own| own.is_production(&name));
-    let without_own = || services.iter().find(|it| it.own.is_none());
-    let service = services.iter().find(names_it).or_else(without_own).or_else(|| services.first())?;
+    let first = |is_it: &dyn Fn(&&ServiceRules) -> bool| {
+        let has_source = |it: &&ServiceRules| it.source.as_ref().is_none_or(|own| own.source == source);
+        services.iter().filter(has_source).find(is_it).or_else(|| services.iter().find(is_it))
+    };
+    let service = first(&names_it).or_else(|| first(&|it| it.own.is_none())).or_else(|| services.first())?;
     Some((service.service, service.group_of(default, environment, source)))
 }
 

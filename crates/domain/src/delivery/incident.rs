@@ -63,12 +63,9 @@ pub enum IncidentOutcome {
 
 impl IncidentOutcome {
     /// The current state of an incident with these states, in any order: the last one decides. Of several at one instant, the later
-    /// one in the order of [`IncidentStateKind`] does. Of several resolutions in a row, the first one ended it.
+    /// one in the order of [`IncidentStateKind`] does.
     pub fn of(states: &[IncidentState]) -> Self {
-        let is_end = |state: &&IncidentState| state.kind == IncidentStateKind::Resolved;
-        let last_other = states.iter().filter(|state| !is_end(state)).max();
-        let end = states.iter().filter(is_end).filter(|end| last_other.is_none_or(|other| *end > other)).min();
-        match end.or(last_other) {
+        match states.iter().max() {
             Some(IncidentState { at, kind: IncidentStateKind::Resolved }) => Self::Resolved { at: *at },
             Some(IncidentState { kind: IncidentStateKind::Dismissed | IncidentStateKind::Merged, .. }) => {
                 Self::NotCounted

@@ -356,7 +356,7 @@ fn last_state_decides_about_an_incident() {
     assert_eq!(IncidentOutcome::of(&again), resolved_at("06-04 00:00"));
     assert_eq!(IncidentOutcome::of(&[opened, state("06-01 01:00", Dismissed)]), IncidentOutcome::NotCounted);
     let twice = [again.as_slice(), &[state("06-05 00:00", Resolved)]].concat();
-    assert_eq!(IncidentOutcome::of(&twice), resolved_at("06-04 00:00"), "it was over since the first");
+    assert_eq!(IncidentOutcome::of(&twice), resolved_at("06-05 00:00"), "it may have been opened again unseen");
 }
 
 #[test]
@@ -759,5 +759,21 @@ proptest! {
             let sum: i64 = found.teams.values().map(|share| share.0).sum();
             prop_assert_eq!(sum + found.unattributed().0, Share::WHOLE.0);
         }
+    }
+}
+
+#[test]
+fn a_deployment_goes_to_a_service_with_its_source() {
+    let rules = |service, source| ServiceRules { service: ServiceId(service), own: None, source };
+    let runs = SourceRules {
+        source: DeploymentSource::GithubActions,
+        options: SourceOptions { workflow: Some("jobs.yml".to_owned()), ..SourceOptions::default() },
+    };
+    let (jobs, shop) = (rules(1, Some(runs)), rules(2, None));
+    let environment = Environment { name: "production", is_production: None, is_transient: false };
+    for services in [[jobs.clone(), shop.clone()], [shop, jobs]] {
+        let found = |source| service_of(&services, &EnvironmentRules::default(), environment, source);
+        let expected = Some((ServiceId(2), EnvironmentGroup::Production));
+        assert_eq!(found(DeploymentSource::GithubDeployments), expected, "{services:?}");
     }
 }

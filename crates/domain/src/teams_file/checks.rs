@@ -343,7 +343,13 @@ fn both_take(one: &SourceRules, other: &SourceRules, has_environments: bool) -> 
             DeploymentSource::GithubActions => {
                 is_same(&of_one.workflow, &of_other.workflow) && is_same(&of_one.branch, &of_other.branch)
             }
-            DeploymentSource::GithubReleases => is_same(&of_one.tag, &of_other.tag),
+            // As far as patterns tell: one is often a part of the other.
+            DeploymentSource::GithubReleases => {
+                of_one.tag.as_ref().zip(of_other.tag.as_ref()).is_none_or(|(one, other)| {
+                    let has = |pattern: &str, tag: &str| glob::Pattern::new(pattern).is_ok_and(|it| it.matches(tag));
+                    has(one, other) || has(other, one)
+                })
+            }
             DeploymentSource::Merges => is_same(&of_one.branch, &of_other.branch),
             // What is posted names its service.
             DeploymentSource::Events => false,

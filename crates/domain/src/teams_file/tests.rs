@@ -430,6 +430,13 @@ fn impossible_services_are_refused() {
             ),
             &[],
         ),
+        (
+            service(
+                "{ slug: a, repositories: [acme/mono], deployments: { source: github-releases, tag: '*' } }, { slug: b, \
+                 repositories: [acme/mono], deployments: { source: github-releases, tag: 'b-*' } }",
+            ),
+            &["config.service_environments"],
+        ),
         // Environments say nothing about runs.
         (
             service(

@@ -192,10 +192,10 @@ pub enum IncidentChange {
     Dismissed(DateTime<Utc>),
     /// It was open then: it was opened again if it had been over.
     SeenOpen(DateTime<Utc>),
-    /// It was over when it was seen, since an instant. That may be from before it was opened again.
+    /// It was over when it was seen.
     SeenResolved {
-        /// Since when.
-        at: DateTime<Utc>,
+        /// Since when, if people set that. It may be from before it was opened again.
+        at: Option<DateTime<Utc>>,
         /// When it was seen.
         seen_at: DateTime<Utc>,
     },
@@ -204,7 +204,8 @@ pub enum IncidentChange {
 impl IncidentChange {
     fn state(self) -> (DateTime<Utc>, IncidentStateKind) {
         match self {
-            Self::Resolved(at) | Self::SeenResolved { at, .. } => (at, IncidentStateKind::Resolved),
+            Self::Resolved(at) => (at, IncidentStateKind::Resolved),
+            Self::SeenResolved { at, seen_at } => (at.unwrap_or(seen_at), IncidentStateKind::Resolved),
             Self::Reopened(at) | Self::SeenOpen(at) => (at, IncidentStateKind::Reopened),
             Self::Dismissed(at) => (at, IncidentStateKind::Dismissed),
         }
@@ -220,7 +221,13 @@ impl IncidentChange {
                 }
                 self.state()
             }
-            Self::SeenResolved { at, seen_at } => {
+            // Each later change of it shows that it is over.
+            Self::SeenResolved { at: None, .. }
+                if matches!(IncidentOutcome::of(states), IncidentOutcome::Resolved { .. }) =>
+            {
+                return None;
+            }
+            Self::SeenResolved { at: Some(at), seen_at } => {
                 let reopened = states.iter().filter(|state| state.kind == IncidentStateKind::Reopened);
                 let is_outdated = reopened.map(|state| state.at).any(|reopened| at <= reopened && reopened <= seen_at);
                 (if is_outdated { seen_at } else { at }, IncidentStateKind::Resolved)
@@ -1127,15 +1134,17 @@ mod tests {
     #[test]
     fn what_a_tool_shows_is_no_step_of_its_own() {
         use IncidentChange::SeenOpen;
-        let over = |since: &str, seen: &str| IncidentChange::SeenResolved { at: at(since), seen_at: at(seen) };
+        let over = |since: &str, seen: &str| IncidentChange::SeenResolved { at: Some(at(since)), seen_at: at(seen) };
+        let over_at = |seen: &str| IncidentChange::SeenResolved { at: None, seen_at: at(seen) };
         let resolved = |when: &str| IncidentOutcome::Resolved { at: at(when) };
         let open = IncidentOutcome::Open;
         assert_eq!(after(&[SeenOpen(at("10:30")), SeenOpen(at("11:30"))]), open);
         // People set an earlier time than that of the last change.
         assert_eq!(after(&[SeenOpen(at("11:30")), over("11:00", "11:40")]), resolved("11:00"));
-        assert_eq!(after(&[over("11:40", "11:40"), over("11:00", "11:50")]), resolved("11:00"), "corrected");
+        assert_eq!(after(&[over("11:00", "11:40"), over("11:30", "11:50")]), resolved("11:30"), "corrected");
         // Without a time of its own, each edit afterwards would be one.
-        assert_eq!(after(&[over("11:00", "11:00"), over("18:00", "18:00")]), resolved("11:00"));
+        assert_eq!(after(&[over_at("11:00"), over_at("18:00")]), resolved("11:00"));
+        assert_eq!(after(&[over_at("11:00"), SeenOpen(at("12:00")), over_at("13:00")]), resolved("13:00"));
         assert_eq!(after(&[over("11:00", "11:00"), SeenOpen(at("12:00"))]), open);
         let again = [over("11:00", "11:00"), SeenOpen(at("12:00")), over("11:00", "13:00")];
         assert_eq!(after(&again), resolved("13:00"), "the time is from before it was opened again");

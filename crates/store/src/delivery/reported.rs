@@ -51,27 +51,29 @@ impl Reader {
         lists.collect()
     }
 
-    /// The ids of the runs of a workflow that were started since an instant and have not ended.
+    /// When the oldest run of a repository was created that has not ended and was started since an instant. One that is started
+    /// again keeps its place in the list, which is that of its first attempt.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn unfinished_runs(
+    pub async fn oldest_unfinished_run(
         &self,
         repository: RepositoryId,
-        workflow: &str,
         since: DateTime<Utc>,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let query = sqlx::query_scalar!(
-            "select external_id from deployments
+            "select min(least(u.created_at, f.created_at))
+            from deployments as u
+            left join deployments as f
+                on u.repository_id = f.repository_id and f.source = u.source
+                and f.external_id = split_part(u.external_id, '/', 1) || '/1'
             where
-                repository_id = $1 and source = 'github-actions' and outcome = 'unfinished' and created_at >= $3
-                and deleted_at is null and origin ->> 'workflow' = $2
-            order by id",
+                u.repository_id = $1 and u.source = 'github-actions' and u.outcome = 'unfinished' and u.created_at >= $2
+                and u.deleted_at is null",
             repository.0,
-            workflow,
             since
         );
-        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
 
     /// Whether releases of a repository are stored, or also tags.
