@@ -379,3 +379,18 @@ async fn without_tags_an_empty_list_of_releases_is_no_loss() -> Result<()> {
     assert_eq!(readings(&world).await?, ["github-releases releases 10 20:00", "github-releases tags never"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_run_that_waited_for_long_keeps_all_its_attempts() -> Result<()> {
+    let world = world(WORKFLOW).await?;
+    let waiting = run("acme/api", 1, &oid(1), "2026-06-01T09:00:00Z");
+    world.fake.put_runs([waiting.clone()]);
+    collect_all_at(&world, "2026-06-01T12:00:00Z").await?;
+    // Approved, failed and started again, all before the next collection.
+    let failed = waiting.ended("failure", "2026-06-20T09:00:00Z");
+    let again = failed.again("2026-06-20T10:00:00Z").ended("success", "2026-06-20T10:05:00Z");
+    world.fake.put_runs([again]);
+    collect_all_at(&world, "2026-06-20T12:00:00Z").await?;
+    assert_eq!(deployments(&world).await?, ["19000000001/1 failed", "19000000001/2 first"]);
+    Ok(())
+}
