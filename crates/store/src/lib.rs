@@ -35,10 +35,10 @@ pub use connection::{DatabaseSettings, Reader, Writer};
 pub use delivery::{
     AskedDeployment, Channel, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentList,
     DeploymentProblem, DeploymentProgress, DeploymentReading, DeploymentRow, DeploymentStateRow, Differences,
-    DoraScope, DoraTerms, EventDigest, EventOutcome, EventRefusal, EventSubject, InForce, IncidentChange,
-    IncidentFilter, IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, Merges, OpenCommit, Poster,
-    Reported, Sender, Service, ServiceOwner, ServiceSelector, ServiceState, StoredDeployment, StoredIncident,
-    TeamShare, UnreadDeployments,
+    DoraScope, DoraTerms, EventDigest, EventOutcome, EventRefusal, EventSubject, InForce, IncidentFilter,
+    IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, Merges, OpenCommit, Poster, Reported, Sender,
+    Service, ServiceOwner, ServiceSelector, ServiceState, StoredDeployment, StoredIncident, TeamShare,
+    UnreadDeployments,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

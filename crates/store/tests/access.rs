@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use common::{apply, fresh, teams};
 use mergeline_domain::Problems;
-use mergeline_domain::delivery::{DeploymentEvent, IncidentEvent, LinkRule, PostedDeployment};
+use mergeline_domain::delivery::{DeploymentEvent, IncidentChange, IncidentEvent, LinkRule, PostedDeployment};
 use mergeline_domain::progress::{Backfill, ProgressEvent};
 use mergeline_fake_github::{at, pr};
 use mergeline_store::{
-    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, EventOutcome, EventRefusal, IncidentChange, LeaseOutcome,
-    Poster, Reader, Reason, RepositoryResult, Sender, Tenant, Writer,
+    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, EventOutcome, EventRefusal, LeaseOutcome, Poster, Reader,
+    Reason, RepositoryResult, Sender, Tenant, Writer,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, finish_reading, keep};
 use secrecy::SecretString;

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::delivery::{
-    DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentEvent, Oid, Origin,
-    PostedDeployment, SourceOptions,
+    DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentChange, IncidentEvent, Oid,
+    Origin, PostedDeployment, SourceOptions,
 };
 use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
@@ -24,9 +24,9 @@ use mergeline_source::{
 };
 use mergeline_store::{
     Actor, ApplyError, ApplyOptions, DatabaseSettings, DeliveryOutcome, DeploymentList, DeploymentProgress,
-    EventSubject, IncidentChange, IncidentProgress, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork, Poster,
-    QuarantineKey, Reason, ReceivedDelivery, Reported, RepositoryId, RepositoryResult, ResultState, Revision, RunId,
-    Sender, StoreError, Undecodable, UnreadableChange, WithoutDetails, Writer,
+    EventSubject, IncidentProgress, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork, Poster, QuarantineKey,
+    Reason, ReceivedDelivery, Reported, RepositoryId, RepositoryResult, ResultState, Revision, RunId, Sender,
+    StoreError, Undecodable, UnreadableChange, WithoutDetails, Writer,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;

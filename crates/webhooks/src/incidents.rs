@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use mergeline_domain::delivery::IncidentEvent;
+use mergeline_domain::delivery::{IncidentChange, IncidentEvent};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Delivery, IncidentMessage, IncidentStep, Meaning, Message, Unusable};
+use crate::{Delivery, IncidentMessage, Meaning, Message, Unusable};
 
 fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
@@ -77,8 +77,8 @@ pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let PagerDutyEvent { id, event_type: kind, occurred_at, data } = event;
     let step = match kind.as_str() {
         "incident.triggered" | "incident.acknowledged" | "incident.priority_updated" => None,
-        "incident.reopened" => Some(IncidentStep::Reopened(occurred_at)),
-        "incident.resolved" => Some(IncidentStep::Resolved(occurred_at)),
+        "incident.reopened" => Some(IncidentChange::Reopened(occurred_at)),
+        "incident.resolved" => Some(IncidentChange::Resolved(occurred_at)),
         _ => return Ok(Message { id: Some(id), kind, meaning: Meaning::Nothing }),
     };
     let incident: PagerDutyIncident =
@@ -86,7 +86,7 @@ pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let is_merged = incident.resolve_reason.as_ref().and_then(|reason| reason["type"].as_str());
     let is_merged = is_merged.is_some_and(|kind| kind.starts_with("merge"));
     let change = match step {
-        Some(IncidentStep::Resolved(at)) if is_merged => Some(IncidentStep::Dismissed(at)),
+        Some(IncidentChange::Resolved(at)) if is_merged => Some(IncidentChange::Dismissed(at)),
         step => step,
     };
     let severity = incident.priority.and_then(|priority| priority.summary.or(priority.name)).or(incident.urgency);
@@ -172,10 +172,10 @@ pub(super) fn incident_io(delivery: &Delivery<'_>) -> Result<Message, Unusable> 
     let change = match incident.incident_status.as_ref().map(|status| status.category.as_str()) {
         Some("learning" | "closed") => {
             let resolved_at = incident.time_of("Resolved at").or_else(|| incident.time_of("Closed at"));
-            Some(IncidentStep::SeenResolved { at: resolved_at, seen_at: changed_at })
+            Some(IncidentChange::SeenResolved { at: resolved_at, seen_at: changed_at })
         }
-        Some("declined" | "merged" | "canceled") => Some(IncidentStep::Dismissed(changed_at)),
-        Some("live" | "triage" | "paused") => Some(IncidentStep::SeenOpen(changed_at)),
+        Some("declined" | "merged" | "canceled") => Some(IncidentChange::Dismissed(changed_at)),
+        Some("live" | "triage" | "paused") => Some(IncidentChange::SeenOpen(changed_at)),
         _ => None,
     };
     let started_at = incident.time_of("Impact started at").or_else(|| incident.time_of("Reported at"));
@@ -231,7 +231,7 @@ pub(super) fn grafana(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
             ..IncidentEvent::default()
         };
         let ended_at = alert.ends_at.filter(|at| *at >= alert.starts_at).unwrap_or(delivery.received_at);
-        let change = (alert.status == "resolved").then_some(IncidentStep::Resolved(ended_at));
+        let change = (alert.status == "resolved").then_some(IncidentChange::Resolved(ended_at));
         IncidentMessage { incident: event, change }
     });
     let incidents: Vec<IncidentMessage> = incidents.collect();
@@ -302,12 +302,12 @@ mod tests {
         let started = Some("2026-06-01T10:00:00Z".to_owned());
         let occurred = at("2026-06-01T11:00:00Z");
         assert_eq!(of("incident.triggered", json!({})), Some((high.clone(), started.clone(), None)));
-        let resolved = Some(IncidentStep::Resolved(occurred));
+        let resolved = Some(IncidentChange::Resolved(occurred));
         assert_eq!(of("incident.resolved", json!({})), Some((high.clone(), started.clone(), resolved)));
-        let reopened = Some(IncidentStep::Reopened(occurred));
+        let reopened = Some(IncidentChange::Reopened(occurred));
         assert_eq!(of("incident.reopened", json!({})), Some((high.clone(), started.clone(), reopened)));
         let merged = json!({ "resolve_reason": { "type": "merge_resolve_reason" } });
-        let dismissed = Some(IncidentStep::Dismissed(occurred));
+        let dismissed = Some(IncidentChange::Dismissed(occurred));
         assert_eq!(of("incident.resolved", merged), Some((high, started.clone(), dismissed)));
         let priority = json!({ "priority": { "summary": "P1" } });
         assert_eq!(of("incident.priority_updated", priority), Some((Some("P1".to_owned()), started, None)));
@@ -337,10 +337,10 @@ mod tests {
         assert_eq!(closed.incident.started_at.as_deref(), Some("2026-06-01T09:55:00Z"));
         assert_eq!(closed.incident.severity.as_deref(), Some("Major"));
         let updated = at("2026-06-01T11:30:00Z");
-        let resolved = IncidentStep::SeenResolved { at: Some(at("2026-06-01T11:00:00Z")), seen_at: updated };
+        let resolved = IncidentChange::SeenResolved { at: Some(at("2026-06-01T11:00:00Z")), seen_at: updated };
         assert_eq!(closed.change, Some(resolved));
-        assert_eq!(of("declined").and_then(|it| it.change), Some(IncidentStep::Dismissed(updated)));
-        assert_eq!(of("live").and_then(|it| it.change), Some(IncidentStep::SeenOpen(updated)));
+        assert_eq!(of("declined").and_then(|it| it.change), Some(IncidentChange::Dismissed(updated)));
+        assert_eq!(of("live").and_then(|it| it.change), Some(IncidentChange::SeenOpen(updated)));
         let private = json!({ "event_type": "private_incident.incident_created_v2", "private_incident.incident_created_v2": { "id": "1" } });
         assert_eq!(incidents(Plugin::IncidentIo, &private), Vec::new());
     }
@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(one.change, None);
         let body = json!({ "status": "resolved", "alerts": [alert("true", "resolved", "2026-06-01T10:30:00Z")] });
         let read = incidents(Plugin::Grafana, &body);
-        assert_eq!(read[0].change, Some(IncidentStep::Resolved(at("2026-06-01T10:30:00Z"))));
+        assert_eq!(read[0].change, Some(IncidentChange::Resolved(at("2026-06-01T10:30:00Z"))));
         assert_eq!(read[0].incident.id, "c6eadffa33fcdf37@1780308000");
     }
 

@@ -9,7 +9,7 @@ mod signature;
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use mergeline_domain::RepoName;
-use mergeline_domain::delivery::IncidentEvent;
+use mergeline_domain::delivery::{IncidentChange, IncidentEvent};
 use serde::Serialize;
 
 pub use notice::ChangeNotice;
@@ -107,27 +107,7 @@ pub struct IncidentMessage {
     /// The incident, as far as the delivery tells of it. Its service is what the webhook was set up for.
     pub incident: IncidentEvent,
     /// What became of it, and when.
-    pub change: Option<IncidentStep>,
-}
-
-/// What became of an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IncidentStep {
-    /// It was resolved then.
-    Resolved(DateTime<Utc>),
-    /// It was opened again then.
-    Reopened(DateTime<Utc>),
-    /// It turned out to be none, or was merged into another one.
-    Dismissed(DateTime<Utc>),
-    /// It was open then, which does not say whether it had been over before.
-    SeenOpen(DateTime<Utc>),
-    /// It was over when this was sent.
-    SeenResolved {
-        /// Since when, if people set that.
-        at: Option<DateTime<Utc>>,
-        /// When this was sent.
-        seen_at: DateTime<Utc>,
-    },
+    pub change: Option<IncidentChange>,
 }
 
 /// Why a delivery cannot be used, although its signature is right.

@@ -8,12 +8,12 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::{HeaderValue, Method, StatusCode, header};
-use mergeline_domain::delivery::{DeploymentEvent, DeploymentId, IncidentEvent, LinkRule, checked_instant};
+use mergeline_domain::delivery::{
+    DeploymentEvent, DeploymentId, IncidentChange, IncidentEvent, LinkRule, checked_instant,
+};
 use mergeline_domain::metrics::InvalidParameter;
 use mergeline_reporting::{PagePosition, cut_to_page};
-use mergeline_store::{
-    EventDigest, EventOutcome, EventSubject, IncidentChange, Poster, Sender, StoredDeployment, StoredIncident,
-};
+use mergeline_store::{EventDigest, EventOutcome, EventSubject, Poster, Sender, StoredDeployment, StoredIncident};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

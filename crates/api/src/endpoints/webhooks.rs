@@ -8,15 +8,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 use http::{Method, StatusCode};
-use mergeline_domain::delivery::IncidentEvent;
+use mergeline_domain::delivery::{IncidentChange, IncidentEvent};
 use mergeline_domain::metrics::InvalidParameter;
 use mergeline_store::{
-    Channel, DeliveryOutcome, EventDigest, EventRefusal, EventSubject, IncidentChange, Poster, ReceivedDelivery,
-    Sender, StoredIncident,
+    Channel, DeliveryOutcome, EventDigest, EventRefusal, EventSubject, Poster, ReceivedDelivery, Sender, StoredIncident,
 };
 use mergeline_webhooks::{
-    ChangeNotice, ChangedRepository, Delivery, IncidentMessage, IncidentStep, Meaning, Message, Plugin, SignedWith,
-    Unusable,
+    ChangeNotice, ChangedRepository, Delivery, IncidentMessage, Meaning, Message, Plugin, SignedWith, Unusable,
 };
 use sha2::{Digest, Sha256};
 
@@ -181,7 +179,7 @@ impl Receiving<'_> {
         &self,
         sender: &Sender,
         incident: IncidentEvent,
-        change: Option<IncidentStep>,
+        change: Option<IncidentChange>,
     ) -> Result<(), ApiError> {
         let (id, now) = (incident.id.clone(), self.api.now());
         let checked = if incident.service.is_empty() {
@@ -204,18 +202,8 @@ impl Receiving<'_> {
         let stored: Result<StoredIncident, EventRefusal> =
             self.poster.post_incident(sender, &self.digest, &posted, now).await?;
         stored?;
-        let change = match change {
-            None => return Ok(()),
-            // A clock may be ahead.
-            Some(IncidentStep::Resolved(at)) => IncidentChange::Resolved(at.min(now)),
-            Some(IncidentStep::Reopened(at)) => IncidentChange::Reopened(at.min(now)),
-            Some(IncidentStep::Dismissed(at)) => IncidentChange::Dismissed(at.min(now)),
-            Some(IncidentStep::SeenOpen(at)) => IncidentChange::SeenOpen(at.min(now)),
-            Some(IncidentStep::SeenResolved { at, seen_at }) => {
-                IncidentChange::SeenResolved { at: at.map(|at| at.min(now)), seen_at: seen_at.min(now) }
-            }
-        };
-        self.poster.change_incident(sender, &self.digest, &id, change, now).await??;
+        let Some(change) = change else { return Ok(()) };
+        self.poster.change_incident(sender, &self.digest, &id, change.no_later_than(now), now).await??;
         Ok(())
     }
 }

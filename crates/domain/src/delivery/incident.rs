@@ -75,6 +75,80 @@ impl IncidentOutcome {
     }
 }
 
+/// What a sender says that became of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncidentChange {
+    /// It was resolved then.
+    Resolved(DateTime<Utc>),
+    /// It was opened again then.
+    Reopened(DateTime<Utc>),
+    /// It turned out then to be none.
+    Dismissed(DateTime<Utc>),
+    /// It was open then: it was opened again if it had been over.
+    SeenOpen(DateTime<Utc>),
+    /// It was over when it was seen.
+    SeenResolved {
+        /// Since when, if people set that. It may be from before it was opened again.
+        at: Option<DateTime<Utc>>,
+        /// When it was seen.
+        seen_at: DateTime<Utc>,
+    },
+}
+
+impl IncidentChange {
+    /// The state that it leads to.
+    pub fn state(self) -> (DateTime<Utc>, IncidentStateKind) {
+        match self {
+            Self::Resolved(at) => (at, IncidentStateKind::Resolved),
+            Self::SeenResolved { at, seen_at } => (at.unwrap_or(seen_at), IncidentStateKind::Resolved),
+            Self::Reopened(at) | Self::SeenOpen(at) => (at, IncidentStateKind::Reopened),
+            Self::Dismissed(at) => (at, IncidentStateKind::Dismissed),
+        }
+    }
+
+    /// The same, but not after an instant: the clock of its sender may be ahead.
+    #[must_use]
+    pub fn no_later_than(self, now: DateTime<Utc>) -> Self {
+        match self {
+            Self::Resolved(at) => Self::Resolved(at.min(now)),
+            Self::Reopened(at) => Self::Reopened(at.min(now)),
+            Self::Dismissed(at) => Self::Dismissed(at.min(now)),
+            Self::SeenOpen(at) => Self::SeenOpen(at.min(now)),
+            Self::SeenResolved { at, seen_at } => {
+                Self::SeenResolved { at: at.map(|at| at.min(now)), seen_at: seen_at.min(now) }
+            }
+        }
+    }
+
+    /// What a delivery, which may come late and more than once, adds to these states.
+    pub fn delivered(self, states: &[IncidentState]) -> Option<(DateTime<Utc>, IncidentStateKind)> {
+        let (at, kind) = match self {
+            Self::SeenOpen(at) => {
+                let until: Vec<IncidentState> = states.iter().filter(|state| state.at <= at).copied().collect();
+                if IncidentOutcome::of(&until) == IncidentOutcome::Open {
+                    return None;
+                }
+                self.state()
+            }
+            // Each later change of it shows that it is over.
+            Self::SeenResolved { at: None, .. }
+                if matches!(IncidentOutcome::of(states), IncidentOutcome::Resolved { .. }) =>
+            {
+                return None;
+            }
+            Self::SeenResolved { at: Some(at), seen_at } => {
+                let reopened = states.iter().filter(|state| state.kind == IncidentStateKind::Reopened);
+                let is_outdated = reopened.map(|state| state.at).any(|reopened| at <= reopened && reopened <= seen_at);
+                (if is_outdated { seen_at } else { at }, IncidentStateKind::Resolved)
+            }
+            _ => self.state(),
+        };
+        // It does not end before it starts, although clocks differ.
+        let opened = states.iter().filter(|state| state.kind == IncidentStateKind::Opened).map(|state| state.at).min();
+        Some((opened.map_or(at, |opened| at.max(opened)), kind))
+    }
+}
+
 /// An incident with the deployment that caused it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkedIncident {

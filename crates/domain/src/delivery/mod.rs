@@ -23,8 +23,8 @@ pub use environment::{
 };
 pub use ids::{DeploymentId, IncidentId, PullRequestId, RepositoryId, ServiceId};
 pub use incident::{
-    DEFAULT_INCIDENT_WINDOW, IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, LinkedIncident,
-    deployment_before,
+    DEFAULT_INCIDENT_WINDOW, IncidentChange, IncidentOutcome, IncidentState, IncidentStateKind, LinkRule,
+    LinkedIncident, deployment_before,
 };
 pub use judgment::{DEFAULT_REMEDY_WINDOW, FailureReason, Judgment, Remedy, ReworkReason, judge};
 pub use outcome::{DeploymentOutcome, DeploymentState, DeploymentStateKind};

@@ -777,3 +777,48 @@ fn a_deployment_goes_to_a_service_with_its_source() {
         assert_eq!(found(DeploymentSource::GithubDeployments), expected, "{services:?}");
     }
 }
+
+/// An instant of one day.
+fn on_day(time: &str) -> DateTime<Utc> {
+    at(&format!("06-16 {time}"))
+}
+
+/// The outcome of an incident that opened at ten, after these deliveries.
+fn after_deliveries(changes: &[IncidentChange]) -> IncidentOutcome {
+    let mut states = vec![IncidentState { at: on_day("10:00"), kind: IncidentStateKind::Opened }];
+    for change in changes {
+        if let Some((at, kind)) = change.delivered(&states) {
+            states.push(IncidentState { at, kind });
+        }
+    }
+    IncidentOutcome::of(&states)
+}
+
+#[test]
+fn what_a_tool_shows_is_no_step_of_its_own() {
+    use IncidentChange::SeenOpen;
+    let over =
+        |since: &str, seen: &str| IncidentChange::SeenResolved { at: Some(on_day(since)), seen_at: on_day(seen) };
+    let over_at = |seen: &str| IncidentChange::SeenResolved { at: None, seen_at: on_day(seen) };
+    let resolved = |when: &str| IncidentOutcome::Resolved { at: on_day(when) };
+    let open = IncidentOutcome::Open;
+    assert_eq!(after_deliveries(&[SeenOpen(on_day("10:30")), SeenOpen(on_day("11:30"))]), open);
+    // People set an earlier time than that of the last change.
+    assert_eq!(after_deliveries(&[SeenOpen(on_day("11:30")), over("11:00", "11:40")]), resolved("11:00"));
+    assert_eq!(after_deliveries(&[over("11:00", "11:40"), over("11:30", "11:50")]), resolved("11:30"), "corrected");
+    // Without a time of its own, each edit afterwards would be one.
+    assert_eq!(after_deliveries(&[over_at("11:00"), over_at("18:00")]), resolved("11:00"));
+    assert_eq!(after_deliveries(&[over_at("11:00"), SeenOpen(on_day("12:00")), over_at("13:00")]), resolved("13:00"));
+    assert_eq!(after_deliveries(&[over("11:00", "11:00"), SeenOpen(on_day("12:00"))]), open);
+    let again = [over("11:00", "11:00"), SeenOpen(on_day("12:00")), over("11:00", "13:00")];
+    assert_eq!(after_deliveries(&again), resolved("13:00"), "the time is from before it was opened again");
+    assert_eq!(
+        after_deliveries(&[over("11:00", "11:00"), SeenOpen(on_day("10:50"))]),
+        resolved("11:00"),
+        "it came late"
+    );
+    assert_eq!(after_deliveries(&[over("09:00", "11:00")]), resolved("10:00"), "not before it started");
+    let dismissed = IncidentChange::Dismissed(on_day("12:00"));
+    assert_eq!(after_deliveries(&[dismissed]), IncidentOutcome::NotCounted);
+    assert_eq!(after_deliveries(&[dismissed, SeenOpen(on_day("13:00"))]), open);
+}

@@ -27,8 +27,7 @@ pub use lists::{
 pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceOwner, ServiceSelector};
 pub use overview::{KnownEnvironment, UnreadDeployments};
 pub use posted::{
-    Channel, EventDigest, EventOutcome, EventRefusal, EventSubject, IncidentChange, Poster, Sender, StoredDeployment,
-    StoredIncident,
+    Channel, EventDigest, EventOutcome, EventRefusal, EventSubject, Poster, Sender, StoredDeployment, StoredIncident,
 };
 pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};
 pub use reported::{DeploymentList, Merges, Reported};

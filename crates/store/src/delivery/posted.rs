@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
 use mergeline_domain::delivery::{
-    DeploymentId, DeploymentSource, DeploymentState, Environment, EnvironmentGroup, IncidentId, IncidentOutcome,
-    IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
+    DeploymentId, DeploymentSource, DeploymentState, Environment, EnvironmentGroup, IncidentChange, IncidentId,
+    IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
 };
 
 use super::deployments::OutcomeColumns;
@@ -180,65 +180,6 @@ impl<E: Into<StoreError>> From<E> for Stopped {
 
 /// The digest of what was received, for the record.
 pub type EventDigest = [u8; 32];
-
-/// What happens to an incident after it was posted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IncidentChange {
-    /// It was resolved then.
-    Resolved(DateTime<Utc>),
-    /// It was opened again then.
-    Reopened(DateTime<Utc>),
-    /// It turned out then to be none.
-    Dismissed(DateTime<Utc>),
-    /// It was open then: it was opened again if it had been over.
-    SeenOpen(DateTime<Utc>),
-    /// It was over when it was seen.
-    SeenResolved {
-        /// Since when, if people set that. It may be from before it was opened again.
-        at: Option<DateTime<Utc>>,
-        /// When it was seen.
-        seen_at: DateTime<Utc>,
-    },
-}
-
-impl IncidentChange {
-    fn state(self) -> (DateTime<Utc>, IncidentStateKind) {
-        match self {
-            Self::Resolved(at) => (at, IncidentStateKind::Resolved),
-            Self::SeenResolved { at, seen_at } => (at.unwrap_or(seen_at), IncidentStateKind::Resolved),
-            Self::Reopened(at) | Self::SeenOpen(at) => (at, IncidentStateKind::Reopened),
-            Self::Dismissed(at) => (at, IncidentStateKind::Dismissed),
-        }
-    }
-
-    /// What a delivery, which may come late and more than once, adds to these states.
-    fn delivered(self, states: &[IncidentState]) -> Option<(DateTime<Utc>, IncidentStateKind)> {
-        let (at, kind) = match self {
-            Self::SeenOpen(at) => {
-                let until: Vec<IncidentState> = states.iter().filter(|state| state.at <= at).copied().collect();
-                if IncidentOutcome::of(&until) == IncidentOutcome::Open {
-                    return None;
-                }
-                self.state()
-            }
-            // Each later change of it shows that it is over.
-            Self::SeenResolved { at: None, .. }
-                if matches!(IncidentOutcome::of(states), IncidentOutcome::Resolved { .. }) =>
-            {
-                return None;
-            }
-            Self::SeenResolved { at: Some(at), seen_at } => {
-                let reopened = states.iter().filter(|state| state.kind == IncidentStateKind::Reopened);
-                let is_outdated = reopened.map(|state| state.at).any(|reopened| at <= reopened && reopened <= seen_at);
-                (if is_outdated { seen_at } else { at }, IncidentStateKind::Resolved)
-            }
-            _ => self.state(),
-        };
-        // It does not end before it starts, although clocks differ.
-        let opened = states.iter().filter(|state| state.kind == IncidentStateKind::Opened).map(|state| state.at).min();
-        Some((opened.map_or(at, |opened| at.max(opened)), kind))
-    }
-}
 
 /// Stores what is posted, and can change nothing else.
 #[derive(Debug, Clone)]
@@ -1110,48 +1051,4 @@ async fn stored_incident(
     };
     let outcome = EventOutcome::of(is_new, is_changed);
     Ok(StoredIncident { id: IncidentId(id), outcome, link })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(time: &str) -> DateTime<Utc> {
-        format!("2026-06-16T{time}:00Z").parse().expect("a time")
-    }
-
-    /// The outcome of an incident that opened at ten, after these deliveries.
-    fn after(changes: &[IncidentChange]) -> IncidentOutcome {
-        let mut states = vec![IncidentState { at: at("10:00"), kind: IncidentStateKind::Opened }];
-        for change in changes {
-            if let Some((at, kind)) = change.delivered(&states) {
-                states.push(IncidentState { at, kind });
-            }
-        }
-        IncidentOutcome::of(&states)
-    }
-
-    #[test]
-    fn what_a_tool_shows_is_no_step_of_its_own() {
-        use IncidentChange::SeenOpen;
-        let over = |since: &str, seen: &str| IncidentChange::SeenResolved { at: Some(at(since)), seen_at: at(seen) };
-        let over_at = |seen: &str| IncidentChange::SeenResolved { at: None, seen_at: at(seen) };
-        let resolved = |when: &str| IncidentOutcome::Resolved { at: at(when) };
-        let open = IncidentOutcome::Open;
-        assert_eq!(after(&[SeenOpen(at("10:30")), SeenOpen(at("11:30"))]), open);
-        // People set an earlier time than that of the last change.
-        assert_eq!(after(&[SeenOpen(at("11:30")), over("11:00", "11:40")]), resolved("11:00"));
-        assert_eq!(after(&[over("11:00", "11:40"), over("11:30", "11:50")]), resolved("11:30"), "corrected");
-        // Without a time of its own, each edit afterwards would be one.
-        assert_eq!(after(&[over_at("11:00"), over_at("18:00")]), resolved("11:00"));
-        assert_eq!(after(&[over_at("11:00"), SeenOpen(at("12:00")), over_at("13:00")]), resolved("13:00"));
-        assert_eq!(after(&[over("11:00", "11:00"), SeenOpen(at("12:00"))]), open);
-        let again = [over("11:00", "11:00"), SeenOpen(at("12:00")), over("11:00", "13:00")];
-        assert_eq!(after(&again), resolved("13:00"), "the time is from before it was opened again");
-        assert_eq!(after(&[over("11:00", "11:00"), SeenOpen(at("10:50"))]), resolved("11:00"), "it came late");
-        assert_eq!(after(&[over("09:00", "11:00")]), resolved("10:00"), "not before it started");
-        let dismissed = IncidentChange::Dismissed(at("12:00"));
-        assert_eq!(after(&[dismissed]), IncidentOutcome::NotCounted);
-        assert_eq!(after(&[dismissed, SeenOpen(at("13:00"))]), open);
-    }
 }
