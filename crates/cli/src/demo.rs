@@ -12,7 +12,7 @@ use mergeline_fake_github::FakeGitHub;
 use mergeline_fake_github::synthetic::organization;
 use mergeline_github::GitHub;
 use mergeline_store::{ApplyOptions, Poster, Reader, Writer};
-use mergeline_webhooks::{Plugin, WebhookSecrets};
+use mergeline_webhooks::WebhookSecrets;
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         ] {
             writeln!(out, "  curl -s 'http://{address}/{path}'")?;
         }
-        for plugin in Plugin::ALL.iter().filter(|plugin| !secrets.of(**plugin).is_empty()) {
+        for plugin in secrets.plugins() {
             writeln!(out, "  Webhooks: POST http://{address}/v1/webhook/{plugin}")?;
         }
         writeln!(out, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;

@@ -54,8 +54,8 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     let poster = Poster::connect(&settings.database);
     let changes = if settings.webhooks.is_empty() { None } else { change_reader(&database, clock)? };
     let writer = changes.as_ref().map(ChangeReader::store);
-    for plugin in Plugin::ALL.iter().filter(|plugin| !settings.webhooks.of(**plugin).is_empty()) {
-        let lacks_token = *plugin == Plugin::GitHub && changes.is_none();
+    for plugin in settings.webhooks.plugins() {
+        let lacks_token = plugin == Plugin::GitHub && changes.is_none();
         let note = if lacks_token { ", which needs GITHUB_PAT to read what changed" } else { "" };
         writeln!(out, "  Webhooks: POST http://{address}/v1/webhook/{plugin}{note}")?;
     }

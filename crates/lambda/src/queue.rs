@@ -152,15 +152,14 @@ pub(crate) async fn work(
 async fn settle(queues: &Queues, record: &Record, disposition: Disposition) -> Result<bool, AwsError> {
     let changes = queues.changes_with(record);
     match disposition {
-        Disposition::RetryAfter(delay) if let Some(changes) = changes => {
-            changes.hide(&record.receipt_handle, delay).await.map(|()| true)
-        }
         // That queue has dead letters of its own, to which SQS moves it.
         Disposition::DeadLetter(_) if let Some(changes) = changes => {
             changes.hide(&record.receipt_handle, Duration::ZERO).await.map(|()| true)
         }
         Disposition::Ack => Ok(false),
-        Disposition::RetryAfter(delay) => queues.work.hide(&record.receipt_handle, delay).await.map(|()| true),
+        Disposition::RetryAfter(delay) => {
+            changes.unwrap_or(&queues.work).hide(&record.receipt_handle, delay).await.map(|()| true)
+        }
         Disposition::Requeue => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),
         Disposition::DeadLetter(reason) => dead_letter(queues, record, &reason).await.map(|()| false),
     }

@@ -67,6 +67,11 @@ impl WebhookSecrets {
         self.by_plugin.get(&plugin).map_or(&[], Vec::as_slice)
     }
 
+    /// The plugins that have one.
+    pub fn plugins(&self) -> impl Iterator<Item = Plugin> {
+        self.by_plugin.keys().copied()
+    }
+
     /// Whether no plugin has any.
     pub fn is_empty(&self) -> bool {
         self.by_plugin.is_empty()

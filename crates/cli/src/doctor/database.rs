@@ -13,8 +13,7 @@ use mergeline_store::{
     RepositoryStatus, ResultState, RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP,
     UnreadDeployments, Writer,
 };
-
-use mergeline_webhooks::{Plugin, WebhookSecrets};
+use mergeline_webhooks::WebhookSecrets;
 
 use super::findings::{Check, Findings};
 use super::{Configured, settings};
@@ -261,8 +260,7 @@ async fn read(
     }
     // Those that cannot be used were reported with the settings.
     let secrets = WebhookSecrets::from_vars(variable).unwrap_or_default();
-    let plugins =
-        Plugin::ALL.iter().filter(|plugin| !secrets.of(**plugin).is_empty()).map(<&str>::from).collect::<Vec<_>>();
+    let plugins: Vec<&str> = secrets.plugins().map(Into::into).collect();
     for check in webhooks(&plugins, &store.plugin_activity(now).await?, store.announcements().await?, now) {
         findings.add(check)?;
     }

@@ -9,9 +9,9 @@ use mergeline_domain::delivery::{
     IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
 };
 
-use super::deployments::OutcomeColumns;
 use super::derive::{begin_new, derive, lock_ids, lock_services};
 use super::issues::severity_of_label;
+use super::reported::settle;
 use super::rules::rules_of_service;
 use crate::attributions::hold_together;
 use crate::connection::Transaction;
@@ -603,7 +603,7 @@ async fn store_deployment(
     is_changed |= add_state(connection, id, posted.state).await?;
     is_changed |= !is_new && add_fields(connection, id, posted).await?;
     if is_new || is_changed {
-        settle(connection, id).await?;
+        settle(connection, &[id]).await?;
         derive(connection, &[service]).await?;
     }
     let has_revisions = sqlx::query_scalar!(
@@ -745,29 +745,6 @@ async fn add_fields(connection: &mut Session, id: i64, posted: &PostedDeployment
     .execute(connection)
     .await?;
     Ok(added.rows_affected() > 0)
-}
-
-/// Derives the outcome of a deployment from its states.
-async fn settle(connection: &mut Session, deployment: i64) -> Result<(), Stopped> {
-    let rows = sqlx::query!("select at, state from deployment_states where deployment_id = $1", deployment)
-        .fetch_all(&mut *connection)
-        .await?;
-    let states = rows.into_iter().map(|row| Ok(DeploymentState { at: row.at, kind: parse_stored(&row.state)? }));
-    let states: Vec<DeploymentState> = states.collect::<Result<_, StoreError>>()?;
-    let columns = OutcomeColumns::of(&states);
-    sqlx::query!(
-        "update deployments
-        set outcome = $2, succeeded_at = $3, failed_at = $4, failed_afterwards_at = $5
-        where id = $1",
-        deployment,
-        columns.outcome,
-        columns.succeeded_at,
-        columns.failed_at,
-        columns.failed_afterwards_at
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 async fn store_incident(

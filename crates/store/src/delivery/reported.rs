@@ -330,7 +330,7 @@ async fn mark_deleted_merges(
 }
 
 /// Derives the outcome of deployments from their states.
-async fn settle(connection: &mut Session, ids: &[i64]) -> Result<(), StoreError> {
+pub(super) async fn settle(connection: &mut Session, ids: &[i64]) -> Result<(), StoreError> {
     let rows = sqlx::query!(
         "select deployment_id, at, state from deployment_states where deployment_id = any($1) order by 1, 2, 3",
         ids
