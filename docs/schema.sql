@@ -557,6 +557,18 @@ $$;
 
 COMMENT ON FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of merged pull requests, of a team or (null) of the organization: one row per bucket and measure; bucket is null for the whole range.';
 
+CREATE FUNCTION public.paths_digest(repository bigint) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select md5(jsonb_agg(distinct jsonb_build_array(s.id, s.paths))::text)
+    from repositories as r
+    inner join service_repositories as o on o.repository in (r.name, r.current_name)
+    inner join services as s on o.service_id = s.id
+    where r.id = paths_digest.repository and s.paths is not null and s.archived_at is null
+$$;
+
+COMMENT ON FUNCTION public.paths_digest(repository bigint) IS 'Changes with the paths of the services of a repository. Null if none has any.';
+
 CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -569,7 +581,8 @@ CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
             case when p.first_review_at < coalesce(p.ready_at, p.created_at) then 'review_before_ready' end,
             case when p.first_review_at > p.merged_at then 'reviewed_after_merge' end,
             case when p.is_draft_history_incomplete then 'draft_times_missing' end,
-            case when p.delivered_at < p.merged_at then 'deployed_before_merge' end
+            case when p.delivered_at < p.merged_at then 'deployed_before_merge' end,
+            case when (select f.is_incomplete from pull_request_files as f where f.pull_request_id = p.id) then 'files_incomplete' end
         ],
         null
     )
@@ -589,6 +602,27 @@ CREATE FUNCTION public.reason_not_delivered(of_pull_request bigint, by_service b
                     array['not_deployed_yet', 'not_collected', 'unknown_history', 'before_first_deployment'], d.missing
                 ) nulls first
             limit 1
+        ),
+        (
+            select case when f.paths_digest is distinct from g.digest then 'not_collected' else 'no_service' end
+            from pull_requests as p
+            cross join paths_digest(p.repository_id) as g (digest)
+            left join pull_request_files as f on p.id = f.pull_request_id
+            where
+                p.id = of_pull_request and g.digest is not null
+                and not exists (
+                    select from repositories_of_services as o
+                    inner join services as s on o.service_id = s.id
+                    where
+                        o.repository_id = p.repository_id and (by_service is null or o.service_id = by_service)
+                        and (
+                            s.paths is null
+                            or exists (
+                                select from pull_request_services as t
+                                where t.service_id = s.id and t.pull_request_id = p.id
+                            )
+                        )
+                )
         ),
         'no_source'
     )
@@ -1161,7 +1195,18 @@ CREATE FUNCTION public.undelivered(team bigint, service bigint, range_from times
             or exists (
                 select from repositories_of_services as o
                 inner join pull_requests as p on o.repository_id = p.repository_id
-                where o.service_id = service and p.id = m.id
+                inner join services as s on o.service_id = s.id
+                where
+                    o.service_id = service and p.id = m.id
+                    and (
+                        s.paths is null
+                        -- What was not read may belong to it.
+                        or r.reason = 'not_collected'
+                        or exists (
+                            select from pull_request_services as t
+                            where t.service_id = s.id and t.pull_request_id = p.id
+                        )
+                    )
             ) and not exists (
                 select from pr_deliveries as d
                 where d.pull_request_id = m.id and d.service_id = service and d.delivered_at is not null
@@ -1569,6 +1614,7 @@ CREATE TABLE public.services (
     source text,
     first_source text,
     source_options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    paths text[],
     CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
     CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
     CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text))),
@@ -2095,6 +2141,29 @@ CREATE VIEW public.pr_metrics AS
      JOIN public.accounts h ON (((a.author_id = h.person_id) AND (r.instance_id = h.instance_id))));
 
 COMMENT ON VIEW public.pr_metrics IS 'One row per team and pull request that counts for it, with the weight and the membership behind it.';
+
+CREATE TABLE public.pull_request_files (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    pull_request_id bigint NOT NULL,
+    paths_digest text,
+    is_incomplete boolean DEFAULT false NOT NULL,
+    failures smallint DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.pull_request_files FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.pull_request_files IS 'For which paths the files of merged pull requests were read.';
+
+CREATE TABLE public.pull_request_services (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    service_id bigint NOT NULL,
+    pull_request_id bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.pull_request_services FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.pull_request_services IS 'The services whose paths a merged pull request changes.';
 
 ALTER TABLE public.pull_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.pull_requests_id_seq
@@ -2679,6 +2748,12 @@ ALTER TABLE ONLY public.pr_attributions
 ALTER TABLE ONLY public.pr_deliveries
     ADD CONSTRAINT pr_deliveries_pkey PRIMARY KEY (tenant_id, service_id, pull_request_id);
 
+ALTER TABLE ONLY public.pull_request_files
+    ADD CONSTRAINT pull_request_files_pkey PRIMARY KEY (tenant_id, pull_request_id);
+
+ALTER TABLE ONLY public.pull_request_services
+    ADD CONSTRAINT pull_request_services_pkey PRIMARY KEY (tenant_id, service_id, pull_request_id);
+
 ALTER TABLE ONLY public.pull_requests
     ADD CONSTRAINT pull_requests_pkey PRIMARY KEY (tenant_id, id);
 
@@ -2801,6 +2876,8 @@ CREATE INDEX pr_attributions_team_repository_idx ON public.pr_attributions USING
 CREATE INDEX pr_deliveries_deployment_idx ON public.pr_deliveries USING btree (tenant_id, deployment_id) WHERE (deployment_id IS NOT NULL);
 
 CREATE INDEX pr_deliveries_pull_request_idx ON public.pr_deliveries USING btree (tenant_id, pull_request_id);
+
+CREATE INDEX pull_request_services_pull_request_idx ON public.pull_request_services USING btree (tenant_id, pull_request_id);
 
 CREATE INDEX pull_requests_author_attributed_idx ON public.pull_requests USING btree (tenant_id, author_id, attributed_at, id);
 
@@ -2996,6 +3073,15 @@ ALTER TABLE ONLY public.pr_deliveries
 ALTER TABLE ONLY public.pr_deliveries
     ADD CONSTRAINT pr_deliveries_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
 
+ALTER TABLE ONLY public.pull_request_files
+    ADD CONSTRAINT pull_request_files_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.pull_request_services
+    ADD CONSTRAINT pull_request_services_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.pull_request_services
+    ADD CONSTRAINT pull_request_services_tenant_id_service_id_fkey FOREIGN KEY (tenant_id, service_id) REFERENCES public.services(tenant_id, id);
+
 ALTER TABLE ONLY public.pull_requests
     ADD CONSTRAINT pull_requests_tenant_id_author_id_instance_id_fkey FOREIGN KEY (tenant_id, author_id, instance_id) REFERENCES public.accounts(tenant_id, person_id, instance_id);
 
@@ -3120,6 +3206,10 @@ ALTER TABLE public.pr_attributions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.pr_deliveries ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.pull_request_files ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.pull_request_services ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.pull_requests ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.quarantined_pull_requests ENABLE ROW LEVEL SECURITY;
@@ -3189,6 +3279,10 @@ CREATE POLICY rows_of_tenant ON public.people USING ((tenant_id = ( SELECT publi
 CREATE POLICY rows_of_tenant ON public.pr_attributions USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.pr_deliveries USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.pull_request_files USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.pull_request_services USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.pull_requests USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 

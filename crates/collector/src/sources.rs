@@ -9,9 +9,9 @@ use mergeline_domain::{InstanceId, PullRequest, RepoName};
 use mergeline_github::{CommitPages, DeploymentPages, GitHub, PullRequestPages};
 use mergeline_source::{
     Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Etag,
-    Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer, Remaining, ReportedDeployment,
-    RepositoryFacts, RepositoryKey, RunPage, RunQuery, Session, Source, SourceError, Start, UndecodableItem, Usage,
-    WaitBudget,
+    FilesOfPullRequests, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer,
+    Remaining, ReportedDeployment, RepositoryFacts, RepositoryKey, RunPage, RunQuery, Session, Source, SourceError,
+    Start, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The client of each instance that is collected.
@@ -188,6 +188,10 @@ impl Session for AnySession {
         match self {
             Self::GitHub(session) => AnyDeployments::GitHub(Session::deployments(session, repository, start)),
         }
+    }
+
+    async fn changed_files(&self, ids: &[String]) -> Result<FilesOfPullRequests, SourceError> {
+        each!(self, it => Box::pin(Session::changed_files(it, ids)).await)
     }
 
     async fn deployment_states(&self, ids: &[String]) -> Result<DeploymentStates, SourceError> {

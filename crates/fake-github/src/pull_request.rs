@@ -114,8 +114,10 @@ pub struct FakePullRequest {
     pub additions: i64,
     /// Lines deleted.
     pub deletions: i64,
-    /// Files changed.
+    /// How many files are changed.
     pub changed_files: i64,
+    /// Their paths; if empty, as many as are changed, which belong to nothing.
+    pub files: Vec<String>,
     /// The merge commit that GitHub reports; `None` for one derived from the number once it is closed.
     pub merge_commit: Option<String>,
     /// Its labels.
@@ -163,6 +165,7 @@ pub fn pr(repository: &str, number: i64) -> FakePullRequest {
         additions: 12,
         deletions: 3,
         changed_files: 2,
+        files: Vec::new(),
         merge_commit: None,
         labels: Vec::new(),
         head_ref: None,
@@ -311,6 +314,14 @@ impl FakePullRequest {
     #[must_use]
     pub fn merge_commit(mut self, oid: &str) -> Self {
         self.merge_commit = Some(oid.to_owned());
+        self
+    }
+
+    /// Sets the files that it changes.
+    #[must_use]
+    pub fn changing(mut self, files: &[&str]) -> Self {
+        self.files = files.iter().map(|file| (*file).to_owned()).collect();
+        self.changed_files = i64::try_from(files.len()).unwrap_or(i64::MAX);
         self
     }
 

@@ -173,6 +173,7 @@ impl From<Line> for FakePullRequest {
             additions: line.additions.unwrap_or(0),
             deletions: line.deletions.unwrap_or(0),
             changed_files: line.changed_files.unwrap_or(0),
+            files: Vec::new(),
             merge_commit: line.merge_commit_sha,
             labels: line.labels.into_iter().map(|(Label::Name(name) | Label::Object { name })| name).collect(),
             head_ref: Some(line.head.name),

@@ -7,6 +7,7 @@ mod credentials;
 mod deployments;
 mod details;
 mod error;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -6,9 +6,9 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{PullRequest, RepoName};
 use mergeline_source::{
     Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind,
-    Etag, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer, Position, Remaining,
-    ReportedDeployment, RepositoryFacts, RepositoryKey, RunPage, RunQuery, Source, SourceError, Start, UndecodableItem,
-    UnreadableRow, Usage, WaitBudget,
+    Etag, FilesOfPullRequests, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer,
+    Position, Remaining, ReportedDeployment, RepositoryFacts, RepositoryKey, RunPage, RunQuery, Source, SourceError,
+    Start, UndecodableItem, UnreadableRow, Usage, WaitBudget,
 };
 
 use crate::listing::larger_page;
@@ -123,6 +123,11 @@ impl mergeline_source::Session for GitHubSession {
     async fn details(&self, ids: &[String]) -> Result<Histories, SourceError> {
         let histories = self.histories(ids).await?;
         Ok(histories.into_iter().map(|(id, history)| (id, history.map_err(SourceError::from))).collect())
+    }
+
+    async fn changed_files(&self, ids: &[String]) -> Result<FilesOfPullRequests, SourceError> {
+        let files = Self::changed_files(self, ids).await?;
+        Ok(files.into_iter().map(|(id, files)| (id, files.map_err(SourceError::from))).collect())
     }
 
     fn deployments<'a>(&'a self, repository: &RepoName, start: Start) -> DeploymentPages<'a> {

@@ -22,4 +22,4 @@ pub use limits::{Block, Remaining, Usage, WaitBudget};
 pub use page::{ChangeAt, Etag, ListLength, Page, PageAnswer, Position, Start, UndecodableItem, UnreadableRow};
 pub use repository::{ListedRepository, OwnedRepositories, RepositoryFacts, RepositoryIdentity, RepositoryKey};
 pub use runs::{ListedRun, ReportedDeployment, RunPage, RunQuery};
-pub use source::{Changes, Commits, DeploymentStates, Deployments, Histories, Session, Source};
+pub use source::{Changes, Commits, DeploymentStates, Deployments, FilesOfPullRequests, Histories, Session, Source};

@@ -1,7 +1,7 @@
 //! The trait. `docs/sources.md` specifies the behavior that its signatures cannot express.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::delivery::Oid;
+use mergeline_domain::delivery::{ChangedFiles, Oid};
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{History, PullRequest, RepoName};
 
@@ -13,6 +13,9 @@ use crate::{
 
 /// The details of some pull requests, each with the id that it was requested by.
 pub type Histories = Vec<(String, Result<History, SourceError>)>;
+
+/// The changed files of some pull requests, each with the id that it was requested by.
+pub type FilesOfPullRequests = Vec<(String, Result<ChangedFiles, SourceError>)>;
 
 /// The states of some deployments, each with the id that they were requested by.
 pub type DeploymentStates = Vec<(String, Result<Vec<ListedState>, SourceError>)>;
@@ -154,6 +157,13 @@ pub trait Session: Send + Sync {
     /// # Errors
     /// When none of them could be read.
     fn details(&self, ids: &[String]) -> impl Future<Output = Result<Histories, SourceError>> + Send;
+
+    /// The files that pull requests change, by the ids that their list gave for details. One that the source does not know is
+    /// [`crate::ErrorKind::NotFound`].
+    ///
+    /// # Errors
+    /// When none of them could be read.
+    fn changed_files(&self, ids: &[String]) -> impl Future<Output = Result<FilesOfPullRequests, SourceError>> + Send;
 
     /// The deployments of a repository, newest first.
     fn deployments<'a>(&'a self, repository: &RepoName, start: Start) -> Self::Deployments<'a>;

@@ -38,7 +38,7 @@ pub use delivery::{
     DoraScope, DoraTerms, EventDigest, EventOutcome, EventRefusal, EventSubject, InForce, IncidentFilter,
     IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, Merges, OpenCommit, Poster, Reported, Sender,
     Service, ServiceOwner, ServiceSelector, ServiceState, StoredDeployment, StoredIncident, TeamShare,
-    UnreadDeployments,
+    UnreadDeployments, WithoutFiles,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

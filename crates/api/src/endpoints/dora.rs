@@ -166,9 +166,11 @@ struct NotDelivered {
     before_first_deployment: Count,
     /// No source reports deployments of their service.
     no_source: Count,
+    /// They change no files of any service.
+    no_service: Count,
     /// Their merge commit, or what may have delivered them, cannot be read.
     unknown_history: Count,
-    /// Their details are not read yet.
+    /// Their details are not read yet, or the files that tell their service.
     not_collected: Count,
 }
 
@@ -179,6 +181,7 @@ impl From<&BTreeMap<MissingReason, CountOf>> for NotDelivered {
             not_deployed_yet: count(MissingReason::NotDeployedYet),
             before_first_deployment: count(MissingReason::BeforeFirstDeployment),
             no_source: count(MissingReason::NoSource),
+            no_service: count(MissingReason::NoService),
             unknown_history: count(MissingReason::UnknownHistory),
             not_collected: count(MissingReason::NotCollected),
         }

@@ -109,7 +109,7 @@ pub(crate) struct PullRequest {
     deployment_id: Option<i64>,
     /// Why it is merged and not delivered so far.
     #[schemars(extend("enum" = [
-        "not_deployed_yet", "before_first_deployment", "no_source", "unknown_history", "not_collected", null
+        "not_deployed_yet", "before_first_deployment", "no_source", "unknown_history", "not_collected", "no_service", null
     ]))]
     not_delivered: Option<String>,
     additions: Option<i32>,

@@ -55,6 +55,8 @@ pub(crate) struct Service {
     implied: bool,
     /// Its repositories, as `owner/name`.
     repositories: Vec<String>,
+    /// The files of them that belong to it; null for all.
+    paths: Option<Vec<String>>,
     /// The environments that are its production; null for those of the whole teams file.
     environments: Option<Vec<String>>,
     /// Who owns it.
@@ -143,6 +145,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             name: service.name,
             implied: service.is_implied,
             repositories: service.repositories,
+            paths: service.paths,
             environments: service.environments,
             owners: owners.remove(&service.id).unwrap_or_default().into_iter().map(Owner::from).collect(),
             has_deployments: service.has_deployments,

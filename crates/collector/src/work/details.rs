@@ -10,7 +10,7 @@ use super::quarantine::AT_ONCE;
 use super::{Interruption, RepositoryJob, pipeline, timed};
 
 /// How many pull requests are requested together.
-const IN_A_QUERY: u32 = 100;
+pub(super) const IN_A_QUERY: u32 = 100;
 
 impl RepositoryJob<'_> {
     /// Reads the details of stored pull requests that changed since theirs were read, most recently changed first.
@@ -86,9 +86,7 @@ impl RepositoryJob<'_> {
         unavailable.retain(|(one, _)| !gone.contains(&one.number));
         if let Some((_, reason)) = unavailable.first() {
             let (repository, count) = (self.repository.called(), unavailable.len());
-            let first = unavailable.iter().map(|(one, _)| one.number).min().unwrap_or_default();
-            let which =
-                if count == 1 { format!("#{first}") } else { format!("{count} pull requests, the first #{first}") };
+            let which = which(&unavailable.iter().map(|(one, _)| one.number).collect::<Vec<_>>());
             tracing::warn!(repo.name = %repository, count, "{repository}: no phases of {which}: {reason}");
             let ids: Vec<String> = unavailable.iter().map(|(one, _)| one.node_id.clone()).collect();
             timed(&mut self.result.database, store.postpone_details(&self.lease, &ids, now)).await?;
@@ -106,5 +104,14 @@ impl RepositoryJob<'_> {
         let name = self.repository.called().clone();
         let facts = self.session.repository(RepositoryKey::Name(&name)).await?;
         if facts.has_pull_requests { self.read_singly(&gone).await } else { Ok(Vec::new()) }
+    }
+}
+
+/// Some pull requests in a message.
+pub(super) fn which(numbers: &[i64]) -> String {
+    let first = numbers.iter().min().copied().unwrap_or_default();
+    match numbers.len() {
+        1 => format!("#{first}"),
+        count => format!("{count} pull requests, the first #{first}"),
     }
 }

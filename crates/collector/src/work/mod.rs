@@ -3,6 +3,7 @@
 mod backfill;
 mod deployments;
 mod details;
+mod files;
 mod incidents;
 mod incremental;
 mod page;
@@ -364,6 +365,7 @@ impl RepositoryJob<'_> {
     async fn run_all(&mut self) -> Result<(), Interruption> {
         self.pull_requests().await?;
         if self.collecting.options.deployments {
+            self.files().await?;
             self.deployments().await?;
             self.incidents().await?;
         }

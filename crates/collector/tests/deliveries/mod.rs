@@ -4,6 +4,7 @@ mod example;
 mod incidents;
 mod listing;
 mod notices;
+mod paths;
 mod recorded;
 mod reported;
 mod services;

@@ -8,6 +8,7 @@ mod ids;
 mod incident;
 mod judgment;
 mod outcome;
+mod paths;
 mod posted;
 mod shares;
 mod source;
@@ -28,6 +29,7 @@ pub use incident::{
 };
 pub use judgment::{DEFAULT_REMEDY_WINDOW, FailureReason, Judgment, Remedy, ReworkReason, judge};
 pub use outcome::{DeploymentOutcome, DeploymentState, DeploymentStateKind};
+pub use paths::{ChangedFiles, PathPattern, PathPatternError, PathRules};
 pub use posted::{DeploymentEvent, IncidentEvent, PostedDeployment, PostedIncident, RevisionEvent, checked_instant};
 pub use shares::{Share, Shares, shares_of};
 pub use source::{DeploymentSource, Origin, SourceOptions, SourceRules};

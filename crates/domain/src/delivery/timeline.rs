@@ -73,10 +73,12 @@ pub enum MissingReason {
     BeforeFirstDeployment,
     /// Its forge names no commit for it, or what may have delivered it cannot be read.
     UnknownHistory,
-    /// Its details are not read yet.
+    /// Its details are not read yet, or the files that tell its service.
     NotCollected,
     /// No source reports deployments of its service.
     NoSource,
+    /// It changes no files of any service.
+    NoService,
 }
 
 /// What a finished deployment did.

@@ -559,6 +559,10 @@ fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSl
         let repositories: Vec<&str> = service.repositories.iter().map(RepoName::as_str).collect();
         let sign = if before.is_some() { '~' } else { '+' };
         let mut note = format!("{}; {owners}", repositories.join(", "));
+        let paths = service.paths.iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        if !paths.is_empty() {
+            let _ = write!(note, "; paths {}", paths.join(", "));
+        }
         let environments = service.environments.iter().flatten().map(String::as_str).collect::<Vec<_>>();
         if !environments.is_empty() {
             let _ = write!(note, "; environments {}", environments.join(", "));

@@ -23,6 +23,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     services_are_named_once(draft, problems);
     services_have_collected_repositories(draft, problems);
     services_of_one_repository_are_told_apart(draft, problems);
+    merges_have_no_paths(draft, problems);
     services_have_known_owners(draft, problems);
     owners_sum_to_one_at_most(draft, problems);
     if !draft.allow_weights_above_one {
@@ -289,6 +290,22 @@ fn services_have_collected_repositories(draft: &Draft, problems: &mut Vec<Proble
                 let help = "add it to `repositories` of the file, or take it out of the service";
                 problems.push(problem("config.service_repository", service, message, help));
             }
+        }
+    }
+}
+
+/// Each merge of a repository would be a deployment of the service, also of what it does not have.
+fn merges_have_no_paths(draft: &Draft, problems: &mut Vec<Problem>) {
+    let default = draft.delivery.settings.source_rules();
+    for service in draft.delivery.services.iter().filter(|service| service.value.paths.is_some()) {
+        let source = service.value.source_rules().or_else(|| default.clone());
+        if source.is_some_and(|rules| rules.source == DeploymentSource::Merges) {
+            let message = format!(
+                "`{}` has `paths`, but each merge into its branch counts as its deployment",
+                service.value.slug
+            );
+            let help = "name another source of its deployments, or leave `paths` out";
+            problems.push(problem("config.service_paths", service, message, help));
         }
     }
 }

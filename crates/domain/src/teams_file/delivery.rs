@@ -8,16 +8,24 @@ use strum::VariantArray;
 
 use super::reader::{Placed, Reader, given, join};
 use super::tree::{Node, Value};
-use crate::delivery::{DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW, DeploymentSource, SourceOptions, SourceRules};
+use crate::delivery::{
+    DEFAULT_INCIDENT_WINDOW, DEFAULT_REMEDY_WINDOW, DeploymentSource, PathPattern, SourceOptions, SourceRules,
+};
 use crate::{Period, RepoName, ServiceSlug, TeamSlug, Weight};
 
 pub(super) const ENVIRONMENT_KEYS: &[&str] = &["production", "trust_flag"];
 pub(super) const INCIDENT_KEYS: &[&str] = &["issues", "window", "remedy_window", "hotfix"];
 pub(super) const ISSUE_KEYS: &[&str] = &["labels"];
 pub(super) const HOTFIX_KEYS: &[&str] = &["labels", "branches"];
-pub(super) const SERVICE_KEYS: &[&str] = &["slug", "name", "repositories", "environments", "deployments", "owners"];
+pub(super) const SERVICE_KEYS: &[&str] =
+    &["slug", "name", "repositories", "paths", "environments", "deployments", "owners"];
 pub(super) const DEPLOYMENT_KEYS: &[&str] = &["source", "workflow", "branch", "tag", "prereleases", "tags"];
 pub(super) const OWNER_KEYS: &[&str] = &["team", "weight", "from", "to"];
+
+/// The longest name.
+const MAX_CHARS: usize = 100;
+/// The longest path.
+const MAX_PATH_CHARS: usize = 500;
 
 /// Windows are between an hour and a year: longer ones would link everything with everything.
 const WINDOW_HOURS: std::ops::RangeInclusive<u32> = 1..=24 * 366;
@@ -67,6 +75,9 @@ pub struct ServiceEntry {
     pub name: String,
     /// Its repositories.
     pub repositories: Vec<RepoName>,
+    /// The files of its repositories that belong to it; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
     /// Names and patterns of its production environments; `None` for those of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environments: Option<Vec<String>>,
@@ -318,6 +329,7 @@ impl Reader<'_> {
             }
             None => Vec::new(),
         };
+        let paths = fields.optional(self, "paths").map(|node| self.paths(node, &join(path, "paths")));
         let environments =
             fields.optional(self, "environments").map(|node| self.patterns(node, &join(path, "environments")));
         let source = fields.optional(self, "deployments").map(|node| self.source(node, &join(path, "deployments")));
@@ -325,12 +337,13 @@ impl Reader<'_> {
             Some(node) => self.list(node, &join(path, "owners"), Self::owner),
             None => Vec::new(),
         };
-        let (name, environments, source, slug) = (given(name)?, given(environments)?, given(source)?, slug?);
+        let (name, paths, environments, source) = (given(name)?, given(paths)?, given(environments)?, given(source)?);
+        let slug = slug?;
         let name = name.unwrap_or_else(|| slug.to_string());
         let (source, source_options) = source.map(|it| (it.source, it.options)).unzip();
         let source_options = source_options.unwrap_or_default();
         let owners = owners.into_iter().map(|owner| owner.value).collect();
-        Some(ServiceEntry { slug, name, repositories, environments, source, source_options, owners })
+        Some(ServiceEntry { slug, name, repositories, paths, environments, source, source_options, owners })
     }
 
     fn owner(&mut self, node: &Node, path: &str) -> Option<OwnerEntry> {
@@ -367,6 +380,28 @@ impl Reader<'_> {
     /// Names and patterns, in which `*` stands for anything.
     fn patterns(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
         let patterns = self.list(node, path, Self::pattern);
+        self.at_least_one(node, path, patterns)
+    }
+
+    /// A file, a folder, or a pattern of them.
+    fn path(&mut self, node: &Node, path: &str) -> Option<String> {
+        let text = self.line_of(node, path, MAX_PATH_CHARS)?;
+        if let Err(error) = text.parse::<PathPattern>() {
+            let message = format!("`{text}` names no files of a repository: {error}");
+            let help = "write a file or folder such as `services/shop`, or a pattern such as `services/*/shop/**`";
+            self.report("config.path", node.at, path, message, help);
+            return None;
+        }
+        Some(text)
+    }
+
+    fn paths(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
+        let paths = self.list(node, path, Self::path);
+        self.at_least_one(node, path, paths)
+    }
+
+    /// The entries of a list that must not be empty.
+    fn at_least_one(&mut self, node: &Node, path: &str, patterns: Vec<Placed<String>>) -> Option<Vec<String>> {
         let patterns: Vec<String> = patterns.into_iter().map(|it| it.value).collect();
         if patterns.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
             self.report("config.empty", node.at, path, "the list is empty", "name at least one, or leave the key out");
@@ -391,10 +426,13 @@ impl Reader<'_> {
 
     /// One line of text.
     fn one_line(&mut self, node: &Node, path: &str) -> Option<String> {
-        const MAX_CHARS: usize = 100;
+        self.line_of(node, path, MAX_CHARS)
+    }
+
+    fn line_of(&mut self, node: &Node, path: &str, max_chars: usize) -> Option<String> {
         let text = self.text(node, path)?.trim();
-        if text.is_empty() || text.chars().count() > MAX_CHARS || text.chars().any(char::is_control) {
-            let message = format!("expected one line of 1 to {MAX_CHARS} characters");
+        if text.is_empty() || text.chars().count() > max_chars || text.chars().any(char::is_control) {
+            let message = format!("expected one line of 1 to {max_chars} characters");
             self.report("config.type", node.at, path, message, "write a name");
             return None;
         }

@@ -445,6 +445,21 @@ fn impossible_services_are_refused() {
             ),
             &["config.service_environments"],
         ),
+        (service("{ slug: a, repositories: [acme/mono], paths: [shop, 'libs/**'] }"), &[]),
+        (service("{ slug: a, repositories: [acme/mono], paths: [] }"), &["config.empty"]),
+        (service("{ slug: a, repositories: [acme/mono], paths: [/shop, '!docs', 'a**'] }"), &["config.path"; 3]),
+        (
+            service(
+                "{ slug: a, repositories: [acme/mono], paths: [shop], deployments: { source: merges, branch: main } }",
+            ),
+            &["config.service_paths"],
+        ),
+        (
+            with_delivery(
+                "deployments: { source: merges, branch: main }\nservices: [{ slug: a, repositories: [acme/mono], paths: [shop] }]",
+            ),
+            &["config.service_paths"],
+        ),
         (service("{ slug: a, repositories: [acme/shop], owners: [{ team: nobody }] }"), &["config.service_owner"]),
         (
             service("{ slug: a, repositories: [acme/shop], owners: [{ team: pay }, { team: web, weight: 0.1 }] }"),

@@ -9,6 +9,9 @@ use crate::history::Commits;
 use crate::world::Repository;
 use crate::{FakeDeployment, FakePullRequest, FakeReview, FakeUser};
 
+/// GitHub lists this many files of a pull request at most.
+const MAX_FILES: usize = 3_000;
+
 /// How many hours after its submission a review was dismissed.
 const HOURS_TO_DISMISSAL: i64 = 1;
 
@@ -57,9 +60,20 @@ pub(super) fn pull_request(pull_request: &FakePullRequest, repository_id: i64, r
             "isArchived": repository.is_archived,
         },
         "commits": connection("PullRequestCommit", &commits(pull_request)),
+        "files": connection("PullRequestChangedFile", &files(pull_request)),
         "reviews": connection("PullRequestReview", &reviews(pull_request)),
         "timelineItems": connection("PullRequestTimelineItems", &timeline(pull_request)),
     })
+}
+
+/// The files that GitHub lists.
+fn files(pull_request: &FakePullRequest) -> Vec<Value> {
+    let file = |path: &str| json!({ "__typename": "PullRequestChangedFile", "path": path, "changeType": "MODIFIED" });
+    if pull_request.files.is_empty() {
+        let count = usize::try_from(pull_request.changed_files).unwrap_or_default().min(MAX_FILES);
+        return (1..=count).map(|number| file(&format!("file-{number}.txt"))).collect();
+    }
+    pull_request.files.iter().take(MAX_FILES).map(|path| file(path)).collect()
 }
 
 /// A deployment with its statuses.

@@ -33,6 +33,8 @@ pub struct Service {
     pub is_implied: bool,
     /// Its repositories, by name.
     pub repositories: Vec<String>,
+    /// The files of them that belong to it; `None` for all.
+    pub paths: Option<Vec<String>>,
     /// Whether any deployment of it is known.
     pub has_deployments: bool,
     /// The environments that are its production; `None` for those of the whole file.
@@ -148,8 +150,9 @@ impl ReadSession {
                     select from deployments as d
                     where d.service_id = f.id and d.environment_group = 'production' and d.deleted_at is null
                 ) as "has_deployments!",
-                f.environments
+                f.environments, s.paths
             from services_in_force as f
+            inner join services as s on f.id = s.id
             where ($1::bigint is null or f.id = $1) and ($2::text is null or f.slug = $2)
             order by f.is_implied, f.place, f.slug, f.id"#,
             id,
@@ -163,6 +166,7 @@ impl ReadSession {
             name: row.name,
             is_implied: row.is_implied,
             repositories: row.repositories,
+            paths: row.paths,
             has_deployments: row.has_deployments,
             environments: row.environments,
         });
@@ -203,8 +207,17 @@ impl ReadSession {
                 or exists (select from service_owners as o where o.team_id = $1 and o.service_id = $2)
                 or exists (
                     select from repositories_of_services as o
+                    inner join services as s on o.service_id = s.id
                     inner join pr_attributions as a on o.repository_id = a.repository_id
-                    where o.service_id = $2 and a.team_id = $1
+                    where
+                        o.service_id = $2 and a.team_id = $1
+                        and (
+                            s.paths is null
+                            or exists (
+                                select from pull_request_services as t
+                                where t.service_id = $2 and t.pull_request_id = a.pull_request_id
+                            )
+                        )
                 ) as "has_part!""#,
             team.0,
             service.0

@@ -3,6 +3,7 @@
 mod commits;
 mod deployments;
 mod derive;
+mod files;
 mod incidents;
 mod issues;
 mod lists;
@@ -19,6 +20,7 @@ pub use commits::OpenCommit;
 pub use deployments::AskedDeployment;
 pub use derive::Differences;
 pub(crate) use derive::{derive, forget_deliveries, lock_services, note_first_deliveries};
+pub use files::WithoutFiles;
 pub use issues::IncidentProgress;
 pub use lists::{
     DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, IncidentFilter, IncidentRow,

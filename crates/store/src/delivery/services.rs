@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::delivery::{DeploymentSource, Environment, EnvironmentRules, Origin, ServiceId, ServiceRules};
-use mergeline_domain::teams_file::DeliverySettings;
+use mergeline_domain::teams_file::{DeliverySettings, ServiceEntry};
 use sqlx::types::Json;
 
 use super::derive::{begin_new, derive_with_unassigned, lock_all, lock_services};
@@ -32,19 +32,22 @@ pub(crate) async fn write_services(
     .execute(&mut *connection)
     .await?;
     for (place, service) in (0..).zip(&settings.services) {
+        forget_files(connection, service).await?;
         let id = sqlx::query_scalar!(
-            "insert into services (slug, name, place, environments, source, source_options) values ($1, $2, $3, $4, $5, $6)
+            "insert into services (slug, name, place, environments, source, source_options, paths)
+            values ($1, $2, $3, $4, $5, $6, $7)
             on conflict (tenant_id, slug) do update
             set
                 name = excluded.name, place = excluded.place, environments = excluded.environments, source = excluded.source,
-                source_options = excluded.source_options, archived_at = null
+                source_options = excluded.source_options, paths = excluded.paths, archived_at = null
             returning id",
             service.slug.as_str(),
             service.name,
             place,
             service.environments.as_deref(),
             service.source.map(<&str>::from),
-            Json(&service.source_options) as _
+            Json(&service.source_options) as _,
+            service.paths.as_deref()
         )
         .fetch_one(&mut *connection)
         .await?;
@@ -73,6 +76,26 @@ pub(crate) async fn write_services(
     let mut services = lock_all(connection).await?;
     begin_new(connection, &mut services, &moved).await?;
     derive_with_unassigned(connection, &services).await
+}
+
+/// Forgets what was compared with other paths of a service than these. What it loses is read again, also if the paths return.
+async fn forget_files(connection: &mut Session, service: &ServiceEntry) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with gone as (
+            delete from pull_request_services as t
+            using services as s
+            where t.service_id = s.id and s.slug = $1 and s.paths is distinct from $2
+            returning t.pull_request_id
+        )
+        update pull_request_files as f set paths_digest = null
+        from gone
+        where f.pull_request_id = gone.pull_request_id",
+        service.slug.as_str(),
+        service.paths.as_deref()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Makes these the owners in force. What is no longer in the file stays as history.

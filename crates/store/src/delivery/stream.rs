@@ -155,8 +155,14 @@ async fn pull_requests(
             p.id, p.repository_id, p.number, p.merged_at as "merged_at!", p.merge_commit, p.head_commit,
             p.merge_committed_at, p.reverts, p.closes, p.labels, p.head_ref, p.detailed_at
         from repositories_of_services as o
+        inner join services as s on o.service_id = s.id
         inner join pull_requests as p on o.repository_id = p.repository_id
-        where o.service_id = $1 and p.merged_at is not null and p.deleted_at is null
+        where
+            o.service_id = $1 and p.merged_at is not null and p.deleted_at is null
+            and (
+                s.paths is null
+                or p.id in (select t.pull_request_id from pull_request_services as t where t.service_id = $1)
+            )
         order by p.id"#,
         service
     )
