@@ -64,6 +64,8 @@ async fn f04_a_worker_that_lost_its_lease_cannot_write() -> Result<()> {
         store.advance_listing(&lost, revision, listed.clone(), None, now).await.map(|_| ()),
         store.advance(&lost, ProgressEvent::BackfillFinished { at: now }, now).await.map(|_| ()),
         store.store_details(&lost, revision, &[], now).await,
+        store.store_files(&lost, &[], now).await,
+        store.postpone_files(&lost, &[], now).await,
         store.mark_deleted(&lost, &[1], now).await,
         store.release(&lost, LeaseOutcome::Succeeded, None, now).await,
     ] {

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{apply, attributions, fresh, share, teams};
 use mergeline_domain::delivery::{
-    DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentChange, IncidentEvent, Oid,
-    Origin, PostedDeployment, SourceOptions,
+    ChangedFiles, DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentChange,
+    IncidentEvent, Oid, Origin, PostedDeployment, SourceOptions,
 };
 use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
 use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
@@ -346,7 +346,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 50] = [
+const WRITING: [&str; 52] = [
     "accept_quarantined",
     "apply",
     "change_incident",
@@ -377,6 +377,7 @@ const WRITING: [&str; 50] = [
     "note_unlisted",
     "note_unreadable",
     "postpone_details",
+    "postpone_files",
     "prune",
     "reattribute",
     "record_result",
@@ -390,6 +391,7 @@ const WRITING: [&str; 50] = [
     "store_deployment_states",
     "store_deployments",
     "store_details",
+    "store_files",
     "store_incidents",
     "store_rate_limit_blocks",
     "store_rate_limit_remaining",
@@ -597,6 +599,16 @@ impl Scene {
             }
             "mark_deleted" => format!("{:?}", store.mark_deleted(lease, &[1], now).await?),
             "postpone_details" => format!("{:?}", store.postpone_details(lease, &[node()], now).await?),
+            "postpone_files" => {
+                let ids = self.store.without_details(lease.repository, now, 9).await?;
+                let ids: Vec<String> = ids.into_iter().map(|it| it.node_id).collect();
+                format!("{:?}", store.postpone_files(lease, &ids, now).await?)
+            }
+            "store_files" => {
+                let ids = self.store.without_details(lease.repository, now, 9).await?;
+                let files: Vec<_> = ids.into_iter().map(|it| (it.node_id, ChangedFiles::default())).collect();
+                format!("{:?}", store.store_files(lease, &files, now).await?)
+            }
             "prune" => format!("{:?}", store.prune(at("2026-06-14T00:00:00Z"), 0).await?),
             "reattribute" => {
                 let file = teams(&[("pay", "{ github: ana, weight: 0.5 }")]);
