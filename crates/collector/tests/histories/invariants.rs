@@ -77,6 +77,7 @@ impl World {
         ensure!(above == 0, "I5: {above} pull requests count more than once");
         let miscounted = miscounted(&self.pool).await?;
         ensure!(miscounted.is_empty(), "the rows of repositories do not say how many there are: {miscounted:?}");
+        self.check_derived().await?;
         self.check_watermarks().await
     }
 
@@ -156,6 +157,7 @@ impl World {
             )
             .await?;
         ensure!(unbalanced == 0, "the ledger does not add up for {unbalanced} results");
+        self.check_deliveries().await?;
         self.check_secrets().await
     }
 

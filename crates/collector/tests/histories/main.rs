@@ -1,9 +1,10 @@
 //! Seeded histories of changes, faults, kills and edits: after each of them, the database equals GitHub.
 //!
-//! `HISTORIES` sets how many there are (100), from `FIRST_HISTORY` (0) on, so that several processes can share them;
+//! `HISTORIES` sets how many there are (75), from `FIRST_HISTORY` (0) on, so that several processes can share them;
 //! `HISTORY_SEED` replays one and prints what happens in it.
 
 mod crash;
+mod deliveries;
 mod invariants;
 mod kill;
 mod model;
@@ -17,9 +18,9 @@ use anyhow::{Context, Result};
 use world::World;
 
 /// How many histories are tried by default.
-const HISTORIES: u64 = 100;
+const HISTORIES: u64 = 75;
 /// How many steps a history has.
-const STEPS: usize = 24;
+const STEPS: usize = 28;
 
 #[tokio::test]
 async fn database_matches_github_after_any_random_history() -> Result<()> {
@@ -47,6 +48,7 @@ async fn database_matches_github_after_any_random_history() -> Result<()> {
 async fn history(world: &mut World) -> Result<()> {
     for _ in 0..3 {
         world.open_some();
+        world.release();
     }
     for _ in 0..STEPS {
         world.step().await?;

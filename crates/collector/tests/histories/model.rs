@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use mergeline_domain::Weight;
-use mergeline_fake_github::FakePullRequest;
+use mergeline_fake_github::{FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest};
+
+use crate::deliveries::{LABEL, Services};
 
 /// A repository that is configured while it exists.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Repository {
     /// What the teams file calls it.
     pub(crate) configured: String,
@@ -20,6 +22,14 @@ pub(crate) struct Repository {
     pub(crate) pull_requests: BTreeMap<i64, FakePullRequest>,
     /// The numbers of those that GitHub fails to return.
     pub(crate) unreadable: BTreeSet<i64>,
+    /// Its commits by their ids.
+    pub(crate) commits: BTreeMap<String, FakeGitCommit>,
+    /// The commits of the main line, oldest first.
+    pub(crate) main: Vec<String>,
+    /// Its deployments by their ids.
+    pub(crate) deployments: BTreeMap<i64, FakeDeployment>,
+    /// Its issues by number.
+    pub(crate) issues: BTreeMap<i64, FakeIssue>,
 }
 
 /// One person's shares: a team, ten-thousandths, from and to as days.
@@ -38,6 +48,8 @@ pub(crate) struct Teams {
     pub(crate) shares: BTreeMap<&'static str, Vec<Share>>,
     /// Whether repositories are named by `acme/*`.
     pub(crate) has_pattern: bool,
+    /// What is deployed as one.
+    pub(crate) services: Services,
 }
 
 pub(crate) const TEAMS: [&str; 3] = ["one", "two", "three"];
@@ -54,7 +66,11 @@ impl Teams {
         } else {
             repositories.iter().map(|repository| repository.configured.as_str()).collect()
         };
-        let mut text = format!("version: 1\nrepositories: [{}]\nteams:\n", names.join(", "));
+        let mut text = format!(
+            "version: 1\nrepositories: [{}]\nincidents: {{ issues: {{ labels: [{LABEL}] }} }}\n{}teams:\n",
+            names.join(", "),
+            self.services.text(repositories, self.has_pattern)
+        );
         for team in TEAMS {
             let mut members = String::new();
             for (person, shares) in &self.shares {

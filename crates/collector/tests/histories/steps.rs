@@ -9,6 +9,7 @@ use mergeline_fake_github::{FakePullRequest, FakeReview, FakeUser, Fault, pr};
 use mergeline_source::WaitBudget;
 use serde_json::Value;
 
+use crate::deliveries::FILES;
 use crate::model::{Repository, Share, TEAMS, author, is_decodable};
 use crate::world::{PEOPLE, World};
 
@@ -18,7 +19,7 @@ type Counted = BTreeSet<(String, i64, i64, String)>;
 impl World {
     /// Runs one random step.
     pub(crate) async fn step(&mut self) -> Result<()> {
-        match self.random.u32(0..100) {
+        match self.random.u32(0..136) {
             0..22 => self.open_some(),
             22..45 => self.change_one(),
             45..51 => return self.fail_next().await,
@@ -33,6 +34,12 @@ impl World {
             76..83 => return self.run_killed().await,
             83..87 => return self.run_twice_at_once().await,
             87..90 => return self.run_without_time().await,
+            130..136 | 100..112 => self.release(),
+            112..117 => self.deploy_or_settle(),
+            117..120 => self.change_an_incident(),
+            120..124 => return self.deliver().await,
+            124..127 => return self.edit_services().await,
+            127..130 => self.delete_deployment(),
             _ => return self.run_whole().await,
         }
         Ok(())
@@ -51,7 +58,7 @@ impl World {
         }
     }
 
-    fn put(&mut self, repository: usize, pull_request: FakePullRequest) {
+    pub(crate) fn put(&mut self, repository: usize, pull_request: FakePullRequest) {
         self.fake.put([pull_request.clone()]);
         self.repositories[repository].pull_requests.insert(pull_request.number, pull_request);
     }
@@ -60,14 +67,22 @@ impl World {
         let repository = self.some_repository();
         for _ in 0..self.random.u32(1..=5) {
             let created_at = self.tick(TimeDelta::minutes(40));
-            let name = self.repositories[repository].name.clone();
-            let number = 1 + self.repositories[repository].pull_requests.keys().max().copied().unwrap_or_default();
-            let mut opened = pr(&name, number).by_user(self.some_user());
-            (opened.created_at, opened.updated_at) = (created_at, created_at);
+            let mut opened = self.opened(repository, created_at);
             opened.draft = self.random.u32(0..5) == 0;
-            self.record(format!("{name}#{number} opened by {}", author(&opened).unwrap_or("a ghost")));
+            let FakePullRequest { repository: name, number, .. } = &opened;
+            let event = format!("{name}#{number} opened by {}", author(&opened).unwrap_or("a ghost"));
+            self.record(event);
             self.put(repository, opened);
         }
+    }
+
+    /// A new pull request.
+    pub(crate) fn opened(&mut self, repository: usize, created_at: DateTime<Utc>) -> FakePullRequest {
+        let Repository { name, pull_requests, .. } = &self.repositories[repository];
+        let number = 1 + pull_requests.keys().max().copied().unwrap_or_default();
+        let mut opened = pr(name, number).by_user(self.some_user());
+        (opened.created_at, opened.updated_at) = (created_at, created_at);
+        opened.changing(FILES[self.random.usize(0..FILES.len())])
     }
 
     /// An existing pull request, changed in some way at this time.
@@ -83,6 +98,7 @@ impl World {
         let what = match (changed.closed_at, changed.merged_at, self.random.u32(0..6)) {
             (None, _, 0 | 1) => {
                 (changed.merged_at, changed.closed_at) = (Some(at), Some(at));
+                self.merge(repository, &mut changed, at);
                 "merged"
             }
             (None, _, 2) => {
@@ -241,9 +257,8 @@ impl World {
         // An empty list queued for the former repository would be believed, because nothing of the new one has been
         // seen yet.
         self.fake.forget_faults(&name);
-        self.repositories[repository].id = self.fake.repository_id(&name).unwrap_or_default();
-        self.repositories[repository].pull_requests.clear();
-        self.repositories[repository].unreadable.clear();
+        let id = self.fake.repository_id(&name).unwrap_or_default();
+        self.repositories[repository] = Repository { name: name.clone(), configured, id, ..Repository::default() };
         // GitHub shows the repository's identity with a pull request.
         let at = self.tick(TimeDelta::minutes(5));
         let mut first = pr(&name, 1);

@@ -1,6 +1,5 @@
 //! A fake GitHub, a database and the real collector between them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -34,6 +33,9 @@ pub(crate) struct World {
     pub(crate) random: Rng,
     pub(crate) repositories: Vec<Repository>,
     pub(crate) teams: Teams,
+    /// How many commits and deployments there were.
+    pub(crate) last_commit: u64,
+    pub(crate) last_deployment: i64,
     /// What happened, for a replay.
     pub(crate) events: Vec<String>,
 }
@@ -48,7 +50,20 @@ impl World {
         let random = Rng::with_seed(seed);
         let (repositories, teams) = (Vec::new(), Teams::default());
         let now = at("2026-03-02T08:00:00Z");
-        let mut world = Self { fake, database, pool, store, now, random, repositories, teams, events: Vec::new() };
+        let (last_commit, last_deployment, events) = (0, 0, Vec::new());
+        let mut world = Self {
+            fake,
+            database,
+            pool,
+            store,
+            now,
+            random,
+            repositories,
+            teams,
+            last_commit,
+            last_deployment,
+            events,
+        };
         world.teams.has_pattern = world.random.bool();
         for name in ["acme/api", "acme/web"] {
             world.fake.add_repository(name);
@@ -58,8 +73,7 @@ impl World {
             }
             let id = world.fake.repository_id(name).context("a repository")?;
             let (configured, name) = (name.to_owned(), name.to_owned());
-            let (pull_requests, unreadable) = (BTreeMap::new(), BTreeSet::new());
-            world.repositories.push(Repository { configured, name, id, pull_requests, unreadable });
+            world.repositories.push(Repository { configured, name, id, ..Repository::default() });
         }
         world.teams.shares.insert("ana", vec![Share { team: TEAMS[0], units: 10_000, from: None, to: None }]);
         world.apply().await?;
@@ -159,7 +173,7 @@ impl World {
             )
             .fetch_one(&self.pool)
             .await?;
-            if report.state == RunState::Succeeded && pending == 0 {
+            if report.state == RunState::Succeeded && pending == 0 && !self.has_unread_deliveries().await? {
                 return Ok(());
             }
             self.record(format!("not yet: {report}"));
