@@ -1,7 +1,9 @@
 //! Compares every SQL number with an implementation in plain Rust, for random teams, memberships, pull requests, time
 //! zones and ranges. The two share only the percentile function.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod recompute;
 
 use std::collections::{BTreeMap, BTreeSet};
 
