@@ -9,8 +9,8 @@ use mergeline_domain::{ExternalId, InstanceId, RepoName, RepoPattern};
 use mergeline_source::Etag;
 use serde_json::json;
 
-use crate::attributions::hold_together;
-use crate::attributions::lock_configuration;
+use crate::attributions::{hold_together, lock_configuration};
+use crate::delivery::{follow_names, lock_services};
 use crate::events::EventKind;
 use crate::progress_columns::progress_of;
 use crate::revision::{parse_stored, stored_name};
@@ -278,6 +278,7 @@ impl Writer {
             if let Some(replacement) = replacement {
                 return Ok(Identity::Replaced(RepositoryId(replacement)));
             }
+            hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
             let row = sqlx::query!("select name, external_id from repositories where id = $1", lease.repository.0)
                 .fetch_one(&mut *connection)
@@ -308,15 +309,19 @@ impl Writer {
                     ));
                 }
             }
-            sqlx::query!(
+            let services = lock_services(connection, &[lease.repository]).await?;
+            let renamed = sqlx::query!(
                 "update repositories set external_id = $2, current_name = $3, data_version = data_version + 1
                 where id = $1 and (external_id, current_name) is distinct from ($2, $3)",
                 lease.repository.0,
                 external_id.as_str(),
                 current_name.as_str()
             )
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+            if renamed.rows_affected() > 0 {
+                follow_names(connection, services, &[lease.repository]).await?;
+            }
             Ok(Identity::Same)
         })
         .await
@@ -354,6 +359,8 @@ impl Writer {
             .await?;
             // Already done, or another file was applied. The caller rereads the current state.
             let Some(names) = names else { return Ok(()) };
+            let both = [lease.repository, RepositoryId(names.id)];
+            let services = lock_services(connection, &both).await?;
             // Frees the name before the other row takes it.
             sqlx::query!(
                 "update repositories set name = 'renamed/' || gen_random_uuid()::text where id = $1",
@@ -378,9 +385,9 @@ impl Writer {
                 other.as_str(),
                 names.pattern
             )
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
-            Ok(())
+            follow_names(connection, services, &both).await
         })
         .await
     }
@@ -453,7 +460,7 @@ impl Writer {
             .execute(&mut *connection)
             .await?;
             // A repository that returns continues where it stopped.
-            let restored = sqlx::query!(
+            let restored = sqlx::query_scalar!(
                 "update repositories set removed_at = null, pattern = $1
                 where id in (
                     select max(r.id) from repositories as r
@@ -465,11 +472,12 @@ impl Writer {
                             and (o.name = r.display_name or o.current_name = r.display_name or o.external_id = r.external_id)
                     )
                     group by r.display_name
-                )",
+                )
+                returning id",
                 pattern,
                 &found as &[&str]
             )
-            .execute(&mut *connection)
+            .fetch_all(&mut *connection)
             .await?;
             let added = sqlx::query!(
                 "insert into repositories (name, pattern, added_at)
@@ -482,9 +490,14 @@ impl Writer {
                 &found as &[&str],
                 now
             )
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
-            Ok(usize::try_from(restored.rows_affected() + added.rows_affected()).unwrap_or_default())
+            let new = restored.len() + usize::try_from(added.rows_affected()).unwrap_or_default();
+            if !restored.is_empty() {
+                let restored: Vec<RepositoryId> = restored.into_iter().map(RepositoryId).collect();
+                follow_names(connection, Vec::new(), &restored).await?;
+            }
+            Ok(new)
         })
         .await
     }
@@ -509,7 +522,9 @@ async fn take_place(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(former) = former else { return Ok(None) };
+    let Some(former) = former.map(RepositoryId) else { return Ok(None) };
+    let both = [lease.repository, former];
+    let services = lock_services(connection, &both).await?;
     archive(connection, lease, now).await?;
     sqlx::query!(
         "update repositories as f
@@ -518,13 +533,14 @@ async fn take_place(
             data_version = f.data_version + 1
         from repositories as r
         where f.id = $1 and r.id = $2",
-        former,
+        former.0,
         lease.repository.0,
         current_name.as_str()
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(Some(RepositoryId(former)))
+    follow_names(connection, services, &both).await?;
+    Ok(Some(former))
 }
 
 /// Archives a row in favor of a new row for another repository with the same name.

@@ -346,7 +346,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 52] = [
+const WRITING: [&str; 51] = [
     "accept_quarantined",
     "apply",
     "change_incident",
@@ -371,7 +371,6 @@ const WRITING: [&str; 52] = [
     "lease",
     "mark_deleted",
     "mark_deployments_deleted",
-    "move_to_services",
     "note_missing_commit",
     "note_missed_announcement",
     "note_unlisted",
@@ -544,11 +543,9 @@ impl Scene {
                 let later = at("2026-06-15T12:02:00Z");
                 format!("{:?}", store.lease(lease.repository, later, MINUTE).await?.context("expired")?)
             }
-            "store_deployments"
-            | "store_deployment_states"
-            | "mark_deployments_deleted"
-            | "move_to_services"
-            | "store_reported" => self.write_deployments(store, method, now).await?,
+            "store_deployments" | "store_deployment_states" | "mark_deployments_deleted" | "store_reported" => {
+                self.write_deployments(store, method, now).await?
+            }
             "store_deployment_progress" => {
                 let progress = DeploymentProgress { covered_since: Some(since), ..DeploymentProgress::default() };
                 format!("{:?}", store.store_deployment_progress(lease, &releases(), &progress, now).await?)
@@ -726,18 +723,7 @@ impl Scene {
                 let reported = Reported { list, deployments, complete_since: Some(created_at) };
                 store.store_reported(&self.lease, reported, &DeploymentProgress::default(), now).await?;
             }
-            "mark_deployments_deleted" => {
-                store.mark_deployments_deleted(&self.lease, &["7".to_owned()], now).await?;
-            }
-            _ => {
-                self.execute(
-                    "insert into services (slug, name) values ('shop', 'Shop');
-                    insert into service_repositories (service_id, repository)
-                    select s.id, r.name from services as s cross join repositories as r where s.slug = 'shop'",
-                )
-                .await?;
-                store.move_to_services(&self.lease, now).await?;
-            }
+            _ => store.mark_deployments_deleted(&self.lease, &["7".to_owned()], now).await?,
         }
         Ok(String::new())
     }

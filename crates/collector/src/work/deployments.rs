@@ -38,11 +38,6 @@ impl RepositoryJob<'_> {
     pub(super) async fn deployments(&mut self) -> Result<(), Interruption> {
         let store = self.collecting.store;
         let id = self.repository.id;
-        let is_elsewhere = store.has_moved_to_other_services(id);
-        if timed(&mut self.result.database, is_elsewhere).await? {
-            let moved = store.move_to_services(&self.lease, self.now());
-            timed(&mut self.result.database, Box::pin(moved)).await?;
-        }
         let started_at = self.now();
         let lists = timed(&mut self.result.database, store.deployment_lists(id)).await?;
         let has_token = self.session.reads_details().await?;

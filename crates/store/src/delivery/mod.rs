@@ -33,4 +33,4 @@ pub use posted::{
 };
 pub use progress::{DeploymentProblem, DeploymentProgress, DeploymentReading};
 pub use reported::{DeploymentList, Merges, Reported};
-pub(crate) use services::write_services;
+pub(crate) use services::{follow_names, write_services};

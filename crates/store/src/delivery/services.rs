@@ -10,10 +10,8 @@ use sqlx::types::Json;
 use super::derive::{begin_new, derive_with_unassigned, lock_all, lock_services};
 use super::issues::{assign_incidents, withdraw_unlabeled};
 use super::rules::{DeliveryRules, RepositoryServices, rules_of_service};
-use crate::attributions::hold_together;
-use crate::repositories::renew_lease;
 use crate::session::Session;
-use crate::{Lease, Reader, RepositoryId, Revision, StoreError, Writer};
+use crate::{RepositoryId, Revision, StoreError};
 
 /// Makes these the services in force, moves deployments to the services that they now belong to, and derives what follows.
 /// The caller holds the configuration alone.
@@ -165,46 +163,29 @@ async fn write_owners(
     Ok(())
 }
 
-impl Reader {
-    /// Whether a repository has deployments of a service that it no longer belongs to, because it was renamed or returned.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn has_moved_to_other_services(&self, repository: RepositoryId) -> Result<bool, StoreError> {
-        let query = sqlx::query_scalar!(
-            r#"select exists (
-                select from deployments as d
-                where
-                    d.repository_id = $1
-                    and not exists (
-                        select from repositories_of_services as o
-                        inner join services_in_force as f on o.service_id = f.id
-                        where o.repository_id = $1 and o.service_id = d.service_id
-                    )
-            ) as "is_elsewhere!""#,
-            repository.0
-        );
-        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
+/// Lets what some repositories reported follow them to the services that they belong to, after their names changed or they returned,
+/// and derives what follows; `locked` are their services until then ([`lock_services`]). To call last.
+pub(crate) async fn follow_names(
+    connection: &mut Session,
+    locked: Vec<i64>,
+    repositories: &[RepositoryId],
+) -> Result<(), StoreError> {
+    let mut services = locked;
+    services.extend(lock_services(connection, repositories).await?);
+    services.sort_unstable();
+    services.dedup();
+    if services.is_empty() {
+        return Ok(());
     }
-}
-
-impl Writer {
-    /// Moves the deployments and incidents of a repository to the services that it now belongs to.
-    ///
-    /// # Errors
-    /// [`StoreError::LostLease`] when another worker has taken over.
-    pub async fn move_to_services(&self, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.in_transaction(async |connection| {
-            hold_together(connection).await?;
-            renew_lease(connection, lease, now).await?;
-            let mut services = lock_services(connection, &[lease.repository]).await?;
-            let mut moved = move_deployments(connection, Some(lease.repository)).await?;
-            moved.extend(assign_incidents(connection).await?);
-            begin_new(connection, &mut services, &moved).await?;
-            derive_with_unassigned(connection, &services).await
-        })
-        .await
+    let mut moved = Vec::new();
+    for repository in repositories {
+        moved.extend(move_deployments(connection, Some(*repository)).await?);
     }
+    moved.extend(regroup_posted(connection).await?);
+    moved.extend(move_posted_incidents(connection).await?);
+    moved.extend(assign_incidents(connection).await?);
+    begin_new(connection, &mut services, &moved).await?;
+    derive_with_unassigned(connection, &services).await
 }
 
 /// Moves deployments, or only those of a repository, to the services and groups of environments that they now belong to. Returns

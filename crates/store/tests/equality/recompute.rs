@@ -122,22 +122,18 @@ impl World {
     /// Stores something. Returns what, for the message of a failure.
     async fn step(&mut self) -> Result<String> {
         Ok(match self.random.u32(0..26) {
-            0 | 1 | 17..=20 => self.pull_request().await?,
-            2 => self.commits().await?,
-            3 | 4 | 21 | 22 => self.listed().await?,
-            5 | 6 => self.states().await?,
-            7 => self.reported().await?,
-            8 | 9 => self.posted().await?,
-            10 => self.posted_incident().await?,
-            11 => self.issues().await?,
-            12 => self.file().await?,
-            13 => self.files().await?,
-            14 => self.deleted().await?,
-            15 => {
-                let file = self.random.bool();
-                if file { self.file().await? } else { self.missing_commit().await? }
-            }
-            _ => self.states().await?,
+            0..6 => self.pull_request().await?,
+            6 => self.commits().await?,
+            7 => self.missing_commit().await?,
+            8..12 => self.listed().await?,
+            12..17 => self.states().await?,
+            17 => self.reported().await?,
+            18 | 19 => self.posted().await?,
+            20 => self.posted_incident().await?,
+            21 => self.issues().await?,
+            22 | 23 => self.file().await?,
+            24 => self.files().await?,
+            _ => self.deleted().await?,
         })
     }
 
