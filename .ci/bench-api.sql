@@ -27,25 +27,30 @@ select r.tenant_id, r.id, n, 'succeeded', r.started_at, 1, 1, 1, 0, 0, 0, 0, 0, 
 from collection_runs as r
 cross join generate_series(1, 100) as n;
 
--- Six of ten count in full, the others by a half or a quarter; a third have no reviews, a fifth no commits.
+-- Six of ten count in full, the others by a half or a quarter; a third have no reviews, a fifth no commits. Nine of ten were
+-- delivered, within three days.
 insert into pr_attributions (
     tenant_id, pull_request_id, team_id, membership_id, weight, repository_id, author_id,
-    created_at, closed_at, merged_at, coding_seconds, pickup_seconds, review_seconds
+    created_at, closed_at, merged_at, coding_seconds, pickup_seconds, review_seconds, delivered_at, lead_seconds, deploy_seconds
 )
 select
     1, n, team, author, case when share < 0.6 then 1 when share < 0.85 then 0.5 else 0.25 end, 1 + n % 100, author,
     merged_at - make_interval(secs => seconds), merged_at, merged_at,
     case when known < 0.8 then seconds * 0.3 end,
     case when known < 0.67 then seconds * 0.2 end,
-    case when known < 0.67 then seconds * 0.5 end
+    case when known < 0.67 then seconds * 0.5 end,
+    case when delay < 0.9 then merged_at + delay * interval '80 hours' end,
+    case when delay < 0.9 and known < 0.8 then seconds * 1.3 + delay * 288000 end,
+    case when delay < 0.9 then delay * 288000 end
 from (
-    select n, team, (team - 1) * 8 + 1 + floor(random() * 8)::int as author, share, known, seconds, merged_at
+    select n, team, (team - 1) * 8 + 1 + floor(random() * 8)::int as author, share, known, delay, seconds, merged_at
     from (
         select
             n,
             1 + floor(random() * 200)::int as team,
             random() as share,
             random() as known,
+            random() as delay,
             -ln(1 - random()) * 90000 as seconds,
             now() - make_interval(secs => (:rows - n) * (86400.0 * 365.25 * :years / :rows)) as merged_at
         from generate_series(1, :rows) as n
