@@ -263,7 +263,7 @@ async fn write_facts(
         using deployments as d
         where
             f.deployment_id = d.id and (d.service_id = $1 or f.service_id = $1)
-            and f.deployment_id <> all($2)",
+            and f.deployment_id not in (select unnest($2::bigint []))",
         service,
         &ids
     )
@@ -394,25 +394,30 @@ async fn write_deliveries(
         });
     }
     let gone = sqlx::query_scalar!(
-        "delete from pr_deliveries where service_id = $1 and pull_request_id <> all($2) returning pull_request_id",
+        "delete from pr_deliveries
+        where service_id = $1 and pull_request_id not in (select unnest($2::bigint []))
+        returning pull_request_id",
         service,
         &ids
     )
     .fetch_all(&mut *connection)
     .await?;
     let written = sqlx::query_scalar!(
-        "insert into pr_deliveries as p (service_id, pull_request_id, deployment_id, delivered_at, via, missing)
+        "insert into pr_deliveries (service_id, pull_request_id, deployment_id, delivered_at, via, missing)
         select $1, w.*
         from unnest($2::bigint [], $3::bigint [], $4::timestamptz [], $5::text [], $6::text [])
             as w (pull_request_id, deployment_id, delivered_at, via, missing)
+        -- Most are what they were, and looking costs less than trying to write.
+        left join pr_deliveries as b on b.service_id = $1 and w.pull_request_id = b.pull_request_id
+        where
+            b.service_id is null
+            or (b.deployment_id, b.delivered_at, b.via, b.missing)
+            is distinct from (w.deployment_id, w.delivered_at, w.via, w.missing)
         order by w.pull_request_id
         on conflict (tenant_id, service_id, pull_request_id) do update
         set
             deployment_id = excluded.deployment_id, delivered_at = excluded.delivered_at, via = excluded.via,
             missing = excluded.missing
-        where
-            (p.deployment_id, p.delivered_at, p.via, p.missing)
-            is distinct from (excluded.deployment_id, excluded.delivered_at, excluded.via, excluded.missing)
         returning pull_request_id",
         service,
         &ids,

@@ -156,7 +156,9 @@ impl CountedIncidents {
         let gone = sqlx::query!(
             "delete from incident_facts as f
             using incidents as i
-            where f.incident_id = i.id and i.service_id is not distinct from $1 and f.incident_id <> all($2)",
+            where
+                f.incident_id = i.id and i.service_id is not distinct from $1
+                and f.incident_id not in (select unnest($2::bigint []))",
             service,
             &ids
         )

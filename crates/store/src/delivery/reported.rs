@@ -294,7 +294,8 @@ async fn mark_deleted(
     Ok(sqlx::query_scalar!(
         "update deployments set deleted_at = $5
         where
-            repository_id = $1 and source = $2 and created_at >= $4 and deleted_at is null and external_id <> all($3)
+            repository_id = $1 and source = $2 and created_at >= $4 and deleted_at is null
+            and external_id not in (select unnest($3::text []))
             and ($6 or origin ->> 'kind' <> 'tag')
         returning id",
         repository.0,
