@@ -560,11 +560,9 @@ COMMENT ON FUNCTION public.merge_statistics(team bigint, range_from timestamp wi
 CREATE FUNCTION public.paths_digest(repository bigint) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    select md5(jsonb_agg(distinct jsonb_build_array(s.id, s.paths))::text)
-    from repositories as r
-    inner join service_repositories as o on o.repository in (r.name, r.current_name)
-    inner join services as s on o.service_id = s.id
-    where r.id = paths_digest.repository and s.paths is not null and s.archived_at is null
+    select string_agg(w.service_id || '@' || w.paths_revision, ' ' order by w.service_id)
+    from services_with_paths as w
+    where w.repository_id = paths_digest.repository
 $$;
 
 COMMENT ON FUNCTION public.paths_digest(repository bigint) IS 'Changes with the paths of the services of a repository. Null if none has any.';
@@ -582,7 +580,10 @@ CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
             case when p.first_review_at > p.merged_at then 'reviewed_after_merge' end,
             case when p.is_draft_history_incomplete then 'draft_times_missing' end,
             case when p.delivered_at < p.merged_at then 'deployed_before_merge' end,
-            case when (select f.is_incomplete from pull_request_files as f where f.pull_request_id = p.id) then 'files_incomplete' end
+            case when exists (
+                select from pull_request_files as f
+                where f.pull_request_id = p.id and f.is_incomplete and f.paths_digest = paths_digest(p.repository_id)
+            ) then 'files_incomplete' end
         ],
         null
     )
@@ -590,13 +591,13 @@ $$;
 
 COMMENT ON FUNCTION public.pull_request_flags(p public.pull_requests) IS 'Why a duration of a pull request is null although one might expect it.';
 
-CREATE FUNCTION public.reason_not_delivered(of_pull_request bigint, by_service bigint) RETURNS TABLE(reason text)
+CREATE FUNCTION public.reason_not_delivered(of_pull_request bigint) RETURNS TABLE(reason text)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     select coalesce(
         (
             select d.missing from pr_deliveries as d
-            where d.pull_request_id = of_pull_request and (by_service is null or d.service_id = by_service)
+            where d.pull_request_id = of_pull_request
             order by
                 array_position(
                     array['not_deployed_yet', 'not_collected', 'unknown_history', 'before_first_deployment'], d.missing
@@ -604,31 +605,38 @@ CREATE FUNCTION public.reason_not_delivered(of_pull_request bigint, by_service b
             limit 1
         ),
         (
-            select case when f.paths_digest is distinct from g.digest then 'not_collected' else 'no_service' end
+            select r.reason
             from pull_requests as p
-            cross join paths_digest(p.repository_id) as g (digest)
-            left join pull_request_files as f on p.id = f.pull_request_id
-            where
-                p.id = of_pull_request and g.digest is not null
-                and not exists (
-                    select from repositories_of_services as o
-                    inner join services as s on o.service_id = s.id
-                    where
-                        o.repository_id = p.repository_id and (by_service is null or o.service_id = by_service)
-                        and (
-                            s.paths is null
-                            or exists (
-                                select from pull_request_services as t
-                                where t.service_id = s.id and t.pull_request_id = p.id
-                            )
-                        )
-                )
+            cross join reason_of_paths(p.id, p.repository_id) as r
+            where p.id = of_pull_request
         ),
         'no_source'
     )
 $$;
 
-COMMENT ON FUNCTION public.reason_not_delivered(of_pull_request bigint, by_service bigint) IS 'Why a merged pull request was not delivered so far by a service, or by any.';
+COMMENT ON FUNCTION public.reason_not_delivered(of_pull_request bigint) IS 'Why a merged pull request was not delivered so far.';
+
+CREATE FUNCTION public.reason_of_paths(of_pull_request bigint, of_repository bigint) RETURNS TABLE(reason text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select case
+        when bool_or(t.is_touched) then null
+        when bool_or(t.paths_revision is distinct from w.paths_revision) then 'not_collected'
+        else 'no_service'
+    end
+    from services_with_paths as w
+    left join pull_request_services as t on w.service_id = t.service_id and t.pull_request_id = of_pull_request
+    where
+        w.repository_id = of_repository
+        and not exists (
+            select from repositories as r
+            inner join service_repositories as o on o.repository in (r.name, r.current_name)
+            inner join services as s on o.service_id = s.id
+            where r.id = of_repository and s.paths is null and s.archived_at is null
+        )
+$$;
+
+COMMENT ON FUNCTION public.reason_of_paths(of_pull_request bigint, of_repository bigint) IS 'Why a pull request belongs to no service of its repository, if it does not.';
 
 CREATE FUNCTION public.recount_quarantine(of_tenant integer, of_repositories bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -1173,44 +1181,57 @@ CREATE FUNCTION public.undelivered(team bigint, service bigint, range_from times
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     with merged as (
-        select p.id, 1::numeric as weight
+        select p.id, p.repository_id, 1::numeric as weight
         from pull_requests as p
         where
             team is null and p.deleted_at is null and p.merged_at >= range_from and p.merged_at < range_to
             and (service is not null or p.delivered_at is null)
         union all
-        select a.pull_request_id, a.weight
+        select a.pull_request_id, a.repository_id, a.weight
         from pr_attributions as a
         where
             a.team_id = team and a.merged_at >= range_from and a.merged_at < range_to
             and (service is not null or a.delivered_at is null)
     ),
 
+    of_paths as materialized (select distinct w.repository_id from services_with_paths as w where service is null),
+
     explained as (
-        select m.weight, r.reason
+        select
+            m.weight,
+            coalesce(
+                (
+                    select d.missing from pr_deliveries as d
+                    where d.pull_request_id = m.id
+                    order by
+                        array_position(
+                            array['not_deployed_yet', 'not_collected', 'unknown_history', 'before_first_deployment'], d.missing
+                        ) nulls first
+                    limit 1
+                ),
+                case when m.repository_id in (select o.repository_id from of_paths as o)
+                    then (select r.reason from reason_of_paths(m.id, m.repository_id) as r) end,
+                'no_source'
+            ) as reason
         from merged as m
-        cross join lateral reason_not_delivered(m.id, service) as r
+        where service is null
+        union all
+        select
+            m.weight,
+            case
+                when d.missing is not null then d.missing
+                when s.paths is not null and t.paths_revision is distinct from s.paths_revision then 'not_collected'
+                else 'no_source'
+            end
+        from merged as m
+        inner join services as s on s.id = service
+        left join pr_deliveries as d on d.service_id = service and m.id = d.pull_request_id
+        left join pull_request_services as t on t.service_id = service and m.id = t.pull_request_id
         where
-            service is null
-            or exists (
-                select from repositories_of_services as o
-                inner join pull_requests as p on o.repository_id = p.repository_id
-                inner join services as s on o.service_id = s.id
-                where
-                    o.service_id = service and p.id = m.id
-                    and (
-                        s.paths is null
-                        -- What was not read may belong to it.
-                        or r.reason = 'not_collected'
-                        or exists (
-                            select from pull_request_services as t
-                            where t.service_id = s.id and t.pull_request_id = p.id
-                        )
-                    )
-            ) and not exists (
-                select from pr_deliveries as d
-                where d.pull_request_id = m.id and d.service_id = service and d.delivered_at is not null
-            )
+            service is not null and d.delivered_at is null
+            and m.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = service)
+            -- What was not compared may belong to it.
+            and (s.paths is null or t.is_touched or t.paths_revision is distinct from s.paths_revision)
     )
 
     select e.reason, count(*), sum(e.weight)
@@ -1351,6 +1372,7 @@ CREATE TABLE public.repositories (
     missing_from timestamp with time zone,
     has_undated_missing boolean DEFAULT false NOT NULL,
     data_version bigint DEFAULT 0 NOT NULL,
+    without_files integer DEFAULT 0 NOT NULL,
     CONSTRAINT repositories_backfill_is_whole CHECK (((backfill_order IS NULL) = (backfill_since IS NULL))),
     CONSTRAINT repositories_backfill_order_check CHECK ((backfill_order = ANY (ARRAY['creation'::text, 'update'::text]))),
     CONSTRAINT repositories_backfill_rows_check CHECK ((backfill_rows >= 0)),
@@ -1615,6 +1637,7 @@ CREATE TABLE public.services (
     first_source text,
     source_options jsonb DEFAULT '{}'::jsonb NOT NULL,
     paths text[],
+    paths_revision integer DEFAULT 0 NOT NULL,
     CONSTRAINT services_check CHECK (((slug IS NULL) = (repository_id IS NOT NULL))),
     CONSTRAINT services_check1 CHECK (((slug IS NULL) = (name IS NULL))),
     CONSTRAINT services_slug_check CHECK (((slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text) AND (slug ~ '[a-z]'::text))),
@@ -2153,17 +2176,19 @@ CREATE TABLE public.pull_request_files (
 
 ALTER TABLE ONLY public.pull_request_files FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.pull_request_files IS 'For which paths the files of merged pull requests were read.';
+COMMENT ON TABLE public.pull_request_files IS 'Which files of merged pull requests were read.';
 
 CREATE TABLE public.pull_request_services (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     service_id bigint NOT NULL,
-    pull_request_id bigint NOT NULL
+    pull_request_id bigint NOT NULL,
+    is_touched boolean NOT NULL,
+    paths_revision integer
 );
 
 ALTER TABLE ONLY public.pull_request_services FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.pull_request_services IS 'The services whose paths a merged pull request changes.';
+COMMENT ON TABLE public.pull_request_services IS 'Which services with paths each merged pull request belongs to.';
 
 ALTER TABLE public.pull_requests ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.pull_requests_id_seq
@@ -2340,6 +2365,18 @@ ALTER TABLE public.services ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE VIEW public.services_with_paths AS
+ SELECT DISTINCT r.id AS repository_id,
+    s.id AS service_id,
+    s.paths,
+    s.paths_revision
+   FROM ((public.services s
+     JOIN public.service_repositories o ON ((s.id = o.service_id)))
+     JOIN public.repositories r ON (((o.repository = r.name) OR (o.repository = r.current_name))))
+  WHERE ((s.paths IS NOT NULL) AND (s.archived_at IS NULL) AND (r.removed_at IS NULL));
+
+COMMENT ON VIEW public.services_with_paths IS 'The services that share each collected repository by paths.';
 
 CREATE VIEW public.team_buckets AS
  SELECT t.id AS team_id,

@@ -230,7 +230,7 @@ async fn f15_only_the_pull_request_failing_graphql_is_deferred() -> Result<()> {
 
 #[tokio::test]
 async fn missing_or_failing_graphql_costs_few_requests() -> Result<()> {
-    for (status, code, requests) in [(404, "github_no_graphql", 1), (500, "github_status", 3 * 12)] {
+    for (status, code, requests) in [(404, "github_no_graphql", 1), (500, "github_status", 3 * 13)] {
         let world = World::new().await?;
         world.fake.put(many(150));
         world.fake.break_repository("/graphql", Some(status));

@@ -364,6 +364,13 @@ impl FakeGitHub {
         });
     }
 
+    /// Fails at each query for the files of a pull request, as for differences that take too long to compute.
+    pub fn break_files(&self, repository: &str, number: i64) {
+        lock(&self.world).change(repository, |repository| {
+            repository.slow_files.insert(number);
+        });
+    }
+
     /// Makes a pull request appear in lists, but not alone.
     pub fn hide_pull_request(&self, repository: &str, number: i64) {
         lock(&self.world).change(repository, |repository| {

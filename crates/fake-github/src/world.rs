@@ -37,6 +37,8 @@ pub(crate) struct Repository {
     pub(crate) list: PullRequestList,
     /// Pull requests that no response can show, with the status that comes instead.
     pub(crate) unreadable: BTreeMap<i64, u16>,
+    /// Pull requests whose files GitHub takes too long to list.
+    pub(crate) slow_files: BTreeSet<i64>,
     /// Pull requests that no list can show, with the status that comes instead.
     pub(crate) unlistable: BTreeMap<i64, u16>,
     /// Pull requests that are not found alone.
@@ -210,6 +212,7 @@ impl World {
             collaborators: BTreeSet::new(),
             list: PullRequestList::Whole,
             unreadable: BTreeMap::new(),
+            slow_files: BTreeSet::new(),
             unlistable: BTreeMap::new(),
             hidden: BTreeSet::new(),
             pull_requests: BTreeMap::new(),

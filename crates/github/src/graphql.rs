@@ -15,8 +15,8 @@ use crate::{GitHubError, Limit, Refusal};
 const MAX_IDS: usize = 100;
 /// The page limit for one list of a node: 5,000 reviews of a pull request. Later pages are ignored.
 const MAX_PAGES: u32 = 50;
-/// This many server failures in a row are not caused by single nodes. Finding one among a hundred takes
-/// eight.
+/// After this many server failures in a row, another node is tried before the server is given up. Finding a broken one among a
+/// hundred takes eight.
 const MAX_FAILURES: usize = 12;
 
 #[derive(Deserialize)]
@@ -129,14 +129,7 @@ impl GitHubSession {
             match self.graphql(query, json!({ "ids": batch }), |body| decode(body, batch)).await {
                 Ok(nodes) => {
                     failures = 0;
-                    for node in nodes {
-                        let node: N = node;
-                        let id = node.id().to_owned();
-                        match node.complete(self).await {
-                            Err(error) if !concerns_the_batch(&error) => return Err(error),
-                            outcome => completed.push((id, outcome)),
-                        }
-                    }
+                    self.complete_all::<N>(nodes, &mut completed).await?;
                 }
                 Err(error) if !concerns_the_batch(&error) => return Err(error),
                 Err(error) => {
@@ -144,7 +137,18 @@ impl GitHubSession {
                     // times.
                     failures += usize::from(error.wants_smaller_page());
                     if failures == MAX_FAILURES {
-                        return Err(error);
+                        // Unless only neighbors fail: then the last one of all does not.
+                        let Some((last, rest)) = batches.first_mut().and_then(|rest| rest.split_last()) else {
+                            return Err(error);
+                        };
+                        let one = std::slice::from_ref(last);
+                        let Ok(nodes) = self.graphql(query, json!({ "ids": one }), |body| decode(body, one)).await
+                        else {
+                            return Err(error);
+                        };
+                        batches[0] = rest;
+                        failures = 0;
+                        self.complete_all::<N>(nodes, &mut completed).await?;
                     }
                     if let [id] = batch {
                         completed.push((id.clone(), Err(error)));
@@ -158,6 +162,22 @@ impl GitHubSession {
             }
         }
         Ok(completed)
+    }
+
+    /// Reads what is missing of nodes.
+    async fn complete_all<N: Node>(
+        &self,
+        nodes: Vec<N>,
+        completed: &mut Vec<(String, Result<N::Complete, GitHubError>)>,
+    ) -> Result<(), GitHubError> {
+        for node in nodes {
+            let id = node.id().to_owned();
+            match node.complete(self).await {
+                Err(error) if !concerns_the_batch(&error) => return Err(error),
+                outcome => completed.push((id, outcome)),
+            }
+        }
+        Ok(())
     }
 
     /// Sends a query, counts its cost, and decodes the response.

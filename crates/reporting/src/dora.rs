@@ -449,6 +449,14 @@ impl DoraReport {
                     .to_owned(),
             ),
             (
+                deployments.without_files > 0,
+                WarningCode::FilesPending,
+                format!(
+                    "{} merged pull requests were not compared with the paths of services yet: they count as before, or for none",
+                    deployments.without_files
+                ),
+            ),
+            (
                 deployments.with_source > 0 && succeeded == 0 && is_read,
                 WarningCode::NoDeployments,
                 "there is no succeeded production deployment in the range".to_owned(),

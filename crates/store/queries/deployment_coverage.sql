@@ -92,5 +92,10 @@ select
         inner join sources_of_services as o on s.id = o.service_id
         where o.source = 'merges'
     ) as "has_assumed!",
+    (
+        select coalesce(sum(r.without_files), 0)
+        from repositories as r
+        inner join repositories_read as d on r.id = d.id
+    ) as "without_files!",
     exists (select from incidents)
     or exists (select from incident_progress as p where p.read_at is not null) as "has_incidents!"

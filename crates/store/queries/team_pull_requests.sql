@@ -32,7 +32,7 @@ select
     lead_seconds(p) as lead_seconds,
     deploy_seconds(p) as deploy_seconds,
     case when p.merged_at is not null and p.delivered_at is null and p.deleted_at is null
-        then (select n.reason from reason_not_delivered(p.id, null) as n) end as missing,
+        then (select n.reason from reason_not_delivered(p.id) as n) end as missing,
     p.additions,
     p.deletions,
     p.changed_files,

@@ -66,6 +66,7 @@ async fn f04_a_worker_that_lost_its_lease_cannot_write() -> Result<()> {
         store.store_details(&lost, revision, &[], now).await,
         store.store_files(&lost, &[], now).await,
         store.postpone_files(&lost, &[], now).await,
+        store.note_without_files(&lost, now).await,
         store.mark_deleted(&lost, &[1], now).await,
         store.release(&lost, LeaseOutcome::Succeeded, None, now).await,
     ] {

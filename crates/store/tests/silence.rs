@@ -346,7 +346,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 51] = [
+const WRITING: [&str; 52] = [
     "accept_quarantined",
     "apply",
     "change_incident",
@@ -374,6 +374,7 @@ const WRITING: [&str; 51] = [
     "note_missing_commit",
     "note_missed_announcement",
     "note_unlisted",
+    "note_without_files",
     "note_unreadable",
     "postpone_details",
     "postpone_files",
@@ -600,6 +601,10 @@ impl Scene {
                 let ids = self.store.without_details(lease.repository, now, 9).await?;
                 let ids: Vec<String> = ids.into_iter().map(|it| it.node_id).collect();
                 format!("{:?}", store.postpone_files(lease, &ids, now).await?)
+            }
+            "note_without_files" => {
+                self.execute("update repositories set without_files = 7").await?;
+                format!("{:?}", store.note_without_files(lease, now).await?)
             }
             "store_files" => {
                 let ids = self.store.without_details(lease.repository, now, 9).await?;

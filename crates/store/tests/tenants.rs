@@ -84,7 +84,7 @@ const ROWS: &str = "
     select id, service_id, succeeded_at, succeeded_at, 'change', true, true, false, 1 from deployments;
     insert into deployment_failures (deployment_id, reason) select id, 'incident' from deployments;
     insert into pull_request_files (pull_request_id) select id from pull_requests;
-    insert into pull_request_services (service_id, pull_request_id) select s.id, p.id from services as s cross join pull_requests as p;
+    insert into pull_request_services (service_id, pull_request_id, is_touched) select s.id, p.id, true from services as s cross join pull_requests as p;
     insert into pr_deliveries (pull_request_id, service_id, deployment_id, delivered_at, via)
     select p.id, d.service_id, d.id, d.succeeded_at, 'merge_commit' from pull_requests as p cross join deployments as d;
     insert into deployment_attempts (deployment_id, pull_request_id)
@@ -243,6 +243,7 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
         "first_delivery",
         "merge_statistics",
         "reason_not_delivered",
+        "reason_of_paths",
         "recovery_times",
         "scoped_deployments",
         "scoped_incidents",
@@ -282,7 +283,7 @@ async fn no_table_view_or_function_shows_foreign_rows() -> Result<()> {
         "merge_statistics(null, '2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
         "allocations('2026-06-01', '2026-07-01', 'UTC', 'week')".to_owned(),
         "smallest_groups(null, '2026-06-01', '2026-07-01', 'UTC')".to_owned(),
-        "reason_not_delivered((select min(id) from pull_requests), null)".to_owned(),
+        "reason_not_delivered((select min(id) from pull_requests))".to_owned(),
         "first_delivery((select min(id) from pull_requests))".to_owned(),
     ];
     let functions_of_one = functions[0].iter().chain(&of_all).chain(of_deliveries.iter().flatten());

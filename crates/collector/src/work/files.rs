@@ -1,55 +1,90 @@
 //! The files of merged pull requests, where services share a repository by paths.
 
 use mergeline_domain::delivery::ChangedFiles;
-use mergeline_source::{FilesOfPullRequests, Session, SourceError};
+use mergeline_source::{ErrorKind, FilesOfPullRequests, Session, SourceError};
 use mergeline_store::WithoutFiles;
 
+use super::deployments::is_beside_pull_requests;
 use super::details::{IN_A_QUERY, which};
+use super::quarantine::AT_ONCE;
 use super::{Interruption, RepositoryJob, timed};
 
 impl RepositoryJob<'_> {
-    /// Reads the files of merged pull requests that were not compared with the paths in force yet, latest first. Does nothing
-    /// where no service has paths.
+    /// Compares the files of merged pull requests with the paths in force, latest first, and notes how many are left. Does
+    /// nothing where no service has paths. Only a limit, the time budget, the token and the database stop the work.
     pub(super) async fn files(&mut self) -> Result<(), Interruption> {
-        let (session, store) = (self.session, self.collecting.store);
-        loop {
-            let now = self.now();
-            let wanted =
-                timed(&mut self.result.database, store.without_files(self.repository.id, now, IN_A_QUERY)).await?;
-            if wanted.is_empty() {
-                return Ok(());
+        let wanted = self.without_files().await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.read_files(wanted).await;
+        let noted = self.collecting.store.note_without_files(&self.lease, self.now());
+        timed(&mut self.result.database, noted).await?;
+        match outcome {
+            Err(Interruption::Source(error)) if is_beside_pull_requests(&error) => {
+                let name = self.repository.called();
+                tracing::warn!(repo.name = %name, "{name}: the files of pull requests cannot be read: {error}");
+                Ok(())
             }
-            if !session.reads_details().await? {
-                tracing::warn!(repo.name = %self.repository.called(), "Skipping the files of services: they need a token");
-                return Ok(());
-            }
-            let ids: Vec<String> = wanted.iter().map(|one| one.node_id.clone()).collect();
-            let files = session.changed_files(&ids).await?;
-            self.keep_files(&wanted, files).await?;
-            self.observe();
-            self.may_continue()?;
+            outcome => outcome,
         }
     }
 
-    async fn keep_files(&mut self, wanted: &[WithoutFiles], files: FilesOfPullRequests) -> Result<(), Interruption> {
+    async fn without_files(&mut self) -> Result<Vec<WithoutFiles>, Interruption> {
+        let wanted = self.collecting.store.without_files(self.repository.id, self.now(), IN_A_QUERY);
+        Ok(timed(&mut self.result.database, wanted).await?)
+    }
+
+    async fn read_files(&mut self, first: Vec<WithoutFiles>) -> Result<(), Interruption> {
+        let session = self.session;
+        if !session.reads_details().await? {
+            let name = self.repository.called();
+            tracing::warn!(repo.name = %name, "Skipping the files of pull requests: they need a token");
+            return Ok(());
+        }
+        let mut wanted = first;
+        while !wanted.is_empty() {
+            let ids: Vec<String> = wanted.iter().map(|one| one.node_id.clone()).collect();
+            let files = session.changed_files(&ids).await?;
+            if !self.keep_files(&wanted, files).await? {
+                return Ok(());
+            }
+            self.observe();
+            self.may_continue()?;
+            wanted = self.without_files().await?;
+        }
+        Ok(())
+    }
+
+    /// Stores what was read, and postpones the rest. Returns whether anything was read.
+    async fn keep_files(&mut self, wanted: &[WithoutFiles], files: FilesOfPullRequests) -> Result<bool, Interruption> {
         let (store, now) = (self.collecting.store, self.now());
         let mut received: Vec<(String, ChangedFiles)> = Vec::with_capacity(files.len());
-        let mut unavailable: Vec<(String, SourceError)> = Vec::new();
+        let mut unavailable: Vec<(&WithoutFiles, SourceError)> = Vec::new();
         for (id, files) in files {
-            match files {
-                Ok(files) => received.push((id, files)),
-                Err(error) => unavailable.push((id, error)),
+            match (files, wanted.iter().find(|one| one.node_id == id)) {
+                (Ok(files), _) => received.push((id, files)),
+                (Err(error), Some(one)) => unavailable.push((one, error)),
+                (Err(_), None) => {}
             }
         }
-        timed(&mut self.result.database, store.store_files(&self.lease, &received, now)).await?;
-        let Some((_, reason)) = unavailable.first() else { return Ok(()) };
-        let is_missing = |one: &&WithoutFiles| unavailable.iter().any(|(id, _)| *id == one.node_id);
-        let numbers: Vec<i64> = wanted.iter().filter(is_missing).map(|one| one.number).collect();
-        let (repository, count) = (self.repository.called(), numbers.len());
-        let which = which(&numbers);
-        tracing::warn!(repo.name = %repository, count, "{repository}: no files of {which}: {reason}");
-        let ids: Vec<String> = unavailable.into_iter().map(|(id, _)| id).collect();
-        timed(&mut self.result.database, store.postpone_files(&self.lease, &ids, now)).await?;
-        Ok(())
+        if !received.is_empty() {
+            timed(&mut self.result.database, store.store_files(&self.lease, &received, now)).await?;
+        }
+        let missing =
+            unavailable.iter().filter(|(_, error)| error.kind == ErrorKind::NotFound).map(|(one, _)| one.number);
+        let missing: Vec<i64> = missing.take(AT_ONCE as usize).collect();
+        let gone = self.confirmed_gone(&missing).await?;
+        self.mark_deleted(&gone).await?;
+        unavailable.retain(|(one, _)| !gone.contains(&one.number));
+        if let Some((_, reason)) = unavailable.first() {
+            let numbers: Vec<i64> = unavailable.iter().map(|(one, _)| one.number).collect();
+            let (repository, count) = (self.repository.called(), numbers.len());
+            let which = which(&numbers);
+            tracing::warn!(repo.name = %repository, count, "{repository}: no files of {which}: {reason}");
+            let ids: Vec<String> = unavailable.iter().map(|(one, _)| one.node_id.clone()).collect();
+            timed(&mut self.result.database, store.postpone_files(&self.lease, &ids, now)).await?;
+        }
+        Ok(!received.is_empty())
     }
 }

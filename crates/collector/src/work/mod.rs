@@ -365,7 +365,6 @@ impl RepositoryJob<'_> {
     async fn run_all(&mut self) -> Result<(), Interruption> {
         self.pull_requests().await?;
         if self.collecting.options.deployments {
-            self.files().await?;
             self.deployments().await?;
             self.incidents().await?;
         }
@@ -390,6 +389,7 @@ impl RepositoryJob<'_> {
         }
         if self.collecting.options.details {
             self.details().await?;
+            self.files().await?;
         }
         Ok(())
     }

@@ -133,43 +133,71 @@ async fn files_are_not_read_where_no_service_has_paths() -> Result<()> {
     Ok(())
 }
 
+/// How many pull requests answers say are not compared.
+async fn pending(world: &World) -> Result<i64> {
+    world.number("select coalesce(sum(without_files), 0)::bigint from repositories").await
+}
+
 #[tokio::test]
-async fn other_paths_are_compared_again_and_other_services_keep_theirs() -> Result<()> {
+async fn what_was_compared_with_other_paths_stands_until_the_next_run() -> Result<()> {
     let world = world().await?;
     apply(&world, BOTH).await?;
+    assert_eq!(pending(&world).await?, 0, "nothing is stored");
     collect_all(&world).await?;
     let (before, explained) = (by_service(&world).await?, reasons(&world).await?);
+    apply(&world, &BOTH.replace("paths: [shop, shared/**]", "paths: [shared/**, shop/, shop]")).await?;
+    assert_eq!(pending(&world).await?, 0, "the same, written differently");
     apply(&world, &BOTH.replace("paths: [shop, ", "paths: [README.md, ")).await?;
-    assert_eq!(by_service(&world).await?, before[..3], "of the shop, nothing is known");
-    // Of the administration, all that is not known to be its own may be.
-    assert_eq!(
-        reasons(&world).await?,
-        [
-            "before_first_deployment 1",
-            "not_collected 3",
-            "admin before_first_deployment 1",
-            "admin not_collected 3",
-            "shop not_collected 6"
-        ]
-    );
+    assert_eq!((by_service(&world).await?, pending(&world).await?), (before.clone(), 6));
+    let expected = [
+        "before_first_deployment 1",
+        "not_collected 1",
+        "not_deployed_yet 1",
+        "admin before_first_deployment 1",
+        "shop before_first_deployment 1",
+        "shop not_collected 2",
+        "shop not_deployed_yet 1",
+    ];
+    assert_eq!(reasons(&world).await?, expected, "admin's paths are the same");
     collect_all(&world).await?;
     agree(&world).await?;
-    assert_eq!(asked(&world), 2);
+    assert_eq!((asked(&world), pending(&world).await?), (2, 0));
     assert_eq!(by_service(&world).await?[3..], ["shop #4 prod-shop", "shop #5 prod-shop"]);
-    // Back, with one collection in between and without.
+    // Back, with another change in between.
     apply(&world, BOTH).await?;
     apply(&world, &BOTH.replace("paths: [shop, ", "paths: [nothing, ")).await?;
     apply(&world, BOTH).await?;
     collect_all(&world).await?;
     agree(&world).await?;
     assert_eq!((by_service(&world).await?, reasons(&world).await?), (before.clone(), explained));
-    // Without paths, both have everything. What was known of them is read again.
+    // Without paths, both have everything, and keep it until it is compared.
     let without = BOTH.replace("paths: [shop, shared/**], ", "").replace("paths: [admin, shared/**], ", "");
     apply(&world, &without).await?;
-    assert_eq!(by_service(&world).await?.len(), 12);
+    let all = by_service(&world).await?;
+    assert_eq!(all.len(), 12);
     apply(&world, BOTH).await?;
+    assert_eq!((by_service(&world).await?, pending(&world).await?), (all, 6));
     collect_all(&world).await?;
     assert_eq!(by_service(&world).await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_is_no_longer_collected_keeps_its_past_with_other_paths() -> Result<()> {
+    let world = world().await?;
+    apply(&world, BOTH).await?;
+    collect_all(&world).await?;
+    let before = by_service(&world).await?;
+    let elsewhere = |paths: &str| format!("services: [{{ slug: shop, repositories: [acme/web], paths: [{paths}] }}]");
+    for services in [elsewhere("shop, shared/**"), elsewhere("other")] {
+        let text = format!(
+            "version: 1\nrepositories: [acme/web]\n{services}\nteams: [{{ slug: payments, members: [{{ github: ana }}] }}]\n"
+        );
+        let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+        world.store.apply(&file, ApplyOptions { allow_removals: true, ..ApplyOptions::default() }, at(NOW)).await?;
+        agree(&world).await?;
+        assert_eq!(by_service(&world).await?, before);
+    }
     Ok(())
 }
 
@@ -188,7 +216,7 @@ async fn a_pull_request_with_more_files_than_github_lists_belongs_to_all_service
     agree(&world).await?;
     let services = "select '#' || p.number || ' ' || array_to_string(array(
             select s.slug from pull_request_services as t inner join services as s on t.service_id = s.id
-            where t.pull_request_id = p.id order by s.slug
+            where t.pull_request_id = p.id and t.is_touched order by s.slug
         ), ' ') || case when 'files_incomplete' = any(pull_request_flags(p)) then ' incomplete' else '' end
         from pull_requests as p where p.number in (2, 3) order by p.number";
     assert_eq!(world.texts(services).await?, ["#2 admin shop incomplete", "#3 admin"], "pages are read on");
@@ -217,5 +245,23 @@ async fn files_that_github_does_not_return_are_asked_for_later_and_nothing_else_
     collect_all_at(&world, "2026-06-17T14:00:00Z").await?;
     agree(&world).await?;
     assert_eq!(by_service(&world).await?.len(), 7);
+    Ok(())
+}
+
+#[tokio::test]
+async fn broken_neighbors_hold_up_no_other_node() -> Result<()> {
+    let world = world().await?;
+    world.fake.put((7..=40).map(|number| merged_as(number, 6, "2026-06-07T08:00:00Z").changing(&["admin/x.rs"])));
+    // The latest are asked for first.
+    for number in 30..=40 {
+        world.fake.break_files("acme/api", number);
+    }
+    apply(&world, BOTH).await?;
+    let report = collect_all(&world).await?;
+    assert_eq!(report.problems, Vec::<String>::new());
+    agree(&world).await?;
+    assert_eq!(pending(&world).await?, 11);
+    assert_eq!(world.number("select count(*) from pull_request_files where failures = 1").await?, 11);
+    assert_eq!(world.number("select count(*) from deployment_facts").await?, 4, "deployments are read");
     Ok(())
 }

@@ -55,6 +55,8 @@ pub enum WarningCode {
     IncidentsNotRead,
     /// Merges count as deployments. How they went is not known.
     AssumedDeployments,
+    /// The files of some pull requests were not compared with the paths of services.
+    FilesPending,
     /// Everything was read, and there is no deployment.
     NoDeployments,
     /// Some deployments have no end.

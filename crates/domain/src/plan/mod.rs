@@ -544,6 +544,10 @@ fn source_text(rules: Option<SourceRules>) -> String {
     rules.map_or_else(|| "the default".to_owned(), |rules| rules.to_string())
 }
 
+fn paths_text(paths: Option<&[String]>) -> String {
+    paths.map_or_else(|| "all files".to_owned(), |paths| format!("paths {}", paths.join(", ")))
+}
+
 /// What changes of services: of new and changed ones what they consist of.
 fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSlug, String)> {
     let known = current.settings.as_ref().map_or(&[][..], |settings| &settings.delivery.services);
@@ -559,9 +563,15 @@ fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSl
         let repositories: Vec<&str> = service.repositories.iter().map(RepoName::as_str).collect();
         let sign = if before.is_some() { '~' } else { '+' };
         let mut note = format!("{}; {owners}", repositories.join(", "));
-        let paths = service.paths.iter().flatten().map(String::as_str).collect::<Vec<_>>();
-        if !paths.is_empty() {
-            let _ = write!(note, "; paths {}", paths.join(", "));
+        let former = before.and_then(|before| before.paths.as_deref());
+        if service.paths.is_some() || former.is_some() {
+            let _ = write!(note, "; {}", paths_text(service.paths.as_deref()));
+        }
+        if before.is_some() && former != service.paths.as_deref() {
+            let _ = write!(note, ", before {}", paths_text(former));
+            if service.paths.is_some() {
+                note.push_str("; the next run compares its pull requests with them");
+            }
         }
         let environments = service.environments.iter().flatten().map(String::as_str).collect::<Vec<_>>();
         if !environments.is_empty() {

@@ -383,21 +383,27 @@ impl Reader<'_> {
         self.at_least_one(node, path, patterns)
     }
 
-    /// A file, a folder, or a pattern of them.
+    /// Files and folders.
     fn path(&mut self, node: &Node, path: &str) -> Option<String> {
         let text = self.line_of(node, path, MAX_PATH_CHARS)?;
-        if let Err(error) = text.parse::<PathPattern>() {
-            let message = format!("`{text}` names no files of a repository: {error}");
-            let help = "write a file or folder such as `services/shop`, or a pattern such as `services/*/shop/**`";
-            self.report("config.path", node.at, path, message, help);
-            return None;
+        match text.parse::<PathPattern>() {
+            Ok(pattern) => Some(pattern.to_string()),
+            Err(error) => {
+                let message = format!("`{text}` names no files of a repository: {error}");
+                let help = "write a file or folder such as `services/shop`; `*` stands for anything within a name";
+                self.report("config.path", node.at, path, message, help);
+                None
+            }
         }
-        Some(text)
     }
 
+    /// Some of them, in order, each once.
     fn paths(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
         let paths = self.list(node, path, Self::path);
-        self.at_least_one(node, path, paths)
+        let mut paths = self.at_least_one(node, path, paths)?;
+        paths.sort_unstable();
+        paths.dedup();
+        Some(paths)
     }
 
     /// The entries of a list that must not be empty.

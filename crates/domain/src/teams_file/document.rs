@@ -197,7 +197,8 @@ struct Service {
     /// Its repositories, as `owner/name`. They must be collected.
     #[schemars(length(min = 1), inner(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+$")))]
     repositories: Vec<String>,
-    /// The files of its repositories that belong to it: files, folders and patterns such as `services/shop/**`. All when left out.
+    /// The files of its repositories that belong to it: files, and folders with everything in them.
+    /// `*` stands for anything within a name, `**` for any folders. All when left out.
     #[schemars(length(min = 1), inner(length(min = 1, max = 500)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     paths: Option<Vec<String>>,

@@ -44,6 +44,9 @@ pub(crate) fn answer(world: &World, call: &Call) -> (Answer, u32) {
             1,
         );
     };
+    if query.contains("files(") && has_slow_files(world, &body["variables"]) {
+        return (Answer::error(StatusCode::BAD_GATEWAY, "We couldn't respond to your request in time."), 1);
+    }
     let (document, cost) = match Document::parse(query, &body["variables"]) {
         Ok(document) => {
             let cost = cost(&document);
@@ -62,6 +65,16 @@ pub(crate) fn answer(world: &World, call: &Call) -> (Answer, u32) {
         Err(Refusal(error)) => json!({ "data": null, "errors": [error] }),
     };
     (Answer::page(StatusCode::OK, &Page::of(&answered, call.accepts_gzip())), cost)
+}
+
+/// Whether any of the pull requests that are asked for has files that take too long.
+fn has_slow_files(world: &World, variables: &Value) -> bool {
+    let ids = variables["ids"].as_array().into_iter().flatten().chain([&variables["id"]]);
+    let numbers = ids.filter_map(|id| id.as_str()?.strip_prefix("PR_")?.parse().ok());
+    let mut asked = numbers.filter_map(|number| world.pull_request(number));
+    asked.any(|(repository, pull_request)| {
+        world.repositories.get(&repository).is_some_and(|it| it.slow_files.contains(&pull_request.number))
+    })
 }
 
 /// GitHub's response once the points are used up: 200.

@@ -33,12 +33,13 @@ impl Reader {
     ) -> Result<Vec<WithoutFiles>, StoreError> {
         let query = sqlx::query_as!(
             WithoutFiles,
-            r#"select p.node_id as "node_id!", p.number
-            from (select paths_digest($1) as digest) as g
-            inner join pull_requests as p on g.digest is not null
+            r#"with g as materialized (select paths_digest($1) as digest)
+            select p.node_id as "node_id!", p.number
+            from g
+            inner join pull_requests as p on p.repository_id = $1
             left join pull_request_files as f on p.id = f.pull_request_id
             where
-                p.repository_id = $1 and p.merged_at is not null and p.deleted_at is null and p.node_id is not null
+                g.digest is not null and p.merged_at is not null and p.deleted_at is null and p.node_id is not null
                 and f.paths_digest is distinct from g.digest
                 and (f.retry_at is null or f.retry_at <= $2)
             order by p.merged_at desc, p.id
@@ -69,19 +70,22 @@ impl Writer {
             let locked = lock_services(connection, &[lease.repository]).await?;
             let rules = path_rules(connection, lease.repository).await?;
             let (mut ids, mut incomplete) = (Vec::new(), Vec::new());
-            let (mut pull_requests, mut services) = (Vec::new(), Vec::new());
+            let (mut pull_requests, mut services, mut touched) = (Vec::new(), Vec::new(), Vec::new());
             for (id, files) in files {
                 ids.push(id.as_str());
                 incomplete.push(!files.is_complete);
-                for ServiceId(service) in rules.services_of(files) {
+                for (ServiceId(service), is_touched) in rules.compared_with(files) {
                     pull_requests.push(id.as_str());
                     services.push(service);
+                    touched.push(is_touched);
                 }
             }
             sqlx::query!(
-                "insert into pull_request_files (pull_request_id, paths_digest, is_incomplete)
-                select p.id, paths_digest($1), w.is_incomplete
-                from unnest($2::text [], $3::boolean []) as w (node_id, is_incomplete)
+                "with g as materialized (select paths_digest($1) as digest)
+                insert into pull_request_files (pull_request_id, paths_digest, is_incomplete)
+                select p.id, g.digest, w.is_incomplete
+                from g
+                cross join unnest($2::text [], $3::boolean []) as w (node_id, is_incomplete)
                 inner join pull_requests as p on w.node_id = p.node_id
                 where p.repository_id + 0 = $1
                 order by p.id
@@ -96,37 +100,37 @@ impl Writer {
             .execute(&mut *connection)
             .await?;
             sqlx::query!(
-                "delete from pull_request_services as t
-                using pull_requests as p
-                where
-                    t.pull_request_id = p.id and p.node_id = any($2) and p.repository_id + 0 = $1
-                    and not exists (
-                        select from unnest($3::text [], $4::bigint []) as w (node_id, service_id)
-                        where p.node_id = w.node_id and t.service_id = w.service_id
-                    )",
-                lease.repository.0,
-                &ids as &[&str],
-                &pull_requests as &[&str],
-                &services
-            )
-            .execute(&mut *connection)
-            .await?;
-            sqlx::query!(
-                "insert into pull_request_services (service_id, pull_request_id)
-                select w.service_id, p.id
-                from unnest($2::text [], $3::bigint []) as w (node_id, service_id)
+                "insert into pull_request_services (service_id, pull_request_id, is_touched, paths_revision)
+                select s.id, p.id, w.is_touched, s.paths_revision
+                from unnest($2::text [], $3::bigint [], $4::boolean []) as w (node_id, service_id, is_touched)
                 inner join pull_requests as p on w.node_id = p.node_id
+                inner join services as s on w.service_id = s.id
                 where p.repository_id + 0 = $1
                 order by 1, 2
-                on conflict do nothing",
+                on conflict (tenant_id, service_id, pull_request_id) do update
+                set is_touched = excluded.is_touched, paths_revision = excluded.paths_revision",
                 lease.repository.0,
                 &pull_requests as &[&str],
-                &services
+                &services,
+                &touched
             )
             .execute(&mut *connection)
             .await?;
             derive(connection, &locked).await?;
             bump_data_version(connection, lease).await
+        })
+        .await
+    }
+
+    /// Notes how many merged pull requests of a repository were not compared with the paths in force, for answers to say so.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when another worker has taken over.
+    pub async fn note_without_files(&self, lease: &Lease, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.in_transaction(async |connection| {
+            hold_together(connection).await?;
+            renew_lease(connection, lease, now).await?;
+            count_without_files(connection, Some(lease.repository)).await
         })
         .await
     }
@@ -164,14 +168,40 @@ impl Writer {
     }
 }
 
+/// Notes how many merged pull requests of some repositories, or of all, were not compared with the paths in force.
+pub(super) async fn count_without_files(
+    connection: &mut Session,
+    repository: Option<RepositoryId>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with w as materialized (
+            select r.id, paths_digest(r.id) as digest from repositories as r
+            where r.removed_at is null and ($1::bigint is null or r.id = $1)
+        ),
+        counted as (
+            select w.id, count(*)::integer as without_files
+            from w
+            inner join pull_requests as p on w.id = p.repository_id
+            left join pull_request_files as f on p.id = f.pull_request_id
+            where
+                w.digest is not null and p.merged_at is not null and p.deleted_at is null
+                and f.paths_digest is distinct from w.digest
+            group by w.id
+        )
+        update repositories as r set without_files = coalesce(c.without_files, 0)
+        from w left join counted as c on w.id = c.id
+        where r.id = w.id and r.without_files <> coalesce(c.without_files, 0)",
+        repository.map(|repository| repository.0)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// The services that share a repository by paths.
 async fn path_rules(connection: &mut Session, repository: RepositoryId) -> Result<PathRules, StoreError> {
     let rows = sqlx::query!(
-        r#"select distinct s.id, s.paths as "paths!"
-        from repositories as r
-        inner join service_repositories as o on o.repository in (r.name, r.current_name)
-        inner join services as s on o.service_id = s.id
-        where r.id = $1 and s.paths is not null and s.archived_at is null"#,
+        r#"select service_id as "id!", paths as "paths!" from services_with_paths where repository_id = $1"#,
         repository.0
     )
     .fetch_all(connection)

@@ -102,6 +102,8 @@ pub struct DeploymentCoverage {
     pub abandoned: i64,
     /// Whether merges count as deployments.
     pub has_assumed: bool,
+    /// Merged pull requests that were not compared with the paths in force of services.
+    pub without_files: i64,
     /// Whether incidents of any source are known.
     pub has_incidents: bool,
 }
@@ -215,7 +217,7 @@ impl ReadSession {
                             s.paths is null
                             or exists (
                                 select from pull_request_services as t
-                                where t.service_id = $2 and t.pull_request_id = a.pull_request_id
+                                where t.service_id = $2 and t.pull_request_id = a.pull_request_id and t.is_touched
                             )
                         )
                 ) as "has_part!""#,
@@ -255,6 +257,7 @@ impl ReadSession {
             problems: pairs(&row.problems),
             abandoned: row.abandoned,
             has_assumed: row.has_assumed,
+            without_files: row.without_files,
             has_incidents: row.has_incidents,
         })
     }

@@ -8,6 +8,7 @@ use mergeline_domain::teams_file::{DeliverySettings, ServiceEntry};
 use sqlx::types::Json;
 
 use super::derive::{begin_new, derive_with_unassigned, lock_all, lock_services};
+use super::files::count_without_files;
 use super::issues::{assign_incidents, withdraw_unlabeled};
 use super::rules::{DeliveryRules, RepositoryServices, rules_of_service};
 use crate::session::Session;
@@ -30,14 +31,15 @@ pub(crate) async fn write_services(
     .execute(&mut *connection)
     .await?;
     for (place, service) in (0..).zip(&settings.services) {
-        forget_files(connection, service).await?;
+        keep_until_compared(connection, service).await?;
         let id = sqlx::query_scalar!(
             "insert into services (slug, name, place, environments, source, source_options, paths)
             values ($1, $2, $3, $4, $5, $6, $7)
             on conflict (tenant_id, slug) do update
             set
                 name = excluded.name, place = excluded.place, environments = excluded.environments, source = excluded.source,
-                source_options = excluded.source_options, paths = excluded.paths, archived_at = null
+                source_options = excluded.source_options, paths = excluded.paths, archived_at = null,
+                paths_revision = services.paths_revision + (services.paths is distinct from excluded.paths)::integer
             returning id",
             service.slug.as_str(),
             service.name,
@@ -65,6 +67,7 @@ pub(crate) async fn write_services(
         .execute(&mut *connection)
         .await?;
     }
+    count_without_files(connection, None).await?;
     write_owners(connection, settings, revision).await?;
     withdraw_unlabeled(connection, &settings.incident_labels, now).await?;
     let mut moved = move_deployments(connection, None).await?;
@@ -76,20 +79,20 @@ pub(crate) async fn write_services(
     derive_with_unassigned(connection, &services).await
 }
 
-/// Forgets what was compared with other paths of a service than these. What it loses is read again, also if the paths return.
-async fn forget_files(connection: &mut Session, service: &ServiceEntry) -> Result<(), StoreError> {
+/// A service that had all files of its repositories keeps its pull requests until they are compared with its first paths.
+async fn keep_until_compared(connection: &mut Session, service: &ServiceEntry) -> Result<(), StoreError> {
+    if service.paths.is_none() {
+        return Ok(());
+    }
     sqlx::query!(
-        "with gone as (
-            delete from pull_request_services as t
-            using services as s
-            where t.service_id = s.id and s.slug = $1 and s.paths is distinct from $2
-            returning t.pull_request_id
-        )
-        update pull_request_files as f set paths_digest = null
-        from gone
-        where f.pull_request_id = gone.pull_request_id",
-        service.slug.as_str(),
-        service.paths.as_deref()
+        "insert into pull_request_services (service_id, pull_request_id, is_touched)
+        select s.id, p.id, true
+        from services as s
+        inner join repositories_of_services as o on s.id = o.service_id
+        inner join pull_requests as p on o.repository_id = p.repository_id
+        where s.slug = $1 and s.paths is null and p.merged_at is not null
+        on conflict (tenant_id, service_id, pull_request_id) do update set is_touched = true, paths_revision = null",
+        service.slug.as_str()
     )
     .execute(connection)
     .await?;

@@ -161,7 +161,7 @@ async fn pull_requests(
             o.service_id = $1 and p.merged_at is not null and p.deleted_at is null
             and (
                 s.paths is null
-                or p.id in (select t.pull_request_id from pull_request_services as t where t.service_id = $1)
+                or p.id in (select t.pull_request_id from pull_request_services as t where t.service_id = $1 and t.is_touched)
             )
         order by p.id"#,
         service
