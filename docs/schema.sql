@@ -634,6 +634,7 @@ CREATE FUNCTION public.reason_of_paths(of_pull_request bigint, of_repository big
             inner join services as s on o.service_id = s.id
             where r.id = of_repository and s.paths is null and s.archived_at is null
         )
+    having count(*) > 0
 $$;
 
 COMMENT ON FUNCTION public.reason_of_paths(of_pull_request bigint, of_repository bigint) IS 'Why a pull request belongs to no service of its repository, if it does not.';

@@ -111,6 +111,7 @@ as $$
             inner join services as s on o.service_id = s.id
             where r.id = of_repository and s.paths is null and s.archived_at is null
         )
+    having count(*) > 0
 $$;
 
 comment on function reason_of_paths is 'Why a pull request belongs to no service of its repository, if it does not.';

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use mergeline_fake_github::{FakeDeployment, Fault, at, deployment};
+use mergeline_fake_github::{FakeDeployment, FakeGitCommit, Fault, at, deployment};
 use mergeline_store::RunState;
 
-use super::{collect_all_at, commit, oid};
+use super::{collect_all, collect_all_at, commit, merged_as, oid};
 use crate::common::World;
 
 /// Deployments of the same commit with these numbers, an hour apart, the first one in May.
@@ -108,5 +108,44 @@ async fn an_empty_list_of_deployments_is_not_believed() -> Result<()> {
     world.fake.put_deployments(hourly(2..=2));
     collect_all_at(&world, "2026-06-15T20:00:00Z").await?;
     assert_eq!(world.texts(read_at).await?, ["20:00 -"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_thousand_deployments_of_20000_commits_cost_a_page_per_hundred() -> Result<()> {
+    let world = World::new().await?;
+    let (commits, deployments) = (20_000_u64, 1_000);
+    let start = at("2026-01-20T00:00:00Z");
+    let at_commit = |number: u64| start + TimeDelta::minutes(10 * i64::try_from(number).unwrap_or_default());
+    world.fake.put_commits(
+        "acme/api",
+        (1..=commits).map(|number| FakeGitCommit {
+            oid: oid(number),
+            parents: (1 < number).then(|| oid(number - 1)).into_iter().collect(),
+            committed_at: at_commit(number),
+        }),
+    );
+    let each = commits / deployments;
+    world.fake.put_deployments((1..=deployments).map(|number| {
+        let created_at = at_commit(number * each).to_rfc3339();
+        deployment("acme/api", i64::try_from(number).unwrap_or_default(), &oid(number * each), &created_at)
+            .status("success", &created_at)
+    }));
+    world.fake.put([merged_as(1, commits, "2026-06-10T00:00:00Z")]);
+    world.fake.forget_requests();
+    let report = collect_all(&world).await?;
+    assert_eq!(report.problems, Vec::<String>::new());
+    let asked = |part: &str| {
+        let requests = world.fake.requests();
+        requests
+            .iter()
+            .filter(|it| it.path.contains(part) || it.body.as_ref().is_some_and(|body| body.contains(part)))
+            .count()
+    };
+    assert_eq!(asked("acme/api/deployments"), 12, "pages of the list, which overlap, and what came since");
+    assert_eq!(asked("query DeploymentStatuses"), 10, "queries for states");
+    // The history of the newest has all others.
+    assert_eq!(asked("query CommitHistory"), 201, "pages of commits, and the end");
+    assert_eq!(world.number("select count(*) from deployment_facts where kind in ('first', 'change')").await?, 1_000);
     Ok(())
 }

@@ -23,6 +23,15 @@ async fn apply(world: &World, services: &str) -> Result<()> {
 
 async fn agree(world: &World) -> Result<()> {
     assert_eq!(world.store.derive_all(false).await?.rows, 0, "a full recompute agrees");
+    // The numbers are those of the rows behind them.
+    let each = world
+        .texts(
+            "select r.reason || ' ' || count(*) from pull_requests as p cross join reason_not_delivered(p.id) as r
+            where p.merged_at is not null and p.delivered_at is null group by r.reason order by r.reason",
+        )
+        .await?;
+    let all = "select reason || ' ' || n from undelivered(null, null, '2026-01-01', '2027-01-01') order by reason";
+    assert_eq!(each, world.texts(all).await?);
     Ok(())
 }
 

@@ -66,12 +66,13 @@ async fn deployments(connection: &mut Session, service: i64) -> Result<Vec<Deplo
         r#"select
             d.id, d.external_id, d.environment, d.succeeded_at, d.failed_at, d.failed_afterwards_at, d.is_declared_failed,
             d.is_declared_rework, v.repository_id as "repository_id?", v.oid as "oid?",
-            (
+            -- Hardly any has one, and this looks at all of them.
+            case when d.remedies is not null then (
                 select o.id from deployments as o
                 where
                     o.source = d.source and o.instance_id is not distinct from d.instance_id
                     and o.sender is not distinct from d.sender and o.external_id = d.remedies
-            ) as remedies
+            ) end as remedies
         from deployments as d
         left join deployment_revisions as v on d.id = v.deployment_id
         where
@@ -110,9 +111,15 @@ async fn deployments(connection: &mut Session, service: i64) -> Result<Vec<Deplo
 
 /// The commits of a repository, without those whose ancestors are not all read.
 async fn commit_graph(connection: &mut Session, repository: i64) -> Result<CommitGraph, StoreError> {
-    let rows = sqlx::query!("select oid, parents, committed_at from commits where repository_id = $1", repository)
-        .fetch_all(&mut *connection)
-        .await?;
+    // Most have one parent, and an array takes long to read.
+    let rows = sqlx::query!(
+        r#"select oid, committed_at, parents[1] as parent, case when cardinality(parents) > 1 then parents[2:] end as others
+        from commits
+        where repository_id = $1"#,
+        repository
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     let floor = sqlx::query_scalar!(
         "select min(c.committed_at)
         from deployment_revisions as v
@@ -128,7 +135,8 @@ async fn commit_graph(connection: &mut Session, repository: i64) -> Result<Commi
     let Some(floor) = floor else { return Ok(CommitGraph::default()) };
     let mut graph = CommitGraph::complete_since(floor);
     for row in rows {
-        let parents = row.parents.iter().map(|oid| stored_oid(oid)).collect::<Result<Vec<Oid>, _>>()?;
+        let parents = row.parent.iter().chain(row.others.iter().flatten());
+        let parents = parents.map(|oid| stored_oid(oid)).collect::<Result<Vec<Oid>, _>>()?;
         graph.insert(stored_oid(&row.oid)?, parents, row.committed_at);
     }
     let open = sqlx::query_scalar!(
