@@ -703,23 +703,28 @@ CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text
         where i.resolved_at >= range_from and i.resolved_at < range_to and i.resolved_at >= i.started_at
     ),
 
-    remedied as (
-        select f.deployment_id from deployment_failures as f where f.remedied_at >= range_from and f.remedied_at < range_to
-        union
-        select f.deployment_id from deployment_facts as f where f.remedied_at >= range_from and f.remedied_at < range_to
-    ),
-
-    recovered as (
+    -- Those of other teams are left out first: to find a remedy takes two looks.
+    remedied as materialized (
         select
-            remedy_of(f.deployment_id, reasons) as at,
-            extract(epoch from remedy_of(f.deployment_id, reasons) - f.succeeded_at)::double precision as seconds,
+            f.deployment_id,
+            f.succeeded_at,
             case when team is null then 1 else (
                 select s.share from deployment_shares as s
                 where s.basis = by_basis and s.team_id = team and s.deployment_id = f.deployment_id
             ) end as share
-        from deployment_facts as f
-        inner join remedied as r on f.deployment_id = r.deployment_id
+        from (
+            select f.deployment_id from deployment_failures as f where f.remedied_at >= range_from and f.remedied_at < range_to
+            union
+            select f.deployment_id from deployment_facts as f where f.remedied_at >= range_from and f.remedied_at < range_to
+        ) as r
+        inner join deployment_facts as f on r.deployment_id = f.deployment_id
         where service is null or f.service_id = service
+    ),
+
+    recovered as materialized (
+        select remedy_of(r.deployment_id, reasons) as at, r.succeeded_at, r.share
+        from remedied as r
+        where r.share is not null
     ),
 
     samples as (
@@ -727,9 +732,10 @@ CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text
         union all
         select 'mttr', i.at, i.seconds, i.share from incidents as i
         union all
-        select 'deployment_recovery_time', r.at, r.seconds, r.share
+        select
+            'deployment_recovery_time', r.at, extract(epoch from r.at - r.succeeded_at)::double precision, r.share
         from recovered as r
-        where r.share is not null and r.at >= range_from and r.at < range_to
+        where r.at >= range_from and r.at < range_to
     ),
 
     weighted as (

@@ -431,13 +431,16 @@ impl ReadSession {
             from unnest($5::date [], $6::timestamptz []) as e (bucket, at)
             inner join scoped_incidents($1, $2, $3, $4) as i
                 on i.started_at < e.at and (i.resolved_at is null or i.resolved_at >= e.at)
+            -- What was over before the first of them needs no comparing.
+            where i.resolved_at is null or i.resolved_at >= $7
             group by e.bucket"#,
             scope.team.map(|team| team.0),
             scope.service.map(|service| service.0),
             <&str>::from(terms.basis),
             terms.severities.as_deref(),
             &starts as &[Option<NaiveDate>],
-            &instants
+            &instants,
+            instants.iter().min().copied()
         )
         .fetch_all(&mut *self.connection)
         .await?;
