@@ -83,6 +83,7 @@ const ROWS: &str = "
     )
     select id, service_id, succeeded_at, succeeded_at, 'change', true, true, false, 1 from deployments;
     insert into deployment_failures (deployment_id, reason) select id, 'incident' from deployments;
+    update services set paths = array['src'] where slug = 'shop';
     insert into pull_request_files (pull_request_id) select id from pull_requests;
     insert into pull_request_services (service_id, pull_request_id, is_touched) select s.id, p.id, true from services as s cross join pull_requests as p;
     insert into pr_deliveries (pull_request_id, service_id, deployment_id, delivered_at, via)
