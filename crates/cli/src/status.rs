@@ -175,7 +175,11 @@ fn remarks(repository: &RepositoryStatus) -> Vec<String> {
         remarks
             .push("pull requests are switched off in its GitHub settings: it is complete without new ones".to_owned());
     }
-    for (count, what) in [(repository.without_details, "without details"), (repository.quarantined, "in quarantine")] {
+    for (count, what) in [
+        (repository.without_details, "without details"),
+        (repository.without_files, "not compared with paths"),
+        (repository.quarantined, "in quarantine"),
+    ] {
         if count > 0 {
             remarks.push(format!("{} {what}", count_of(count, "pull request")));
         }

@@ -248,6 +248,31 @@ async fn doctor_names_what_may_deploy_where_github_has_no_deployments() -> Resul
 }
 
 #[tokio::test]
+async fn doctor_says_what_services_lack() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    let teams = |service: &str| {
+        format!(
+            "version: 1\nrepositories: ['acme/*']\nservices: [{service}]\nteams: [{{ slug: pay, members: [{{ github: ana }}] }}]\n"
+        )
+    };
+    laptop.write("teams.yaml", &teams("{ slug: shop, repositories: [acme/api] }"))?;
+    laptop.run(&["collect"]).await?;
+    let lacks = async || -> Result<String> {
+        let doctor = laptop.run(&["doctor"]).await?;
+        Ok(doctor.out().lines().filter(|line| line.contains("services:")).collect::<Vec<_>>().join("\n"))
+    };
+    assert_eq!(lacks().await?, "");
+    laptop.write("teams.yaml", &teams("{ slug: shop, repositories: [acme/api], paths: [src] }"))?;
+    laptop.run(&["teams", "apply"]).await?;
+    insta::assert_snapshot!(lacks().await?, @"warning  services: 1 merged pull request not compared with the paths of services yet (acme/api); help: run `mergeline collect` with a token; the log says which could not be read");
+    fake.rename("acme/api", "acme/backend");
+    laptop.run(&["collect"]).await?;
+    insta::assert_snapshot!(lacks().await?, @"warning  services: `shop` has `acme/api`, which is not collected: nothing of it counts for the service; help: if it was renamed, write its present name into the teams file");
+    Ok(())
+}
+
+#[tokio::test]
 async fn doctor_says_what_a_limited_token_cannot_read() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;

@@ -119,6 +119,8 @@ pub struct RepositoryStatus {
     pub pull_requests: i64,
     /// Stored pull requests whose details must be read.
     pub without_details: i64,
+    /// Merged pull requests that were not compared with the paths of services in force.
+    pub without_files: i64,
     /// Pull requests in quarantine.
     pub quarantined: i64,
     /// False if pull requests are disabled in its settings.
@@ -332,7 +334,7 @@ impl Reader {
                 coalesce(l.deferred_until, case when r.failures > 0 then r.retry_at end) as next_at,
                 r.collected_at, r.covered_since, r.has_pull_requests,
                 case when r.backfill_order is not null then r.backfill_rows / r.page_size + 1 end as backfill_page,
-                r.pull_requests, r.without_details, r.quarantined
+                r.pull_requests, r.without_details, r.without_files::bigint as "without_files!", r.quarantined
             from repositories as r
             left join lateral (
                 select c.state, c.error_code, c.error_message, c.deferred_until
@@ -361,6 +363,7 @@ impl Reader {
                 backfill_page: row.backfill_page,
                 pull_requests: row.pull_requests,
                 without_details: row.without_details,
+                without_files: row.without_files,
                 quarantined: row.quarantined,
             })
         });

@@ -253,6 +253,9 @@ async fn read(
     if !runs.is_empty() {
         findings.add(quarantine(&repositories, &store.quarantine_entries(LISTED).await?))?;
         findings.add(details(&repositories, has_details))?;
+        for check in services(&repositories, &store.services_without_repository().await?) {
+            findings.add(check)?;
+        }
         let (environments, unread) = (store.environments().await?, store.unread_deployments().await?);
         for check in deployments(&environments, &unread, &store.source_activity().await?) {
             findings.add(check)?;
@@ -374,6 +377,27 @@ fn details(repositories: &[RepositoryStatus], has_details: bool) -> Check {
             "run `mergeline collect` with a token: without one GitHub does not show them",
         ),
     }
+}
+
+/// What services lack: repositories, and comparisons with their paths.
+fn services(repositories: &[RepositoryStatus], without: &[(String, String)]) -> Vec<Check> {
+    const NAME: &str = "services";
+    let lacking = without.iter().map(|(service, repository)| {
+        let message =
+            format!("`{service}` has `{repository}`, which is not collected: nothing of it counts for the service");
+        Check::warning(NAME, message, "if it was renamed, write its present name into the teams file")
+    });
+    let mut checks: Vec<Check> = lacking.collect();
+    if let (count @ 1.., names) = sum(repositories, |repository| repository.without_files) {
+        let message =
+            format!("{} not compared with the paths of services yet ({names})", count_of(count, "merged pull request"));
+        checks.push(Check::warning(
+            NAME,
+            message,
+            "run `mergeline collect` with a token; the log says which could not be read",
+        ));
+    }
+    checks
 }
 
 /// What is known of deployments: whether any environment means production, and what could not be read.

@@ -51,6 +51,28 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
+    /// The services of the teams file that name a repository which is not collected, such as one that was renamed since a pattern found
+    /// it, each with that name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn services_without_repository(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let query = sqlx::query!(
+            r#"select s.slug as "slug!", o.repository
+            from services as s
+            inner join service_repositories as o on s.id = o.service_id
+            where
+                s.archived_at is null
+                and not exists (
+                    select from repositories as r
+                    where r.removed_at is null and o.repository in (r.name, r.current_name)
+                )
+            order by 1, 2"#
+        );
+        let rows = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        Ok(rows.into_iter().map(|row| (row.slug, row.repository)).collect())
+    }
+
     /// The names of repositories that have no deployment to production, although GitHub's list was read and no other source is
     /// named for them.
     ///

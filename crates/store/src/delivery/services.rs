@@ -173,6 +173,9 @@ pub(crate) async fn follow_names(
     locked: Vec<i64>,
     repositories: &[RepositoryId],
 ) -> Result<(), StoreError> {
+    for repository in repositories {
+        count_without_files(connection, Some(*repository)).await?;
+    }
     let mut services = locked;
     services.extend(lock_services(connection, repositories).await?);
     services.sort_unstable();
