@@ -562,7 +562,7 @@ CREATE FUNCTION public.paths_digest(repository bigint) RETURNS text
     AS $$
     select string_agg(w.service_id || '@' || w.paths_revision, ' ' order by w.service_id)
     from services_with_paths as w
-    where w.repository_id = paths_digest.repository
+    where w.repository_id = paths_digest.repository and w.is_collected
 $$;
 
 COMMENT ON FUNCTION public.paths_digest(repository bigint) IS 'Changes with the paths of the services of a repository. Null if none has any.';
@@ -582,7 +582,9 @@ CREATE FUNCTION public.pull_request_flags(p public.pull_requests) RETURNS text[]
             case when p.delivered_at < p.merged_at then 'deployed_before_merge' end,
             case when exists (
                 select from pull_request_files as f
-                where f.pull_request_id = p.id and f.is_incomplete and f.paths_digest = paths_digest(p.repository_id)
+                inner join pull_request_services as t on f.pull_request_id = t.pull_request_id
+                inner join services as s on t.service_id = s.id
+                where f.pull_request_id = p.id and f.is_incomplete and t.is_touched and s.paths is not null
             ) then 'files_incomplete' end
         ],
         null
@@ -621,7 +623,9 @@ CREATE FUNCTION public.reason_of_paths(of_pull_request bigint, of_repository big
     AS $$
     select case
         when bool_or(t.is_touched) then null
-        when bool_or(t.paths_revision is distinct from w.paths_revision) then 'not_collected'
+        -- A repository that is no longer collected is not compared again.
+        when bool_or(t.service_id is null or w.is_collected and t.paths_revision is distinct from w.paths_revision)
+            then 'not_collected'
         else 'no_service'
     end
     from services_with_paths as w
@@ -1227,18 +1231,23 @@ CREATE FUNCTION public.undelivered(team bigint, service bigint, range_from times
             m.weight,
             case
                 when d.missing is not null then d.missing
-                when s.paths is not null and t.paths_revision is distinct from s.paths_revision then 'not_collected'
+                when s.paths is not null and r.removed_at is null and t.paths_revision is distinct from s.paths_revision
+                    then 'not_collected'
                 else 'no_source'
             end
         from merged as m
         inner join services as s on s.id = service
+        inner join repositories as r on m.repository_id = r.id
         left join pr_deliveries as d on d.service_id = service and m.id = d.pull_request_id
         left join pull_request_services as t on t.service_id = service and m.id = t.pull_request_id
         where
             service is not null and d.delivered_at is null
             and m.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = service)
             -- What was not compared may belong to it.
-            and (s.paths is null or t.is_touched or t.paths_revision is distinct from s.paths_revision)
+            and (
+                s.paths is null or t.is_touched
+                or r.removed_at is null and t.paths_revision is distinct from s.paths_revision
+            )
     )
 
     select e.reason, count(*), sum(e.weight)
@@ -2377,13 +2386,14 @@ CREATE VIEW public.services_with_paths AS
  SELECT DISTINCT r.id AS repository_id,
     s.id AS service_id,
     s.paths,
-    s.paths_revision
+    s.paths_revision,
+    (r.removed_at IS NULL) AS is_collected
    FROM ((public.services s
      JOIN public.service_repositories o ON ((s.id = o.service_id)))
      JOIN public.repositories r ON (((o.repository = r.name) OR (o.repository = r.current_name))))
-  WHERE ((s.paths IS NOT NULL) AND (s.archived_at IS NULL) AND (r.removed_at IS NULL));
+  WHERE ((s.paths IS NOT NULL) AND (s.archived_at IS NULL));
 
-COMMENT ON VIEW public.services_with_paths IS 'The services that share each collected repository by paths.';
+COMMENT ON VIEW public.services_with_paths IS 'The services that share each repository by paths.';
 
 CREATE VIEW public.team_buckets AS
  SELECT t.id AS team_id,

@@ -48,13 +48,13 @@ alter table repositories
 add column without_files integer not null default 0;
 
 create view services_with_paths as
-select distinct r.id as repository_id, s.id as service_id, s.paths, s.paths_revision
+select distinct r.id as repository_id, s.id as service_id, s.paths, s.paths_revision, r.removed_at is null as is_collected
 from services as s
 inner join service_repositories as o on s.id = o.service_id
 inner join repositories as r on o.repository in (r.name, r.current_name)
-where s.paths is not null and s.archived_at is null and r.removed_at is null;
+where s.paths is not null and s.archived_at is null;
 
-comment on view services_with_paths is 'The services that share each collected repository by paths.';
+comment on view services_with_paths is 'The services that share each repository by paths.';
 
 create function paths_digest(repository bigint)
 returns text
@@ -62,7 +62,7 @@ language sql stable parallel safe
 as $$
     select string_agg(w.service_id || '@' || w.paths_revision, ' ' order by w.service_id)
     from services_with_paths as w
-    where w.repository_id = paths_digest.repository
+    where w.repository_id = paths_digest.repository and w.is_collected
 $$;
 
 comment on function paths_digest is 'Changes with the paths of the services of a repository. Null if none has any.';
@@ -83,7 +83,9 @@ as $$
             case when p.delivered_at < p.merged_at then 'deployed_before_merge' end,
             case when exists (
                 select from pull_request_files as f
-                where f.pull_request_id = p.id and f.is_incomplete and f.paths_digest = paths_digest(p.repository_id)
+                inner join pull_request_services as t on f.pull_request_id = t.pull_request_id
+                inner join services as s on t.service_id = s.id
+                where f.pull_request_id = p.id and f.is_incomplete and t.is_touched and s.paths is not null
             ) then 'files_incomplete' end
         ],
         null
@@ -98,7 +100,9 @@ language sql stable parallel safe
 as $$
     select case
         when bool_or(t.is_touched) then null
-        when bool_or(t.paths_revision is distinct from w.paths_revision) then 'not_collected'
+        -- A repository that is no longer collected is not compared again.
+        when bool_or(t.service_id is null or w.is_collected and t.paths_revision is distinct from w.paths_revision)
+            then 'not_collected'
         else 'no_service'
     end
     from services_with_paths as w
@@ -192,18 +196,23 @@ as $$
             m.weight,
             case
                 when d.missing is not null then d.missing
-                when s.paths is not null and t.paths_revision is distinct from s.paths_revision then 'not_collected'
+                when s.paths is not null and r.removed_at is null and t.paths_revision is distinct from s.paths_revision
+                    then 'not_collected'
                 else 'no_source'
             end
         from merged as m
         inner join services as s on s.id = service
+        inner join repositories as r on m.repository_id = r.id
         left join pr_deliveries as d on d.service_id = service and m.id = d.pull_request_id
         left join pull_request_services as t on t.service_id = service and m.id = t.pull_request_id
         where
             service is not null and d.delivered_at is null
             and m.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = service)
             -- What was not compared may belong to it.
-            and (s.paths is null or t.is_touched or t.paths_revision is distinct from s.paths_revision)
+            and (
+                s.paths is null or t.is_touched
+                or r.removed_at is null and t.paths_revision is distinct from s.paths_revision
+            )
     )
 
     select e.reason, count(*), sum(e.weight)

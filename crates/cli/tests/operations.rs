@@ -268,7 +268,7 @@ async fn doctor_says_what_services_lack() -> Result<()> {
     insta::assert_snapshot!(lacks().await?, @"warning  services: 1 merged pull request not compared with the paths of services yet (acme/api); help: run `mergeline collect` with a token; the log says which could not be read");
     fake.rename("acme/api", "acme/backend");
     laptop.run(&["collect"]).await?;
-    insta::assert_snapshot!(lacks().await?, @"warning  services: `shop` has `acme/api`, which is not collected: nothing of it counts for the service; help: if it was renamed, write its present name into the teams file");
+    insta::assert_snapshot!(lacks().await?, @"warning  services: `shop` has `acme/api`, which is not collected: nothing new of it counts for the service; help: if it was renamed, write its present name into the teams file");
     Ok(())
 }
 

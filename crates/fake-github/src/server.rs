@@ -364,10 +364,14 @@ impl FakeGitHub {
         });
     }
 
-    /// Fails at each query for the files of a pull request, as for differences that take too long to compute.
-    pub fn break_files(&self, repository: &str, number: i64) {
+    /// Fails at each query for the files of a pull request, as for differences that take too long to compute, or no longer.
+    pub fn break_files(&self, repository: &str, number: i64, is_broken: bool) {
         lock(&self.world).change(repository, |repository| {
-            repository.slow_files.insert(number);
+            if is_broken {
+                repository.slow_files.insert(number)
+            } else {
+                repository.slow_files.remove(&number)
+            };
         });
     }
 

@@ -15,9 +15,13 @@ use crate::{GitHubError, Limit, Refusal};
 const MAX_IDS: usize = 100;
 /// The page limit for one list of a node: 5,000 reviews of a pull request. Later pages are ignored.
 const MAX_PAGES: u32 = 50;
-/// After this many server failures in a row, another node is tried before the server is given up. Finding a broken one among a
-/// hundred takes eight.
+/// After this many server failures in a row, it is asked something else, and given up if it does not answer that. Finding a broken
+/// node among a hundred takes eight.
 const MAX_FAILURES: usize = 12;
+/// After this many times so many failures, with nothing that could be read, the rest is left for another time.
+const MAX_ROUNDS: usize = 3;
+/// A query that takes no work.
+const RATE_LIMIT: &str = "query RateLimit { rateLimit { cost } }";
 
 #[derive(Deserialize)]
 struct Envelope<T> {
@@ -40,6 +44,12 @@ struct ErrorItem {
 #[derive(Deserialize, Default)]
 pub(crate) struct Cost {
     pub(crate) cost: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RateLimited {
+    rate_limit: Cost,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +120,8 @@ pub(crate) trait Node: DeserializeOwned + Send {
 
 impl GitHubSession {
     /// Reads nodes by their ids and completes each of them, or says why it is missing. A batch that GitHub cannot return
-    /// is split in halves. A batch that GitHub refuses for each node is not split.
+    /// is split in halves. A batch that GitHub refuses for each node is not split. Where GitHub fails at one node after another, the
+    /// rest is left out.
     ///
     /// # Errors
     /// Errors that concern all of them: a limit, the token, the connection to GitHub.
@@ -124,7 +135,7 @@ impl GitHubSession {
         let ids: Vec<String> = ids.iter().filter(|id| unique.insert(*id)).cloned().collect();
         let mut completed = Vec::with_capacity(ids.len());
         let mut batches: Vec<&[String]> = ids.chunks(MAX_IDS).rev().collect();
-        let mut failures = 0;
+        let (mut failures, mut rounds) = (0, 0);
         while let Some(batch) = batches.pop() {
             match self.graphql(query, json!({ "ids": batch }), |body| decode(body, batch)).await {
                 Ok(nodes) => {
@@ -137,18 +148,21 @@ impl GitHubSession {
                     // times.
                     failures += usize::from(error.wants_smaller_page());
                     if failures == MAX_FAILURES {
-                        // Unless only neighbors fail: then the last one of all does not.
-                        let Some((last, rest)) = batches.first_mut().and_then(|rest| rest.split_last()) else {
-                            return Err(error);
-                        };
-                        let one = std::slice::from_ref(last);
-                        let Ok(nodes) = self.graphql(query, json!({ "ids": one }), |body| decode(body, one)).await
-                        else {
-                            return Err(error);
-                        };
-                        batches[0] = rest;
+                        // Broken neighbors look like a broken server, which does not answer this either.
+                        let answered = self.graphql(RATE_LIMIT, json!({}), |body| {
+                            let Cost { cost } = data::<RateLimited>(body, 0)?.rate_limit;
+                            Ok(Decoded { data: (), cost })
+                        });
+                        if let Err(refused) = answered.await {
+                            return Err(if concerns_the_batch(&refused) { error } else { refused });
+                        }
                         failures = 0;
-                        self.complete_all::<N>(nodes, &mut completed).await?;
+                        rounds += 1;
+                        if rounds == MAX_ROUNDS && !completed.is_empty() && completed.iter().all(|(_, it)| it.is_err())
+                        {
+                            // The rest can be asked for another time.
+                            break;
+                        }
                     }
                     if let [id] = batch {
                         completed.push((id.clone(), Err(error)));

@@ -360,6 +360,14 @@ impl Writer {
             // Already done, or another file was applied. The caller rereads the current state.
             let Some(names) = names else { return Ok(()) };
             let both = [lease.repository, RepositoryId(names.id)];
+            // Before the services, as everybody does.
+            sqlx::query!(
+                "select id from repositories where id in ($1, $2) order by id for no key update",
+                lease.repository.0,
+                names.id
+            )
+            .fetch_all(&mut *connection)
+            .await?;
             let services = lock_services(connection, &both).await?;
             // Frees the name before the other row takes it.
             sqlx::query!(

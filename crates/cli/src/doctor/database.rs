@@ -384,7 +384,7 @@ fn services(repositories: &[RepositoryStatus], without: &[(String, String)]) -> 
     const NAME: &str = "services";
     let lacking = without.iter().map(|(service, repository)| {
         let message =
-            format!("`{service}` has `{repository}`, which is not collected: nothing of it counts for the service");
+            format!("`{service}` has `{repository}`, which is not collected: nothing new of it counts for the service");
         Check::warning(NAME, message, "if it was renamed, write its present name into the teams file")
     });
     let mut checks: Vec<Check> = lacking.collect();

@@ -39,6 +39,7 @@ impl RepositoryJob<'_> {
             if wanted.is_empty() {
                 return Ok(());
             }
+            let mut is_failing = false;
             let queries = futures::stream::iter(wanted.chunks(IN_A_QUERY as usize))
                 .map(|batch| async move {
                     let ids: Vec<String> = batch.iter().map(|one| one.node_id.clone()).collect();
@@ -47,22 +48,26 @@ impl RepositoryJob<'_> {
                 .buffered(ahead as usize);
             let reading = pipeline(queries, ahead as usize, async |answers| {
                 for (batch, histories) in answers {
-                    self.keep_details(batch, histories?, now).await?;
+                    is_failing |= self.keep_details(batch, histories?, now).await?;
                     self.observe();
                 }
                 self.may_continue()?;
                 Ok(true)
             });
             Box::pin(reading).await?;
+            if is_failing {
+                return Ok(());
+            }
         }
     }
 
+    /// Stores what was read, and postpones the rest. Returns whether the source failed at all of it.
     async fn keep_details(
         &mut self,
         batch: &[WithoutDetails],
         histories: Vec<(String, Result<History, SourceError>)>,
         now: DateTime<Utc>,
-    ) -> Result<(), Interruption> {
+    ) -> Result<bool, Interruption> {
         let store = self.collecting.store;
         let mut received: Vec<(WithoutDetails, Details)> = Vec::with_capacity(batch.len());
         let mut unavailable: Vec<(&WithoutDetails, SourceError)> = Vec::new();
@@ -91,7 +96,8 @@ impl RepositoryJob<'_> {
             let ids: Vec<String> = unavailable.iter().map(|(one, _)| one.node_id.clone()).collect();
             timed(&mut self.result.database, store.postpone_details(&self.lease, &ids, now)).await?;
         }
-        Ok(())
+        let is_failure = |(_, error): &(&WithoutDetails, SourceError)| error.kind == ErrorKind::TooLarge;
+        Ok(received.is_empty() && unavailable.iter().any(is_failure))
     }
 
     /// Returns those of these numbers that do not exist; the others are stored. Checks that the repository exists and

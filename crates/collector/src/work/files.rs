@@ -9,16 +9,19 @@ use super::details::{IN_A_QUERY, which};
 use super::quarantine::AT_ONCE;
 use super::{Interruption, RepositoryJob, timed};
 
+/// How often GitHub may fail at the files of a pull request, over about a day.
+const GIVEN_UP_AFTER: i16 = 5;
+
 impl RepositoryJob<'_> {
     /// Compares the files of merged pull requests with the paths in force, latest first, and notes how many are left. Does
     /// nothing where no service has paths. Only a limit, the time budget, the token and the database stop the work.
     pub(super) async fn files(&mut self) -> Result<(), Interruption> {
-        let wanted = self.without_files().await?;
-        if wanted.is_empty() {
+        let store = self.collecting.store;
+        if !timed(&mut self.result.database, store.has_paths(self.repository.id)).await? {
             return Ok(());
         }
-        let outcome = self.read_files(wanted).await;
-        let noted = self.collecting.store.note_without_files(&self.lease, self.now());
+        let outcome = if self.collecting.options.details { self.read_files().await } else { Ok(()) };
+        let noted = store.note_without_files(&self.lease, self.now());
         timed(&mut self.result.database, noted).await?;
         match outcome {
             Err(Interruption::Source(error)) if is_beside_pull_requests(&error) => {
@@ -35,14 +38,17 @@ impl RepositoryJob<'_> {
         Ok(timed(&mut self.result.database, wanted).await?)
     }
 
-    async fn read_files(&mut self, first: Vec<WithoutFiles>) -> Result<(), Interruption> {
+    async fn read_files(&mut self) -> Result<(), Interruption> {
         let session = self.session;
+        let mut wanted = self.without_files().await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
         if !session.reads_details().await? {
             let name = self.repository.called();
             tracing::warn!(repo.name = %name, "Skipping the files of pull requests: they need a token");
             return Ok(());
         }
-        let mut wanted = first;
         while !wanted.is_empty() {
             let ids: Vec<String> = wanted.iter().map(|one| one.node_id.clone()).collect();
             let files = session.changed_files(&ids).await?;
@@ -60,14 +66,21 @@ impl RepositoryJob<'_> {
     async fn keep_files(&mut self, wanted: &[WithoutFiles], files: FilesOfPullRequests) -> Result<bool, Interruption> {
         let (store, now) = (self.collecting.store, self.now());
         let mut received: Vec<(String, ChangedFiles)> = Vec::with_capacity(files.len());
-        let mut unavailable: Vec<(&WithoutFiles, SourceError)> = Vec::new();
+        let (mut given_up, mut unavailable) = (Vec::new(), Vec::<(&WithoutFiles, SourceError)>::new());
         for (id, files) in files {
             match (files, wanted.iter().find(|one| one.node_id == id)) {
                 (Ok(files), _) => received.push((id, files)),
+                // Too early is better than lost: it counts for all services.
+                (Err(error), Some(one)) if error.kind == ErrorKind::TooLarge && one.failures >= GIVEN_UP_AFTER => {
+                    tracing::warn!(repo.name = %self.repository.called(), "no files of #{}: {error}", one.number);
+                    given_up.push((id, ChangedFiles::default()));
+                }
                 (Err(error), Some(one)) => unavailable.push((one, error)),
                 (Err(_), None) => {}
             }
         }
+        let is_any_read = !received.is_empty();
+        received.extend(given_up);
         if !received.is_empty() {
             timed(&mut self.result.database, store.store_files(&self.lease, &received, now)).await?;
         }
@@ -85,6 +98,6 @@ impl RepositoryJob<'_> {
             let ids: Vec<String> = unavailable.iter().map(|(one, _)| one.node_id.clone()).collect();
             timed(&mut self.result.database, store.postpone_files(&self.lease, &ids, now)).await?;
         }
-        Ok(!received.is_empty())
+        Ok(is_any_read)
     }
 }

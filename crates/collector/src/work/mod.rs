@@ -368,7 +368,7 @@ impl RepositoryJob<'_> {
             self.deployments().await?;
             self.incidents().await?;
         }
-        Ok(())
+        self.files().await
     }
 
     async fn pull_requests(&mut self) -> Result<(), Interruption> {
@@ -389,7 +389,6 @@ impl RepositoryJob<'_> {
         }
         if self.collecting.options.details {
             self.details().await?;
-            self.files().await?;
         }
         Ok(())
     }

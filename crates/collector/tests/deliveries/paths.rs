@@ -1,8 +1,9 @@
 //! Services that share a repository by paths.
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_fake_github::{Fault, at, deployment};
+use mergeline_fake_github::{at, deployment};
 use mergeline_store::ApplyOptions;
 
 use super::{collect_all, collect_all_at, commit, merged_as, oid};
@@ -206,6 +207,8 @@ async fn a_repository_that_is_no_longer_collected_keeps_its_past_with_other_path
         world.store.apply(&file, ApplyOptions { allow_removals: true, ..ApplyOptions::default() }, at(NOW)).await?;
         agree(&world).await?;
         assert_eq!(by_service(&world).await?, before);
+        let of_shop: Vec<String> = reasons(&world).await?.into_iter().filter(|it| it.starts_with("shop")).collect();
+        assert_eq!(of_shop, ["shop before_first_deployment 1", "shop not_deployed_yet 1"]);
     }
     Ok(())
 }
@@ -236,21 +239,21 @@ async fn a_pull_request_with_more_files_than_github_lists_belongs_to_all_service
 async fn files_that_github_does_not_return_are_asked_for_later_and_nothing_else_waits() -> Result<()> {
     let world = world().await?;
     apply(&world, BOTH).await?;
-    // The details are read first.
-    world.fake.fail_next_graphql(Fault::Nothing);
-    for _ in 0..12 {
-        world.fake.fail_next_graphql(Fault::GraphqlErrors { kind: "NOT_FOUND".to_owned(), with_data: true });
+    for number in [2, 4] {
+        world.fake.break_files("acme/api", number, true);
     }
     collect_all(&world).await?;
     agree(&world).await?;
-    let unread =
-        world.number("select count(*) from pull_request_files where paths_digest is null and failures = 1").await?;
-    assert!(unread > 0, "some are postponed");
-    assert!(reasons(&world).await?.contains(&format!("not_collected {unread}")), "{:?}", reasons(&world).await?);
+    let unread = "select count(*) from pull_request_files where paths_digest is null and failures = 1";
+    assert_eq!((world.number(unread).await?, pending(&world).await?), (2, 2));
+    assert!(reasons(&world).await?.contains(&"not_collected 2".to_owned()), "{:?}", reasons(&world).await?);
     assert_eq!(world.number("select count(*) from deployment_facts").await?, 4, "deployments are read");
     let before = asked(&world);
     collect_all(&world).await?;
     assert_eq!(asked(&world), before, "not before an hour has passed");
+    for number in [2, 4] {
+        world.fake.break_files("acme/api", number, false);
+    }
     collect_all_at(&world, "2026-06-17T14:00:00Z").await?;
     agree(&world).await?;
     assert_eq!(by_service(&world).await?.len(), 7);
@@ -263,7 +266,7 @@ async fn broken_neighbors_hold_up_no_other_node() -> Result<()> {
     world.fake.put((7..=40).map(|number| merged_as(number, 6, "2026-06-07T08:00:00Z").changing(&["admin/x.rs"])));
     // The latest are asked for first.
     for number in 30..=40 {
-        world.fake.break_files("acme/api", number);
+        world.fake.break_files("acme/api", number, true);
     }
     apply(&world, BOTH).await?;
     let report = collect_all(&world).await?;
@@ -272,5 +275,36 @@ async fn broken_neighbors_hold_up_no_other_node() -> Result<()> {
     assert_eq!(pending(&world).await?, 11);
     assert_eq!(world.number("select count(*) from pull_request_files where failures = 1").await?, 11);
     assert_eq!(world.number("select count(*) from deployment_facts").await?, 4, "deployments are read");
+    // With one new neighbor, which is read.
+    world.fake.put([merged_as(41, 6, "2026-06-17T13:00:00Z").changing(&["admin/x.rs"])]);
+    collect_all_at(&world, "2026-06-17T14:00:00Z").await?;
+    assert_eq!(pending(&world).await?, 11);
+    assert_eq!(world.number("select count(*) from pull_request_files where failures = 2").await?, 11);
+    // After a while they count for all.
+    for hours in [20, 60, 120] {
+        let now = at("2026-06-17T14:00:00Z") + TimeDelta::hours(hours);
+        collect_all_at(&world, &now.to_rfc3339()).await?;
+    }
+    assert_eq!(pending(&world).await?, 11);
+    collect_all_at(&world, "2026-07-01T14:00:00Z").await?;
+    agree(&world).await?;
+    assert_eq!(pending(&world).await?, 0);
+    let flagged = "select count(*) from pull_requests as p where 'files_incomplete' = any(pull_request_flags(p))";
+    assert_eq!(world.number(flagged).await?, 11);
+    Ok(())
+}
+
+#[tokio::test]
+async fn new_services_keep_what_their_repository_had_until_it_is_compared() -> Result<()> {
+    let world = world().await?;
+    apply(&world, "environments: { production: [prod-shop, prod-admin] }").await?;
+    collect_all(&world).await?;
+    let delivered = "select count(*) from pull_requests where delivered_at is not null";
+    assert_eq!(world.number(delivered).await?, 4);
+    apply(&world, BOTH).await?;
+    assert_eq!((world.number(delivered).await?, pending(&world).await?), (4, 6));
+    collect_all(&world).await?;
+    agree(&world).await?;
+    assert_eq!((world.number(delivered).await?, pending(&world).await?), (3, 0), "#5 belongs to no service");
     Ok(())
 }

@@ -17,6 +17,8 @@ pub struct WithoutFiles {
     pub node_id: String,
     /// Its number in the repository.
     pub number: i64,
+    /// How often they could not be read.
+    pub failures: i16,
 }
 
 impl Reader {
@@ -34,7 +36,7 @@ impl Reader {
         let query = sqlx::query_as!(
             WithoutFiles,
             r#"with g as materialized (select paths_digest($1) as digest)
-            select p.node_id as "node_id!", p.number
+            select p.node_id as "node_id!", p.number, coalesce(f.failures, 0::smallint) as "failures!"
             from g
             inner join pull_requests as p on p.repository_id = $1
             left join pull_request_files as f on p.id = f.pull_request_id
@@ -49,6 +51,20 @@ impl Reader {
             i64::from(limit)
         );
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+}
+
+impl Reader {
+    /// Whether services of a repository have paths, or pull requests are counted that were not compared with any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_paths(&self, repository: RepositoryId) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar!(
+            r#"select without_files <> 0 or paths_digest(id) is not null as "has_paths!" from repositories where id = $1"#,
+            repository.0
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
 }
 
@@ -146,6 +162,7 @@ impl Writer {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.in_transaction(async |connection| {
+            hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
             sqlx::query!(
                 "insert into pull_request_files as f (pull_request_id, failures, retry_at)
@@ -174,23 +191,27 @@ pub(super) async fn count_without_files(
     repository: Option<RepositoryId>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "with w as materialized (
-            select r.id, paths_digest(r.id) as digest from repositories as r
-            where r.removed_at is null and ($1::bigint is null or r.id = $1)
+        "with digests as materialized (
+            select w.repository_id, string_agg(w.service_id || '@' || w.paths_revision, ' ' order by w.service_id) as digest
+            from services_with_paths as w
+            where w.is_collected and ($1::bigint is null or w.repository_id = $1)
+            group by w.repository_id
         ),
         counted as (
-            select w.id, count(*)::integer as without_files
-            from w
-            inner join pull_requests as p on w.id = p.repository_id
+            select d.repository_id, count(*)::integer as without_files
+            from digests as d
+            inner join pull_requests as p on d.repository_id = p.repository_id
             left join pull_request_files as f on p.id = f.pull_request_id
             where
-                w.digest is not null and p.merged_at is not null and p.deleted_at is null
-                and f.paths_digest is distinct from w.digest
-            group by w.id
+                p.merged_at is not null and p.deleted_at is null and f.paths_digest is distinct from d.digest
+            group by d.repository_id
         )
         update repositories as r set without_files = coalesce(c.without_files, 0)
-        from w left join counted as c on w.id = c.id
-        where r.id = w.id and r.without_files <> coalesce(c.without_files, 0)",
+        from repositories as o
+        left join counted as c on o.id = c.repository_id
+        where
+            r.id = o.id and ($1::bigint is null or o.id = $1)
+            and r.without_files <> coalesce(c.without_files, 0)",
         repository.map(|repository| repository.0)
     )
     .execute(connection)
@@ -201,7 +222,8 @@ pub(super) async fn count_without_files(
 /// The services that share a repository by paths.
 async fn path_rules(connection: &mut Session, repository: RepositoryId) -> Result<PathRules, StoreError> {
     let rows = sqlx::query!(
-        r#"select service_id as "id!", paths as "paths!" from services_with_paths where repository_id = $1"#,
+        r#"select service_id as "id!", paths as "paths!" from services_with_paths
+        where repository_id = $1 and is_collected"#,
         repository.0
     )
     .fetch_all(connection)

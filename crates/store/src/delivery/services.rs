@@ -67,6 +67,7 @@ pub(crate) async fn write_services(
         .execute(&mut *connection)
         .await?;
     }
+    take_over_until_compared(connection).await?;
     count_without_files(connection, None).await?;
     write_owners(connection, settings, revision).await?;
     withdraw_unlabeled(connection, &settings.incident_labels, now).await?;
@@ -89,10 +90,45 @@ async fn keep_until_compared(connection: &mut Session, service: &ServiceEntry) -
         select s.id, p.id, true
         from services as s
         inner join repositories_of_services as o on s.id = o.service_id
-        inner join pull_requests as p on o.repository_id = p.repository_id
-        where s.slug = $1 and s.paths is null and p.merged_at is not null
+        inner join repositories as r on o.repository_id = r.id
+        inner join pull_requests as p on r.id = p.repository_id
+        where
+            s.slug = $1 and s.paths is null and p.merged_at is not null
+            -- What is no longer collected keeps its last comparison.
+            and (
+                r.removed_at is null
+                or not exists (
+                    select from pull_request_services as t where t.service_id = s.id and t.pull_request_id = p.id
+                )
+            )
         on conflict (tenant_id, service_id, pull_request_id) do update set is_touched = true, paths_revision = null",
         service.slug.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Services with paths also keep what another service had, such as the one that a repository was until now. To call before
+/// anything moves to them.
+async fn take_over_until_compared(connection: &mut Session) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into pull_request_services (service_id, pull_request_id, is_touched)
+        select w.service_id, p.id, true
+        from services_with_paths as w
+        inner join pull_requests as p on w.repository_id = p.repository_id
+        where
+            w.is_collected
+            and exists (
+                select from pr_deliveries as d
+                where
+                    d.pull_request_id = p.id
+                    and not exists (
+                        select from repositories_of_services as o
+                        where o.service_id = d.service_id and o.repository_id = p.repository_id
+                    )
+            )
+        on conflict do nothing"
     )
     .execute(connection)
     .await?;
