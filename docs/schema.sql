@@ -2012,10 +2012,11 @@ CREATE TABLE public.incidents (
     url text,
     named_deployment_id bigint,
     set_deployment_id bigint,
-    merged_into_id bigint,
     withdrawn_at timestamp with time zone,
     sender text,
+    merged_into text,
     CONSTRAINT incidents_external_id_check CHECK ((external_id <> ''::text)),
+    CONSTRAINT incidents_merged_into_check CHECK ((merged_into <> ''::text)),
     CONSTRAINT incidents_severity_check CHECK ((severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text]))),
     CONSTRAINT incidents_source_check CHECK ((source = ANY (ARRAY['github-issues'::text, 'events'::text, 'pagerduty'::text, 'incident-io'::text, 'grafana'::text, 'generic'::text])))
 );
@@ -2051,6 +2052,20 @@ CREATE TABLE public.instances (
 );
 
 ALTER TABLE ONLY public.instances FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW public.merged_incidents AS
+ SELECT m.tenant_id,
+    m.id,
+    m.service_id,
+    t.id AS target_id,
+    t.service_id AS target_service_id
+   FROM (public.incidents m
+     JOIN public.incidents t ON (((m.tenant_id = t.tenant_id) AND (m.source = t.source) AND (m.merged_into = t.external_id) AND (NOT (m.instance_id IS DISTINCT FROM t.instance_id)) AND (NOT (m.sender IS DISTINCT FROM t.sender)) AND (m.id <> t.id))))
+  WHERE ((m.withdrawn_at IS NULL) AND (t.withdrawn_at IS NULL) AND ('merged'::text = ( SELECT s.state
+           FROM public.incident_states s
+          WHERE ((s.tenant_id = m.tenant_id) AND (s.incident_id = m.id))
+          ORDER BY s.at DESC, (array_position(ARRAY['opened'::text, 'reopened'::text, 'resolved'::text, 'dismissed'::text, 'merged'::text], s.state)) DESC
+         LIMIT 1)));
 
 CREATE TABLE public.open_commits (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -2917,6 +2932,8 @@ CREATE INDEX incident_facts_resolved_idx ON public.incident_facts USING btree (t
 
 CREATE INDEX incident_facts_started_idx ON public.incident_facts USING btree (tenant_id, started_at);
 
+CREATE INDEX incidents_merged_into_idx ON public.incidents USING btree (tenant_id, source, merged_into) WHERE (merged_into IS NOT NULL);
+
 CREATE INDEX incidents_service_idx ON public.incidents USING btree (tenant_id, service_id, started_at);
 
 CREATE INDEX pr_attributions_delivered_idx ON public.pr_attributions USING btree (tenant_id, team_id, delivered_at) INCLUDE (weight, author_id, repository_id, lead_seconds, deploy_seconds) WHERE (delivered_at IS NOT NULL);
@@ -3075,9 +3092,6 @@ ALTER TABLE ONLY public.incident_states
 
 ALTER TABLE ONLY public.incidents
     ADD CONSTRAINT incidents_tenant_id_instance_id_fkey FOREIGN KEY (tenant_id, instance_id) REFERENCES public.instances(tenant_id, id);
-
-ALTER TABLE ONLY public.incidents
-    ADD CONSTRAINT incidents_tenant_id_merged_into_id_fkey FOREIGN KEY (tenant_id, merged_into_id) REFERENCES public.incidents(tenant_id, id);
 
 ALTER TABLE ONLY public.incidents
     ADD CONSTRAINT incidents_tenant_id_named_deployment_id_fkey FOREIGN KEY (tenant_id, named_deployment_id) REFERENCES public.deployments(tenant_id, id);

@@ -276,6 +276,14 @@ def test_ten_refused_webhooks_in_an_hour_are_told(alarm):
     assert not rings(refused, History(), 60)
 
 
+def test_unannounced_changes_of_three_repositories_in_a_day_are_told(alarm):
+    unannounced, day = alarm("ChangesUnannounced"), 24 * 60
+    assert rings(unannounced, History([(minute, {"UnannouncedChanges": 1}) for minute in (5, 245, 1_205)]), day)
+    assert rings(unannounced, History([(5, {"UnannouncedChanges": 3})]), day)
+    assert not rings(unannounced, History([(minute, {"UnannouncedChanges": 1}) for minute in (5, 245)]), day)
+    assert not rings(unannounced, History(), day)
+
+
 def test_functions_are_throttled_for_a_quarter_of_an_hour(alarm):
     throttled = alarm("FunctionsThrottled")
     history = History([(minute, {"Throttles": 1}) for minute in (1, 6, 11)])

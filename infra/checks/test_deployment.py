@@ -142,6 +142,7 @@ def test_the_stack_completes(usual, template):
         "ChangesUnread",
         "WebhooksRefusedCount",
         "WebhooksRefused",
+        "ChangesUnannounced",
     }
     assert set(usual.resources) == set(template["Resources"]) - conditional
 

@@ -54,7 +54,10 @@ type Answered = (u16, String);
 
 impl Receiver {
     async fn new() -> Result<Self> {
-        let backend = Backend::empty().await?;
+        Self::of(Backend::empty().await?)
+    }
+
+    fn of(backend: Backend) -> Result<Self> {
         let (sender, notices) = mpsc::unbounded_channel();
         let queue = Arc::new(Channel { sender, is_full: AtomicBool::new(false) });
         let secrets =
@@ -294,6 +297,54 @@ async fn one_alert_without_a_service_does_not_hold_up_the_others() -> Result<()>
     assert_eq!(answer, answered(404, "not_found"));
     let stored = receiver.texts("select external_id from incidents").await?;
     assert_eq!(stored, ["acme.api@1781604000"]);
+    Ok(())
+}
+
+/// An incident that began at nine was merged into another one, which began at ten and is of another service.
+#[tokio::test]
+async fn an_incident_starts_with_the_first_one_that_was_merged_into_it_in_any_order() -> Result<()> {
+    let of = |id: &str, started_at: &str, mut event: Value| {
+        event["event"]["data"]["id"] = json!(id);
+        event["event"]["data"]["created_at"] = json!(started_at);
+        event
+    };
+    let first = |event: Value| of("P1", "2026-06-16T09:00:00Z", event);
+    let other = |event: Value| of("P2", "2026-06-16T10:00:00Z", event);
+    let mut merged = first(paged("incident.resolved", "2026-06-16T10:30:00Z"));
+    merged["event"]["data"]["resolve_reason"] =
+        json!({ "type": "merge_resolve_reason", "incident": { "id": "P2", "type": "incident_reference" } });
+    let (api, web) = ("/v1/webhook/pagerduty?service=acme.api", "/v1/webhook/pagerduty?service=acme.web");
+    let events = [
+        (api, first(paged("incident.triggered", "2026-06-16T09:00:00Z"))),
+        (web, other(paged("incident.triggered", "2026-06-16T10:00:00Z"))),
+        (api, merged),
+        (web, other(paged("incident.resolved", "2026-06-16T11:00:00Z"))),
+    ];
+    let counted = "select concat_ws(' ', i.external_id, to_char(f.started_at at time zone 'UTC', 'HH24:MI'),
+            to_char(f.resolved_at at time zone 'UTC', 'HH24:MI'))
+        from incidents as i inner join incident_facts as f on i.id = f.incident_id order by 1";
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
+        let teams = common::TEAMS.replace("[acme/api]", "[acme/api, acme/web]");
+        let receiver = Receiver::of(Backend::with_teams(&teams).await?)?;
+        for event in order {
+            let (path, body) = &events[event];
+            assert_eq!(receiver.pagerduty(path, body).await?, answered(202, ""), "{order:?}");
+        }
+        assert_eq!(receiver.texts(counted).await?, ["P2 09:00 11:00"], "{order:?}");
+        assert_eq!(receiver.backend.store.derive_all(false).await?.rows, 0, "a full recompute agrees");
+        let list = send(&receiver.router, Request::get("/v1/incidents?days=30").body(Body::empty())?).await?;
+        let list = common::body(list).await?;
+        let shown = |id: &str| {
+            let found = list["data"].as_array().into_iter().flatten().find(|it| it["external_id"] == id).cloned();
+            found.unwrap_or_default()
+        };
+        assert_eq!(shown("P1")["outcome"], "merged", "{list:#}");
+        assert_eq!(shown("P1")["merged_into"], shown("P2")["id"], "{list:#}");
+        // It is open again: both count, each from its own start.
+        let reopened = first(paged("incident.reopened", "2026-06-16T12:00:00Z"));
+        assert_eq!(receiver.pagerduty(api, &reopened).await?, answered(202, ""));
+        assert_eq!(receiver.texts(counted).await?, ["P1 09:00", "P2 10:00 11:00"], "{order:?}");
+    }
     Ok(())
 }
 

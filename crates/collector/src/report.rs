@@ -96,6 +96,9 @@ pub struct RepositoryReport {
     /// What it takes to complete it; `None` when it is complete, or somebody else works on it.
     #[serde(skip)]
     pub recovery: Option<Recovery>,
+    /// Whether it found a change that no webhook had announced, although webhooks of the repository come.
+    #[serde(skip)]
+    pub has_unannounced: bool,
 }
 
 impl RepositoryReport {

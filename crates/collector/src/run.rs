@@ -107,7 +107,7 @@ pub async fn collect_until(
                 return Err(error.into());
             }
         };
-        let RepositoryReport { repository: name, result, cause, recovery } = report;
+        let RepositoryReport { repository: name, result, cause, recovery, has_unannounced } = report;
         let is_turn_over = recovery == Some(Recovery::NextTurn);
         let result = match reports.remove(&id) {
             Some(mut earlier) => {
@@ -117,7 +117,7 @@ pub async fn collect_until(
             None => result,
         };
         // Under its latest name.
-        let report = RepositoryReport { repository: name.clone(), result, cause, recovery };
+        let report = RepositoryReport { repository: name.clone(), result, cause, recovery, has_unannounced };
         if is_turn_over && !collecting.is_out_of_time() {
             waiting.push_back(Waiting { id, instance, name });
         } else {
@@ -132,7 +132,8 @@ pub async fn collect_until(
         }
         let result = interrupted();
         store.record_result(run, id, collecting.now(), &result).await?;
-        reports.insert(id, RepositoryReport { repository, result, cause: None, recovery: Some(Recovery::RETRY) });
+        let recovery = Some(Recovery::RETRY);
+        reports.insert(id, RepositoryReport { repository, result, cause: None, recovery, has_unannounced: false });
     }
     let mut repositories: Vec<RepositoryReport> = reports.into_values().collect();
     repositories.sort_by(|one, other| one.repository.cmp(&other.repository));

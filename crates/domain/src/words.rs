@@ -7,6 +7,13 @@ pub fn count_of(count: impl std::fmt::Display, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
+/// Text from elsewhere as one line, cut to so many characters: control characters, which a terminal would obey, become blanks.
+pub fn one_line(text: &str, longest: usize) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = text.trim().chars().take(longest).collect();
+    text.trim_end().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -14,5 +21,12 @@ mod tests {
     #[test]
     fn one_of_something_is_singular() {
         assert_eq!([0, 1, 2].map(|count| count_of(count, "page")), ["0 pages", "1 page", "2 pages"]);
+    }
+
+    #[test]
+    fn a_line_obeys_no_terminal_and_ends() {
+        assert_eq!(one_line(" a\u{1b}[31m\nb ", 200), "a [31m b");
+        assert_eq!(one_line("abc d", 4), "abc");
+        assert_eq!(one_line("\t\n", 4), "");
     }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Sums {
     failed: u32,
     deferred: u32,
     quarantined: u32,
+    unannounced: u32,
     database: Duration,
     rate_limit_remaining: Option<u32>,
     rate_limit_percent: Option<u32>,
@@ -38,6 +39,7 @@ impl Sums {
         self.failed += u32::from(result.state == ResultState::Failed);
         self.deferred += u32::from(matches!(result.state, ResultState::Deferred));
         self.quarantined += result.quarantined;
+        self.unannounced += u32::from(report.has_unannounced);
         self.database += result.database;
         self.rate_limit_remaining = least(self.rate_limit_remaining, result.rate_limit_remaining);
         self.rate_limit_percent = least(self.rate_limit_percent, result.rate_limit_percent);
@@ -78,6 +80,10 @@ impl Sums {
         if let Some(last_run) = self.last_run {
             metrics.push(count("RunsPartial", (last_run == LastRun::Partial).into()));
             metrics.push(count("RunsFailed", (last_run == LastRun::Failed).into()));
+        }
+        // Only where there are webhooks: each metric costs.
+        if self.unannounced > 0 {
+            metrics.push(count("UnannouncedChanges", self.unannounced));
         }
         metrics.extend(self.rate_limit_remaining.map(|left| count("RateLimitRemaining", left)));
         metrics.extend(self.rate_limit_percent.map(|left| Metric {

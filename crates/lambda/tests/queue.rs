@@ -344,6 +344,27 @@ async fn f19_a_warm_worker_picks_up_a_rotated_token() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_change_that_no_webhook_announced_is_a_metric() -> Result<()> {
+    let cloud = three().await?;
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    cloud.fake.put([merged(THREE[0], 8), merged(THREE[1], 9)]);
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.metric("UnannouncedChanges").await?, [0.0; 0], "there are no webhooks");
+    sqlx::query(
+        "insert into announcements (repository_id, last_at) select id, '2020-01-01T00:00:00Z' from repositories where name <> $1",
+    )
+    .bind(THREE[1])
+    .execute(&cloud.database.pool().await?)
+    .await?;
+    cloud.fake.put([merged(THREE[0], 18), merged(THREE[1], 19)]);
+    cloud.collect(&mut sandbox).await?;
+    assert_eq!(cloud.metric("UnannouncedChanges").await?, [1.0], "webhooks of the other repository never came");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_invocation_sends_documented_metrics_in_one_request() -> Result<()> {
     let cloud = three().await?;
     cloud.fake.set_token_expiration(Some("2126-12-31 10:00:00 UTC"));

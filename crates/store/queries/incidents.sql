@@ -19,13 +19,14 @@ select
         when l.state = 'merged' then 'merged'
         else 'dismissed'
     end as "outcome!",
-    i.merged_into_id,
+    m.target_id as "merged_into?",
     f.deployment_id as "deployment_id?",
     f.rule as "rule?",
     (p.share * 100000000)::bigint as share
 from incidents as i
 left join incident_facts as f on i.id = f.incident_id
 left join services as s on i.service_id = s.id
+left join merged_incidents as m on i.id = m.id
 left join repositories as o on s.repository_id = o.id
 left join repositories as r on i.repository_id = r.id
 left join scoped_incidents($1, $2, $3, null) as p on $1 is not null and i.id = p.incident_id

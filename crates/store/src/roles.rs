@@ -41,7 +41,7 @@ const POSTED: &str = "(
     ('deployment_revisions', 'INSERT', null),
     ('deployment_states', 'INSERT', null),
     ('incidents', 'INSERT', null),
-    ('incidents', 'UPDATE', array['named_deployment_id', 'set_deployment_id', 'severity', 'source_severity', 'url']),
+    ('incidents', 'UPDATE', array['named_deployment_id', 'set_deployment_id', 'severity', 'source_severity', 'url', 'merged_into']),
     ('incident_states', 'INSERT', null),
     ('received_events', 'INSERT', null),
     ('announcements', 'INSERT', null),

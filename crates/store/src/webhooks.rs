@@ -1,7 +1,7 @@
 //! What webhooks delivered, and what they announced.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::{ExternalId, InstanceId, RepoName};
+use mergeline_domain::{ExternalId, InstanceId, RepoName, one_line};
 
 use crate::connection::Transaction;
 use crate::delivery::{EventDigest, Poster};
@@ -303,7 +303,7 @@ impl Transaction for Recording<'_> {
             DeliveryOutcome::Ignored => ("other", "ignored", None),
             DeliveryOutcome::Refused(reason) => ("other", "refused", Some(reason)),
         };
-        let kind: String = kind.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        let kind = one_line(kind, LONGEST);
         sqlx::query!(
             "insert into received_events (id, received_at, channel, plugin, delivery_id, sha256, kind, subject, outcome, reason)
             values ($1, $2, 'webhook', $3, $4, $5, $6, nullif($7, ''), $8, $9)

@@ -5,6 +5,7 @@ mod aws;
 mod database;
 mod keep;
 mod lambda_runtime;
+mod node;
 mod pooler;
 mod proxy;
 mod python;
@@ -14,6 +15,7 @@ pub use aws::{AwsEmulator, AwsFault, AwsService, EmulatedMessage, EmulatedMetric
 pub use database::{TestDatabase, miscounted};
 pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
+pub use node::NodePackages;
 pub use pooler::PgBouncer;
 pub use proxy::FakeProxy;
 pub use python::PythonTool;

@@ -73,10 +73,11 @@ pub(crate) fn workspace() -> anyhow::Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?)
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
+/// Runs a command to its end. Returns what it printed.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<String> {
     let Output { status, stdout, stderr } =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     let output = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
     ensure!(status.success(), "{command:?} failed: {output}");
-    Ok(())
+    Ok(output)
 }

@@ -67,7 +67,8 @@ fn changes(event: &str, action: &str) -> bool {
                 | "unlabeled"
         ),
         "pull_request_review" => matches!(action, "submitted" | "edited" | "dismissed"),
-        "deployment" | "deployment_status" => action == "created",
+        // Enterprise Server of before version 3 sent no action.
+        "deployment" | "deployment_status" => matches!(action, "created" | ""),
         "workflow_run" => action == "completed",
         "release" => matches!(action, "published" | "unpublished" | "released" | "prereleased" | "edited" | "deleted"),
         "issues" => matches!(

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::delivery::{IncidentChange, IncidentEvent};
+use mergeline_domain::one_line;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,10 +19,8 @@ fn instant(at: DateTime<Utc>) -> String {
 /// A text as one line that is not too long; `None` if nothing is left.
 fn line(text: Option<String>) -> Option<String> {
     const LONGEST: usize = 200;
-    let text: String = text?.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let text: String = text.trim().chars().take(LONGEST).collect();
-    let text = text.trim_end();
-    (!text.is_empty()).then(|| text.to_owned())
+    let line = one_line(&text?, LONGEST);
+    (!line.is_empty()).then_some(line)
 }
 
 /// The address of a page, if it is one that can be kept.
@@ -60,7 +59,22 @@ struct PagerDutyIncident {
     #[serde(default)]
     priority: Option<Named>,
     #[serde(default)]
-    resolve_reason: Option<Value>,
+    resolve_reason: Option<ResolveReason>,
+}
+
+/// Why an incident was resolved, if not by people.
+#[derive(Deserialize)]
+struct ResolveReason {
+    #[serde(rename = "type", default)]
+    kind: String,
+    /// What it was merged into.
+    #[serde(default)]
+    incident: Option<Reference>,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +85,8 @@ struct Named {
     name: Option<String>,
 }
 
-/// PagerDuty, webhooks of version 3. An incident that was merged into another one does not count.
+/// PagerDuty, webhooks of version 3. An incident that was merged into another one is resolved, with the reason `merge_resolve_reason`
+/// and the other one. Source: PagerDuty, "Webhooks v3", and the schema of `ResolveReason`.
 pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let PagerDutyBody { event } = delivery.parse()?;
     let PagerDutyEvent { id, event_type: kind, occurred_at, data } = event;
@@ -81,13 +96,13 @@ pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
         "incident.resolved" => Some(IncidentChange::Resolved(occurred_at)),
         _ => return Ok(Message { id: Some(id), kind, meaning: Meaning::Nothing }),
     };
-    let incident: PagerDutyIncident =
-        serde_json::from_value(data).map_err(|error| Unusable::Body(error.to_string()))?;
-    let is_merged = incident.resolve_reason.as_ref().and_then(|reason| reason["type"].as_str());
-    let is_merged = is_merged.is_some_and(|kind| kind.starts_with("merge"));
-    let change = match step {
-        Some(IncidentChange::Resolved(at)) if is_merged => Some(IncidentChange::Dismissed(at)),
-        step => step,
+    let incident: PagerDutyIncident = serde_json::from_value(data).map_err(Unusable::unreadable)?;
+    let merged = incident.resolve_reason.filter(|reason| reason.kind.starts_with("merge"));
+    let change = match (step, merged) {
+        (Some(IncidentChange::Resolved(at)), Some(reason)) => {
+            Some(IncidentChange::Merged { at, into: reason.incident.map(|incident| incident.id) })
+        }
+        (step, _) => step,
     };
     let severity = incident.priority.and_then(|priority| priority.summary.or(priority.name)).or(incident.urgency);
     let event = IncidentEvent {
@@ -166,15 +181,16 @@ pub(super) fn incident_io(delivery: &Delivery<'_>) -> Result<Message, Unusable> 
     };
     // A change of state has the incident below a name of its own.
     let data = data.get("incident").cloned().unwrap_or(data);
-    let incident: IncidentIoIncident =
-        serde_json::from_value(data).map_err(|error| Unusable::Body(error.to_string()))?;
+    let incident: IncidentIoIncident = serde_json::from_value(data).map_err(Unusable::unreadable)?;
     let changed_at = incident.updated_at.unwrap_or(delivery.received_at);
     let change = match incident.incident_status.as_ref().map(|status| status.category.as_str()) {
         Some("learning" | "closed") => {
             let resolved_at = incident.time_of("Resolved at").or_else(|| incident.time_of("Closed at"));
             Some(IncidentChange::SeenResolved { at: resolved_at, seen_at: changed_at })
         }
-        Some("declined" | "merged" | "canceled") => Some(IncidentChange::Dismissed(changed_at)),
+        Some("declined" | "canceled") => Some(IncidentChange::Dismissed(changed_at)),
+        // Into which one, it does not say.
+        Some("merged") => Some(IncidentChange::Merged { at: changed_at, into: None }),
         Some("live" | "triage" | "paused") => Some(IncidentChange::SeenOpen(changed_at)),
         _ => None,
     };
@@ -243,8 +259,7 @@ pub(super) fn grafana(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
 pub(super) fn generic(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let mut body: serde_json::Map<String, Value> = delivery.parse()?;
     body.entry("service").or_insert_with(|| Value::String(String::new()));
-    let incident: IncidentEvent =
-        serde_json::from_value(Value::Object(body)).map_err(|error| Unusable::Body(error.to_string()))?;
+    let incident: IncidentEvent = serde_json::from_value(Value::Object(body)).map_err(Unusable::unreadable)?;
     let incidents = vec![IncidentMessage { incident, change: None }];
     Ok(Message { id: None, kind: "incident".to_owned(), meaning: Meaning::Incidents(incidents) })
 }
@@ -306,9 +321,13 @@ mod tests {
         assert_eq!(of("incident.resolved", json!({})), Some((high.clone(), started.clone(), resolved)));
         let reopened = Some(IncidentChange::Reopened(occurred));
         assert_eq!(of("incident.reopened", json!({})), Some((high.clone(), started.clone(), reopened)));
-        let merged = json!({ "resolve_reason": { "type": "merge_resolve_reason" } });
-        let dismissed = Some(IncidentChange::Dismissed(occurred));
-        assert_eq!(of("incident.resolved", merged), Some((high, started.clone(), dismissed)));
+        let merged = |into: Value| json!({ "resolve_reason": { "type": "merge_resolve_reason", "incident": into } });
+        let change = |into: Option<&str>| Some(IncidentChange::Merged { at: occurred, into: into.map(str::to_owned) });
+        let into = json!({ "id": "PT4KHLK", "type": "incident_reference" });
+        for (into, expected) in [(into, change(Some("PT4KHLK"))), (Value::Null, change(None))] {
+            let expected = Some((high.clone(), started.clone(), expected));
+            assert_eq!(of("incident.resolved", merged(into)), expected);
+        }
         let priority = json!({ "priority": { "summary": "P1" } });
         assert_eq!(of("incident.priority_updated", priority), Some((Some("P1".to_owned()), started, None)));
         assert_eq!(of("incident.annotated", json!({})), None);

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod github;
 mod incidents;
 mod notice;
@@ -10,6 +13,7 @@ use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use mergeline_domain::RepoName;
 use mergeline_domain::delivery::{IncidentChange, IncidentEvent};
+use mergeline_domain::one_line;
 use serde::Serialize;
 
 pub use notice::ChangeNotice;
@@ -124,6 +128,14 @@ pub enum Unusable {
     Header(&'static str),
 }
 
+impl Unusable {
+    /// A body that is not what it should be. The message may quote it.
+    fn unreadable(error: impl std::fmt::Display) -> Self {
+        const LONGEST: usize = 300;
+        Self::Body(one_line(&error.to_string(), LONGEST))
+    }
+}
+
 impl Delivery<'_> {
     /// Reads what it says.
     ///
@@ -149,6 +161,6 @@ impl Delivery<'_> {
     }
 
     fn parse<'b, T: serde::Deserialize<'b>>(&'b self) -> Result<T, Unusable> {
-        serde_json::from_slice(self.body).map_err(|error| Unusable::Body(error.to_string()))
+        serde_json::from_slice(self.body).map_err(Unusable::unreadable)
     }
 }

@@ -12,6 +12,7 @@ use mergeline_domain::delivery::{
     DeploymentEvent, DeploymentId, IncidentChange, IncidentEvent, LinkRule, checked_instant,
 };
 use mergeline_domain::metrics::InvalidParameter;
+use mergeline_domain::one_line;
 use mergeline_reporting::{PagePosition, cut_to_page};
 use mergeline_store::{EventDigest, EventOutcome, EventSubject, Poster, Sender, StoredDeployment, StoredIncident};
 use schemars::{JsonSchema, SchemaGenerator};
@@ -172,7 +173,7 @@ struct LineResult {
     result: String,
     /// The code of an error, as in the answer to a single one.
     code: Option<String>,
-    /// What is wrong.
+    /// What is wrong, or stays as it was said before.
     message: Option<String>,
 }
 
@@ -309,17 +310,23 @@ impl<'a> Event<'a> {
 
     /// The event in a body.
     async fn parse<T: DeserializeOwned>(&self, api: &Api, bytes: &[u8]) -> Result<T, ApiError> {
-        // A struct could also be read from an array of its fields.
-        let is_object = bytes.trim_ascii_start().starts_with(b"{");
-        let parsed = serde_json::from_slice(bytes).map_err(|error| error.to_string());
-        match parsed.and_then(|event| if is_object { Ok(event) } else { Err("it is not a JSON object".to_owned()) }) {
+        match parse(bytes) {
             Ok(event) => Ok(event),
-            Err(message) => {
-                let invalid = vec![InvalidParameter::new("body", "invalid", message)];
-                Err(self.refuse(api, None, invalid).await?)
-            }
+            Err(invalid) => Err(self.refuse(api, None, vec![invalid]).await?),
         }
     }
+}
+
+/// The event in a body.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidParameter> {
+    /// The message may quote the body.
+    const LONGEST: usize = 300;
+    // A struct could also be read from an array of its fields.
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    let parsed = serde_json::from_slice(bytes).map_err(|error| one_line(&error.to_string(), LONGEST));
+    parsed
+        .and_then(|event| if is_object { Ok(event) } else { Err("it is not a JSON object".to_owned()) })
+        .map_err(|message| InvalidParameter::new("body", "invalid", message))
 }
 
 fn status(outcome: EventOutcome) -> StatusCode {
@@ -339,12 +346,13 @@ async fn post_deployment(State(api): State<Api>, request: ApiRequest, body: Requ
         Err(invalid) => return Err(event.refuse(&api, Some(&id), invalid).await?),
     };
     let stored = event.poster.post_deployment(&event.sender, &event.digest, &posted, now).await??;
-    let StoredDeployment { id, outcome, is_production, has_revisions } = stored;
+    let StoredDeployment { id, outcome, is_production, has_revisions, kept } = stored;
     let warnings = [
         (!has_revisions, "no_sha: without its commit, it is unknown what this deployment delivered"),
         (!is_production, "not_production: its environment is not production, so no metric counts it"),
     ];
-    let warnings = warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect();
+    let warnings = warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
+    let warnings = warnings.chain(kept_warning(&kept)).collect();
     let data = PostedDeployment { id: id.0, result: outcome.to_string(), production: is_production };
     let mut response = answer(data, PostedMeta { warnings });
     *response.status_mut() = status(outcome);
@@ -432,7 +440,7 @@ async fn batch(State(api): State<Api>, request: ApiRequest, body: RequestBody) -
         results.push(match store_line(&api, &request, text).await {
             Ok(stored) => {
                 let result = stored.outcome.to_string();
-                LineResult { line, id: Some(stored.id.0), result, code: None, message: None }
+                LineResult { line, id: Some(stored.id.0), result, code: None, message: kept_warning(&stored.kept) }
             }
             Err(error @ (ApiError::Unavailable | ApiError::SchemaOutdated | ApiError::Internal)) => return Err(error),
             Err(error) => {
@@ -511,17 +519,30 @@ async fn change<T: DeserializeOwned + Default>(
     Ok(incident(&stored, false))
 }
 
+/// That the first values of some fields stay.
+fn kept_warning(fields: &[&str]) -> Option<String> {
+    let is_any = !fields.is_empty();
+    is_any.then(|| format!("kept: {} was said before with another value, which stays", fields.join(", ")))
+}
+
 /// The answer; `lacks_link` is whether it names a deployment and does not belong to it.
 fn incident(stored: &StoredIncident, lacks_link: bool) -> Response {
-    let StoredIncident { id, outcome, link } = stored;
+    let StoredIncident { id, outcome, link, has_unknown_severity, kept } = stored;
     let data = PostedIncident {
         id: id.0,
         result: outcome.to_string(),
         deployment_id: link.map(|(deployment, _)| deployment.0),
         rule: link.map(|(_, rule)| <&str>::from(rule).to_owned()),
     };
-    let warning = "not_linked: the deployment that it names is no succeeded one to production".to_owned();
-    let mut response = answer(data, PostedMeta { warnings: if lacks_link { vec![warning] } else { Vec::new() } });
+    let warnings = [
+        (lacks_link, "not_linked: the deployment that it names is no succeeded one to production"),
+        (
+            *has_unknown_severity,
+            "unknown_severity: its severity is not understood, so filters by severity leave it out; write critical, high, medium or low",
+        ),
+    ];
+    let warnings = warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
+    let mut response = answer(data, PostedMeta { warnings: warnings.chain(kept_warning(kept)).collect() });
     *response.status_mut() = status(*outcome);
     response
 }

@@ -36,6 +36,11 @@ fn only_cursors_we_issued_are_accepted() -> Result<()> {
 }
 
 #[test]
+fn posted_events_are_in_bounds_or_refused() -> Result<()> {
+    every_file_keeps("posted_event", fuzzing::posted_event)
+}
+
+#[test]
 fn csv_tables_round_trip_without_formulas() -> Result<()> {
     every_file_keeps("table", fuzzing::table)
 }

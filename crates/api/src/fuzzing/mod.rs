@@ -1,4 +1,4 @@
-//! Properties that hold for every query string, cursor and table, for any bytes. The fuzz targets and the corpus tests
+//! Properties that hold for every query string, cursor, posted event and table, for any bytes. The fuzz targets and the corpus tests
 //! call them.
 
 #[cfg(test)]
@@ -7,9 +7,11 @@ mod corpus;
 use chrono::{DateTime, Datelike};
 use chrono_tz::Tz;
 use mergeline_domain::TeamId;
+use mergeline_domain::delivery::{DeploymentEvent, IncidentEvent};
 use mergeline_domain::metrics::DefaultRange;
 use mergeline_store::TeamSelector;
 
+use crate::endpoints::events::parse;
 use crate::http::cursors;
 use crate::http::errors::ApiError;
 use crate::http::parameters::{Everything, Parameters, team_selector};
@@ -83,6 +85,47 @@ pub fn cursor(bytes: &[u8]) -> bool {
         Err(ApiError::InvalidCursor) => false,
         Err(other) => panic!("{other:?}"),
     }
+}
+
+/// Reads each line of bytes as a posted deployment and as an incident. Returns whether each of them is one of the two.
+///
+/// # Panics
+/// If a value out of bounds was accepted, or if a rejection has no details or cannot be displayed.
+pub fn posted_event(bytes: &[u8]) -> bool {
+    const LONGEST: usize = 500;
+    let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap_or_default();
+    let is_line =
+        |text: &str| !text.is_empty() && text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
+    let is_known = |at: DateTime<chrono::Utc>| (2010..=2027).contains(&at.year());
+    let (mut lines, mut accepted) = (0, 0);
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        lines += 1;
+        let deployment = parse::<DeploymentEvent>(line).map_err(|invalid| vec![invalid]);
+        let incident = parse::<IncidentEvent>(line).map_err(|invalid| vec![invalid]);
+        assert!(deployment.is_err() || incident.is_err(), "it is both");
+        match deployment.and_then(|event| event.check(now)) {
+            Ok(posted) => {
+                assert!(is_line(&posted.id) && is_line(&posted.service) && is_line(&posted.environment), "{posted:?}");
+                assert!(
+                    is_known(posted.created_at) && posted.state.is_none_or(|state| is_known(state.at)),
+                    "{posted:?}"
+                );
+                assert!(posted.url.as_deref().is_none_or(|url| is_line(url) && url.starts_with("http")), "{posted:?}");
+                assert!(posted.revisions.len() <= 20 && posted.remedies.as_ref() != Some(&posted.id), "{posted:?}");
+                accepted += 1;
+            }
+            Err(invalid) => check_refusal(ApiError::Validation(invalid)),
+        }
+        match incident.and_then(|event| event.check(now)) {
+            Ok(posted) => {
+                assert!(is_line(&posted.id) && is_line(&posted.service) && is_line(&posted.title), "{posted:?}");
+                assert!(posted.resolved_at.is_none_or(|at| at >= posted.started_at && is_known(at)), "{posted:?}");
+                accepted += 1;
+            }
+            Err(invalid) => check_refusal(ApiError::Validation(invalid)),
+        }
+    }
+    lines > 0 && lines == accepted
 }
 
 /// Writes bytes as a table, with a row per line and a unit separator between cells, and reads it back. Returns whether

@@ -249,6 +249,58 @@ async fn a_later_post_adds_what_an_earlier_one_left_out() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_later_post_says_which_of_its_values_do_not_count() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    let warnings = async |path: &str, body: &Value| -> Result<Vec<String>> {
+        let (_, answer) = posting.post(path, body).await?;
+        let warnings = answer["meta"]["warnings"].as_array().with_context(|| answer.to_string())?;
+        Ok(warnings.iter().filter_map(|it| it.as_str()).map(str::to_owned).collect())
+    };
+    let mut first = deployment("1", 22, "success", "2026-06-01T10:00:00Z");
+    first["version"] = json!("v1");
+    assert_eq!(warnings("/deployments", &first).await?, [""; 0]);
+    assert_eq!(warnings("/deployments", &first).await?, [""; 0], "a repetition says nothing else");
+    let mut without_time = first.clone();
+    without_time.as_object_mut().context("an object")?.remove("finished_at");
+    assert_eq!(warnings("/deployments", &without_time).await?, [""; 0]);
+    let mut later = deployment("1", 22, "success", "2026-06-01T11:00:00Z");
+    (later["version"], later["url"]) = (json!("v2"), json!("https://ci.example.com/1"));
+    let kept = "kept: version, finished_at was said before with another value, which stays";
+    assert_eq!(warnings("/deployments", &later).await?, [kept], "the address is new");
+    let batch = posting.send("ci", "/deployments/batch", "application/x-ndjson", later.to_string()).await?.1;
+    assert_eq!(batch["data"][0]["message"], json!(kept));
+    let incident = json!({ "id": "I", "service": "shop", "title": "Down", "severity": "annoying" });
+    let unknown = warnings("/incidents", &incident).await?;
+    assert!(unknown.len() == 1 && unknown[0].starts_with("unknown_severity: "), "{unknown:?}");
+    let other = json!({
+        "id": "I", "service": "shop", "title": "Up", "severity": "P1", "started_at": "2026-06-01T10:00:00Z", "deployment": "1"
+    });
+    let answer = warnings("/incidents", &other).await?;
+    assert!(
+        answer
+            .contains(&"kept: title, severity, started_at was said before with another value, which stays".to_owned()),
+        "{answer:?}"
+    );
+    Ok(())
+}
+
+/// Where the events of a deployment come in any order, it began with the earliest of them.
+#[tokio::test]
+async fn a_deployment_began_with_its_earliest_event() -> Result<()> {
+    let posting = Posting::new(SOURCE).await?;
+    posting.post("/deployments", &deployment("1", 22, "success", "2026-06-01T10:00:00Z")).await?;
+    let created = "select to_char(created_at at time zone 'UTC', 'HH24:MI') from deployments";
+    assert_eq!(posting.text(created).await?, ["10:00"]);
+    let started = json!({
+        "id": "1", "service": "acme.shop", "environment": "production", "status": "in_progress",
+        "started_at": "2026-06-01T09:30:00Z"
+    });
+    assert_eq!(posting.outcome("/deployments", &started).await?, (200, "changed".to_owned()));
+    assert_eq!(posting.text(created).await?, ["09:30"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn services_of_one_repository_are_posted_at_once() -> Result<()> {
     const SERVICES: &str = "deployments: { source: events }
 services:
@@ -585,6 +637,11 @@ async fn a_person_says_which_deployment_caused_an_incident_and_which_incident_wa
     let (_, answer) = put("boss", "I3", Value::Null).await?;
     assert_eq!((&answer["data"]["result"], &answer["data"]["rule"]), (&json!("changed"), &Value::Null));
     assert_eq!(failed().await?, ["ci-4 incident"]);
+    // By its number here, where its source's id is not at hand.
+    let by_number = posting.text("select id::text from incidents where external_id = 'I3'").await?.remove(0);
+    let (status, answer) = put("boss", &by_number, json!(number("ci-7").await?)).await?;
+    assert_eq!((status, &answer["data"]["rule"]), (200, &json!("set")), "{answer}");
+    put("boss", &by_number, Value::Null).await?;
     // A failed attempt reached nobody, and a key that posts may not judge.
     for (key, incident, deployment, status) in [
         ("boss", "I3", json!(number("ci-2").await?), 400),

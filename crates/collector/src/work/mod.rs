@@ -145,10 +145,10 @@ impl RunContext<'_> {
         name: RepoName,
         attempt: Attempt,
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
-        let (id, started_at, report) = self.work_on(id, name, attempt).await?;
+        let (id, started_at, mut report) = self.work_on(id, name, attempt).await?;
         self.store.record_result(run, id, started_at, &report.result).await?;
         if report.result.changed > 0 {
-            self.store.note_missed_announcement(id, self.now()).await?;
+            report.has_unannounced = self.store.note_missed_announcement(id, self.now()).await?;
         }
         Ok((id, report))
     }
@@ -171,7 +171,11 @@ impl RunContext<'_> {
             );
             let reason = Some(Reason { code: "busy", message });
             let result = RepositoryResult { state: ResultState::Busy, reason, ..RepositoryResult::default() };
-            return Ok((id, started_at, RepositoryReport { repository: name, result, cause: None, recovery: None }));
+            return Ok((
+                id,
+                started_at,
+                RepositoryReport { repository: name, result, cause: None, recovery: None, has_unannounced: false },
+            ));
         };
         let name = repository.called().clone();
         let instance = repository.instance;
@@ -227,7 +231,7 @@ impl RunContext<'_> {
         result.rate_limit_remaining = usage.rate_limit_remaining;
         result.rate_limit_percent = usage.rate_limit_percent;
         result.token_expires_at = usage.token_expires_at;
-        Ok((id, started_at, RepositoryReport { repository: name, result, cause, recovery }))
+        Ok((id, started_at, RepositoryReport { repository: name, result, cause, recovery, has_unannounced: false }))
     }
 
     /// Gives up a lease, if it is not lost: then the run that took over releases it.
@@ -252,7 +256,7 @@ impl RunContext<'_> {
         self.release(lease, LeaseOutcome::Refused, reason.as_ref()).await?;
         let result = RepositoryResult { state: ResultState::Failed, reason, ..RepositoryResult::default() };
         let recovery = Some(Recovery::NeedsPerson);
-        Ok(RepositoryReport { repository: name, result, cause: None, recovery })
+        Ok(RepositoryReport { repository: name, result, cause: None, recovery, has_unannounced: false })
     }
 
     /// Turns what stopped the work into an outcome for the ledger and the next run.

@@ -76,7 +76,7 @@ impl IncidentOutcome {
 }
 
 /// What a sender says that became of an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IncidentChange {
     /// It was resolved then.
     Resolved(DateTime<Utc>),
@@ -84,6 +84,13 @@ pub enum IncidentChange {
     Reopened(DateTime<Utc>),
     /// It turned out then to be none.
     Dismissed(DateTime<Utc>),
+    /// It was merged into another one then.
+    Merged {
+        /// When.
+        at: DateTime<Utc>,
+        /// The id that its sender gave the other one, if it says so.
+        into: Option<String>,
+    },
     /// It was open then: it was opened again if it had been over.
     SeenOpen(DateTime<Utc>),
     /// It was over when it was seen.
@@ -97,12 +104,13 @@ pub enum IncidentChange {
 
 impl IncidentChange {
     /// The state that it leads to.
-    pub fn state(self) -> (DateTime<Utc>, IncidentStateKind) {
-        match self {
+    pub fn state(&self) -> (DateTime<Utc>, IncidentStateKind) {
+        match *self {
             Self::Resolved(at) => (at, IncidentStateKind::Resolved),
             Self::SeenResolved { at, seen_at } => (at.unwrap_or(seen_at), IncidentStateKind::Resolved),
             Self::Reopened(at) | Self::SeenOpen(at) => (at, IncidentStateKind::Reopened),
             Self::Dismissed(at) => (at, IncidentStateKind::Dismissed),
+            Self::Merged { at, .. } => (at, IncidentStateKind::Merged),
         }
     }
 
@@ -113,6 +121,7 @@ impl IncidentChange {
             Self::Resolved(at) => Self::Resolved(at.min(now)),
             Self::Reopened(at) => Self::Reopened(at.min(now)),
             Self::Dismissed(at) => Self::Dismissed(at.min(now)),
+            Self::Merged { at, into } => Self::Merged { at: at.min(now), into },
             Self::SeenOpen(at) => Self::SeenOpen(at.min(now)),
             Self::SeenResolved { at, seen_at } => {
                 Self::SeenResolved { at: at.map(|at| at.min(now)), seen_at: seen_at.min(now) }
@@ -121,8 +130,8 @@ impl IncidentChange {
     }
 
     /// What a delivery, which may come late and more than once, adds to these states.
-    pub fn delivered(self, states: &[IncidentState]) -> Option<(DateTime<Utc>, IncidentStateKind)> {
-        let (at, kind) = match self {
+    pub fn delivered(&self, states: &[IncidentState]) -> Option<(DateTime<Utc>, IncidentStateKind)> {
+        let (at, kind) = match *self {
             Self::SeenOpen(at) => {
                 let until: Vec<IncidentState> = states.iter().filter(|state| state.at <= at).copied().collect();
                 if IncidentOutcome::of(&until) == IncidentOutcome::Open {

@@ -86,6 +86,8 @@ pub struct PostedDeployment {
     pub environment: String,
     /// The state that it reached; `None` while it waits.
     pub state: Option<DeploymentState>,
+    /// Whether its sender says when it finished; otherwise it does when it is posted.
+    pub says_end: bool,
     /// When it was first known: when it started, or reached its state.
     pub created_at: DateTime<Utc>,
     /// The commits; of one without a repository, the service must have only one.
@@ -145,6 +147,8 @@ pub struct PostedIncident {
     pub severity: Option<String>,
     /// When it started.
     pub started_at: DateTime<Utc>,
+    /// Whether its sender says when it started; otherwise it starts when it is posted.
+    pub says_start: bool,
     /// When it was resolved.
     pub resolved_at: Option<DateTime<Utc>>,
     /// The id that the sender gave the deployment that caused it.
@@ -272,6 +276,7 @@ impl DeploymentEvent {
             service,
             environment,
             state: kind.map(|kind| DeploymentState { at: reached_at, kind }),
+            says_end: finished_at.is_some(),
             created_at: started_at.unwrap_or(reached_at),
             revisions,
             version,
@@ -323,14 +328,24 @@ impl IncidentEvent {
         let title = fields.text("title", self.title, MAX_NAME);
         let severity = fields.optional("severity", self.severity, MAX_NAME);
         let resolved_at = fields.instant("resolved_at", self.resolved_at.as_deref());
+        let says_start = self.started_at.is_some();
         let started_at = fields.instant("started_at", self.started_at.as_deref()).unwrap_or(now);
         if resolved_at.is_some_and(|at| at < started_at) {
             fields.refuse("resolved_at", "it is before started_at");
         }
         let deployment = fields.optional("deployment", self.deployment, MAX_ID);
         let url = fields.url(self.url);
-        let incident = PostedIncident { id, service, title, severity, started_at, resolved_at, deployment, url };
-        fields.finish(incident)
+        fields.finish(PostedIncident {
+            id,
+            service,
+            title,
+            severity,
+            started_at,
+            says_start,
+            resolved_at,
+            deployment,
+            url,
+        })
     }
 }
 

@@ -819,6 +819,6 @@ fn what_a_tool_shows_is_no_step_of_its_own() {
     );
     assert_eq!(after_deliveries(&[over("09:00", "11:00")]), resolved("10:00"), "not before it started");
     let dismissed = IncidentChange::Dismissed(on_day("12:00"));
-    assert_eq!(after_deliveries(&[dismissed]), IncidentOutcome::NotCounted);
+    assert_eq!(after_deliveries(std::slice::from_ref(&dismissed)), IncidentOutcome::NotCounted);
     assert_eq!(after_deliveries(&[dismissed, SeenOpen(on_day("13:00"))]), open);
 }

@@ -19,6 +19,8 @@ pub(super) struct Incidents {
 }
 
 struct Incident {
+    /// Whether it is one of the service; otherwise it was merged into one of it.
+    is_own: bool,
     /// If it is an issue.
     issue: Option<(RepositoryId, i64)>,
     started_at: DateTime<Utc>,
@@ -46,12 +48,20 @@ impl Incidents {
     /// Reads them.
     pub(super) async fn read(connection: &mut Session, service: Option<i64>) -> Result<Self, StoreError> {
         let rows = sqlx::query!(
-            r#"select
-                i.id, i.repository_id, i.number, i.started_at, i.severity, i.named_deployment_id, i.set_deployment_id, i.merged_into_id,
-                s.at as "at?", s.state as "state?"
-            from incidents as i
+            r#"with recursive chain as (
+                select i.id from incidents as i where i.service_id is not distinct from $1 and i.withdrawn_at is null
+                union
+                select m.id
+                from chain as c
+                inner join merged_incidents as m on c.id = m.target_id
+            )
+            select
+                i.id, i.service_id is not distinct from $1 as "is_own!", i.repository_id, i.number, i.started_at, i.severity,
+                i.named_deployment_id, i.set_deployment_id, m.target_id as "merged_into?", s.at as "at?", s.state as "state?"
+            from chain as c
+            inner join incidents as i on c.id = i.id
+            left join merged_incidents as m on i.id = m.id
             left join incident_states as s on i.id = s.incident_id
-            where i.service_id is not distinct from $1 and i.withdrawn_at is null
             order by i.id, s.at, s.state"#,
             service
         )
@@ -60,12 +70,13 @@ impl Incidents {
         let mut incidents = Self::default();
         for row in rows {
             let incident = incidents.all.entry(row.id).or_insert_with(|| Incident {
+                is_own: row.is_own,
                 issue: row.repository_id.map(RepositoryId).zip(row.number),
                 started_at: row.started_at,
                 severity: row.severity,
                 named: row.named_deployment_id,
                 set: row.set_deployment_id,
-                merged_into: row.merged_into_id,
+                merged_into: row.merged_into,
                 states: Vec::new(),
             });
             if let (Some(at), Some(state)) = (row.at, row.state) {
@@ -75,7 +86,7 @@ impl Incidents {
         Ok(incidents)
     }
 
-    /// What they are merged into in the end, if that is one of them.
+    /// What one is merged into in the end, as far as that is known here.
     fn target(&self, id: i64) -> i64 {
         let (mut target, mut passed) = (id, HashSet::new());
         while let Some(next) =
@@ -122,7 +133,7 @@ impl Incidents {
             let deployment = timeline.counted(DeploymentId(id?));
             succeeded.contains_key(&deployment).then_some((deployment, rule))
         };
-        let counted = self.all.iter().filter_map(|(id, incident)| {
+        let counted = self.all.iter().filter(|(_, incident)| incident.is_own).filter_map(|(id, incident)| {
             let resolved_at = match IncidentOutcome::of(&incident.states) {
                 IncidentOutcome::Open => None,
                 IncidentOutcome::Resolved { at } => Some(at),

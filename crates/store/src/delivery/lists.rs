@@ -342,7 +342,7 @@ impl ReadSession {
             started_at: row.started_at,
             resolved_at: row.resolved_at,
             outcome: row.outcome,
-            merged_into: row.merged_into_id.map(IncidentId),
+            merged_into: row.merged_into.map(IncidentId),
             deployment: row.deployment_id.map(DeploymentId),
             rule: row.rule,
             share: row.share.map(Share),

@@ -3,11 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::RepoName;
 use mergeline_domain::delivery::{
     DeploymentId, DeploymentSource, DeploymentState, Environment, EnvironmentGroup, IncidentChange, IncidentId,
     IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
 };
+use mergeline_domain::{RepoName, one_line};
 
 use super::derive::{begin_new, derive, lock_ids, lock_services};
 use super::issues::severity_of_label;
@@ -97,6 +97,8 @@ pub struct StoredDeployment {
     pub is_production: bool,
     /// Whether its commits are named.
     pub has_revisions: bool,
+    /// The fields whose values were said before, differ, and stay.
+    pub kept: Vec<&'static str>,
 }
 
 /// An incident that was posted.
@@ -108,6 +110,10 @@ pub struct StoredIncident {
     pub outcome: EventOutcome,
     /// The deployment that it belongs to, and why.
     pub link: Option<(DeploymentId, LinkRule)>,
+    /// Whether its severity is a word that is not understood.
+    pub has_unknown_severity: bool,
+    /// The fields whose values were said before, differ, and stay.
+    pub kept: Vec<&'static str>,
 }
 
 /// Why an event was refused. It was recorded, and changed nothing.
@@ -273,7 +279,7 @@ impl Poster {
         now: DateTime<Utc>,
     ) -> Result<Result<StoredIncident, EventRefusal>, StoreError> {
         let received = Received::new(sender, digest, EventSubject::Incident, id, now);
-        Ok(incident_of(self.receive(&received, Work::Change(id, change)).await?))
+        Ok(incident_of(self.receive(&received, Work::Change(id, &change)).await?))
     }
 
     /// Sets the deployment that an incident belongs to, even if its source says otherwise; `None` takes that
@@ -335,7 +341,7 @@ impl Poster {
 enum Work<'a> {
     Deployment(&'a PostedDeployment),
     Incident(&'a PostedIncident),
-    Change(&'a str, IncidentChange),
+    Change(&'a str, &'a IncidentChange),
     Link(&'a str, Option<DeploymentId>),
 }
 
@@ -442,7 +448,7 @@ impl<'a> Received<'a> {
         connection: &mut Session,
     ) -> Result<String, StoreError> {
         const SUBJECT: usize = 200;
-        let subject: String = self.subject.chars().filter(|c| !c.is_control()).take(SUBJECT).collect();
+        let subject = one_line(self.subject, SUBJECT);
         sqlx::query!(
             "insert into received_events (id, received_at, channel, key_name, sha256, kind, subject, outcome, reason, plugin)
             values ($1, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10)
@@ -610,10 +616,11 @@ async fn store_deployment(
         r#"select exists (select from deployment_revisions where deployment_id = $1) as "has_any!""#,
         id
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
     let outcome = EventOutcome::of(is_new, is_changed);
-    Ok(StoredDeployment { id: DeploymentId(id), outcome, is_production, has_revisions })
+    let kept = if is_new { Vec::new() } else { kept_of_deployment(connection, id, posted).await? };
+    Ok(StoredDeployment { id: DeploymentId(id), outcome, is_production, has_revisions, kept })
 }
 
 async fn insert_deployment(
@@ -747,6 +754,41 @@ async fn add_fields(connection: &mut Session, id: i64, posted: &PostedDeployment
     Ok(added.rows_affected() > 0)
 }
 
+/// The fields of a deployment whose first values stay.
+async fn kept_of_deployment(
+    connection: &mut Session,
+    id: i64,
+    posted: &PostedDeployment,
+) -> Result<Vec<&'static str>, Stopped> {
+    let row = sqlx::query!(
+        r#"select
+            d.version, d.url, d.remedies,
+            array(select s.at from deployment_states as s where s.deployment_id = d.id and s.state = $2) as "times!"
+        from deployments as d
+        where d.id = $1"#,
+        id,
+        posted.state.map(|state| <&str>::from(state.kind))
+    )
+    .fetch_one(connection)
+    .await?;
+    let kept = [
+        ("version", differs(posted.version.as_ref(), row.version.as_ref())),
+        ("url", differs(posted.url.as_ref(), row.url.as_ref())),
+        ("remedies", differs(posted.remedies.as_ref(), row.remedies.as_ref())),
+        ("finished_at", posted.says_end && posted.state.is_some_and(|state| !row.times.contains(&state.at))),
+    ];
+    Ok(names_of(kept))
+}
+
+/// Whether a value is said and another one is stored.
+fn differs<T: PartialEq>(said: Option<&T>, stored: Option<&T>) -> bool {
+    said.is_some() && said != stored
+}
+
+fn names_of<const N: usize>(fields: [(&'static str, bool); N]) -> Vec<&'static str> {
+    fields.into_iter().filter(|(_, applies)| *applies).map(|(name, _)| name).collect()
+}
+
 async fn store_incident(
     connection: &mut Session,
     sender: &Sender,
@@ -789,7 +831,7 @@ async fn store_incident(
     };
     let mut is_changed = false;
     if let Some(at) = posted.resolved_at {
-        is_changed = end_or_reopen(connection, id, IncidentChange::Resolved(at)).await?;
+        is_changed = end_or_reopen(connection, id, &IncidentChange::Resolved(at)).await?;
     }
     if !is_new {
         let severity = posted.severity.as_deref().and_then(severity_of_label);
@@ -819,7 +861,33 @@ async fn store_incident(
     if is_new || is_changed {
         derive(connection, &[service]).await?;
     }
-    stored_incident(connection, id, is_new, is_changed).await
+    let mut stored = stored_incident(connection, id, is_new, is_changed).await?;
+    if !is_new {
+        stored.kept = kept_of_incident(connection, id, named, posted).await?;
+    }
+    Ok(stored)
+}
+
+/// The fields of an incident whose first values stay.
+async fn kept_of_incident(
+    connection: &mut Session,
+    id: i64,
+    named: Option<i64>,
+    posted: &PostedIncident,
+) -> Result<Vec<&'static str>, Stopped> {
+    let row = sqlx::query!(
+        "select title, source_severity, url, started_at, named_deployment_id from incidents where id = $1",
+        id
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(names_of([
+        ("title", posted.title != row.title),
+        ("severity", differs(posted.severity.as_ref(), row.source_severity.as_ref())),
+        ("url", differs(posted.url.as_ref(), row.url.as_ref())),
+        ("started_at", posted.says_start && posted.started_at != row.started_at),
+        ("deployment", differs(named.as_ref(), row.named_deployment_id.as_ref())),
+    ]))
 }
 
 /// The service of a posted incident, locked. One that was delivered before keeps its service: the address of a webhook may change
@@ -844,7 +912,7 @@ async fn change_incident(
     connection: &mut Session,
     sender: &Sender,
     external_id: &str,
-    change: IncidentChange,
+    change: &IncidentChange,
 ) -> Result<StoredIncident, Stopped> {
     let unknown = || Stopped::Refused(EventRefusal::UnknownIncident);
     let (_, of) = incident(connection, sender, external_id).await?.ok_or_else(unknown)?;
@@ -855,7 +923,8 @@ async fn change_incident(
         failed @ Stopped::Failed(_) => failed,
     })?;
     let (id, _) = incident(connection, sender, external_id).await?.ok_or_else(unknown)?;
-    let is_changed = if sender.channel == Channel::Webhook {
+    let before = targets(connection, id).await?;
+    let mut is_changed = if sender.channel == Channel::Webhook {
         match change.delivered(&states_of(connection, id).await?) {
             Some((at, kind)) => add_incident_state(connection, id, at, kind).await?,
             None => false,
@@ -863,10 +932,42 @@ async fn change_incident(
     } else {
         end_or_reopen(connection, id, change).await?
     };
+    if let IncidentChange::Merged { into: Some(into), .. } = change {
+        let merged = sqlx::query!(
+            "update incidents set merged_into = $2 where id = $1 and merged_into is distinct from $2",
+            id,
+            into
+        )
+        .execute(&mut *connection)
+        .await?;
+        is_changed |= merged.rows_affected() > 0;
+    }
     if is_changed {
-        derive(connection, &[service]).await?;
+        let mut services = vec![service];
+        // What it is merged into starts with the earliest of them.
+        let others = [before, targets(connection, id).await?].concat();
+        begin_new(connection, &mut services, &others).await?;
+        derive(connection, &services).await?;
     }
     stored_incident(connection, id, false, is_changed).await
+}
+
+/// The services of what an incident is merged into, directly and in the end.
+async fn targets(connection: &mut Session, id: i64) -> Result<Vec<i64>, Stopped> {
+    let services = sqlx::query_scalar!(
+        r#"with recursive chain as (
+            select m.target_id, m.target_service_id from merged_incidents as m where m.id = $1
+            union
+            select m.target_id, m.target_service_id
+            from chain as c
+            inner join merged_incidents as m on c.target_id = m.id
+        )
+        select c.target_service_id as "id!" from chain as c where c.target_service_id is not null"#,
+        id
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(services)
 }
 
 /// A posted incident with its service.
@@ -963,7 +1064,7 @@ async fn posted_deployment(
 }
 
 /// Adds a state to an incident, unless it has that state already. Returns whether it is new.
-async fn end_or_reopen(connection: &mut Session, id: i64, change: IncidentChange) -> Result<bool, Stopped> {
+async fn end_or_reopen(connection: &mut Session, id: i64, change: &IncidentChange) -> Result<bool, Stopped> {
     let states = states_of(connection, id).await?;
     let (at, kind) = change.state();
     let is_known = states.contains(&IncidentState { at, kind });
@@ -1019,13 +1120,22 @@ async fn stored_incident(
     is_new: bool,
     is_changed: bool,
 ) -> Result<StoredIncident, Stopped> {
-    let row = sqlx::query!("select deployment_id, rule from incident_facts where incident_id = $1", id)
-        .fetch_optional(connection)
-        .await?;
-    let link = match row.and_then(|row| row.deployment_id.zip(row.rule)) {
+    let row = sqlx::query!(
+        r#"select
+            f.deployment_id as "deployment_id?", f.rule as "rule?",
+            i.source_severity is not null and i.severity is null as "has_unknown_severity!"
+        from incidents as i
+        left join incident_facts as f on i.id = f.incident_id
+        where i.id = $1"#,
+        id
+    )
+    .fetch_one(connection)
+    .await?;
+    let link = match row.deployment_id.zip(row.rule) {
         Some((deployment, rule)) => Some((DeploymentId(deployment), parse_stored(&rule)?)),
         None => None,
     };
     let outcome = EventOutcome::of(is_new, is_changed);
-    Ok(StoredIncident { id: IncidentId(id), outcome, link })
+    let has_unknown_severity = row.has_unknown_severity;
+    Ok(StoredIncident { id: IncidentId(id), outcome, link, has_unknown_severity, kept: Vec::new() })
 }

@@ -312,7 +312,7 @@ impl World {
     /// A posted incident, a change of one, or its link.
     async fn posted_incident(&mut self) -> Result<String> {
         let (id, sender, time) = (format!("I{}", self.number(4)), Sender::default(), self.instant());
-        let outcome = match self.random.u32(0..6) {
+        let outcome = match self.random.u32(0..7) {
             0 | 1 => {
                 let event = IncidentEvent {
                     id: id.clone(),
@@ -338,7 +338,8 @@ impl World {
                 let change = match kind {
                     3 => IncidentChange::Resolved(time),
                     4 => IncidentChange::Reopened(time),
-                    _ => IncidentChange::Dismissed(time),
+                    5 => IncidentChange::Dismissed(time),
+                    _ => IncidentChange::Merged { at: time, into: Some(format!("I{}", self.random.u64(1..=4))) },
                 };
                 self.poster.change_incident(&sender, &DIGEST, &id, change, at(NOW)).await?.is_ok()
             }
