@@ -16,6 +16,7 @@ pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey, ServiceName
 pub use auth::scope::{Scope, ScopeError};
 pub use endpoints::{dora_json, statistics_json};
 pub use http::context::ClientPath;
+pub use mergeline_dashboard::Login;
 pub use router::router;
 pub use settings::Settings;
 pub use state::{Api, NoticeQueue, Webhooks};

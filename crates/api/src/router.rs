@@ -7,14 +7,14 @@ use axum::routing::{MethodFilter, MethodRouter, get};
 use axum::{Extension, Router};
 
 use crate::auth::access::require_key;
-use crate::endpoints::{ALIVE, Documents, OPERATIONS, redirect};
+use crate::endpoints::{ALIVE, Documents, OPERATIONS, redirect_to_docs, redirect_to_folder, redirect_to_page};
 use crate::http::admission::{Admission, admit, admit_health, admit_lookups, admit_statistics};
 use crate::http::errors::ApiError;
 use crate::http::layers::around;
 use crate::http::operation::{Admit, Operation};
 use crate::state::Api;
 
-/// The addresses above the documentation, which people try first.
+/// The addresses above the page and the documentation, which people try first.
 const ABOVE: [&str; 3] = ["/", "/v1", "/v1/"];
 
 /// The API as a service for Lambda, the laptop and the tests.
@@ -35,10 +35,16 @@ pub fn router(api: Api) -> Router {
         .route_layer(from_fn_with_state(api.clone(), require_key));
     let webhooks = of(Admit::Webhook).route_layer(from_fn_with_state(admission.clone(), admit));
     let health = || of(Admit::Health).route_layer(from_fn_with_state(admission.clone(), admit_health));
-    let above = ABOVE.into_iter().fold(Router::new(), |router, path| router.route(path, get(redirect)));
+    let above = ABOVE.into_iter().fold(Router::new(), |router, path| match api.page {
+        Some(_) => router.route(path, get(redirect_to_page)),
+        None => router.route(path, get(redirect_to_docs)),
+    });
+    let page = api
+        .page
+        .map_or_else(Router::new, |login| mergeline_dashboard::router(login).route("/app", get(redirect_to_folder)));
     let router = above
         // Behind API Gateway every path starts with the stage, which is named v1.
-        .nest("/v1", Router::new().merge(with_key).merge(webhooks).merge(of(Admit::Open)).merge(health()))
+        .nest("/v1", Router::new().merge(with_key).merge(webhooks).merge(of(Admit::Open)).merge(health()).merge(page))
         .merge(health())
         .route(ALIVE.path, method_router(&ALIVE))
         .fallback(async || ApiError::NotFound("There is nothing at this path."))

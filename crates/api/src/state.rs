@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use mergeline_dashboard::Login;
 use mergeline_store::{Poster, Reader};
 use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
 
@@ -44,6 +45,8 @@ pub struct Api {
     /// The host names that requests without keys must use. It is set where a browser can reach the server and nothing
     /// in front of the program checks requests.
     pub hosts: Option<AllowedHosts>,
+    /// How people log in to the page; `None` where there is no page.
+    pub page: Option<Login>,
     /// The time limit of a request.
     pub timeout: Duration,
     /// The current time.
@@ -51,9 +54,9 @@ pub struct Api {
 }
 
 impl Api {
-    /// An API without keys that answers to every host name, and only reads.
+    /// An API without keys and page that answers to every host name, and only reads.
     pub fn new(store: Reader, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
-        Self { store, poster: None, keys: None, webhooks: Webhooks::default(), hosts: None, timeout, clock }
+        Self { store, poster: None, keys: None, webhooks: Webhooks::default(), hosts: None, page: None, timeout, clock }
     }
 
     /// The current time.

@@ -9,7 +9,7 @@ use mergeline_api::{AllowedHosts, Api, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
-const CHECKED: [(&str, Scope); 17] = [
+const CHECKED: [(&str, Scope); 19] = [
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
     ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),
@@ -18,6 +18,8 @@ const CHECKED: [(&str, Scope); 17] = [
     ("/v1/metrics/team/payments/pull-requests", Scope::PrsRead),
     ("/v1/collection/status", Scope::Admin),
     ("/v1/collection/runs", Scope::Admin),
+    ("/v1/metrics/summary", Scope::MetricsRead),
+    ("/v1/me", Scope::MetricsRead),
     ("/v1/metrics/team/payments/dora", Scope::MetricsRead),
     ("/v1/metrics/organization/velocity", Scope::MetricsRead),
     ("/v1/metrics/organization/lead-time", Scope::MetricsRead),
@@ -43,6 +45,34 @@ async fn guarded(wanted: &[(Scope, &[&str])]) -> Result<(Backend, Router, Vec<St
 
 async fn with_key(router: &Router, path: &str, key: &str) -> Result<Answered> {
     ask(router, "GET", path, &[("x-api-key", key)]).await
+}
+
+#[tokio::test]
+async fn a_key_learns_what_it_may_do() -> Result<()> {
+    let (_backend, router, texts) =
+        guarded(&[(Scope::PrsRead, &["payments"]), (Scope::Admin, &[]), (Scope::EventsWrite, &[])]).await?;
+    let me = async |key: &str| with_key(&router, "/v1/me", key).await?.json();
+    let limited = me(&texts[0]).await?;
+    assert_eq!(limited["data"]["scopes"], json!(["metrics:read", "prs:read"]));
+    assert_eq!(limited["data"]["teams"], json!(["payments"]));
+    let admin = me(&texts[1]).await?;
+    assert_eq!(admin["data"]["scopes"], json!(["metrics:read", "prs:read", "admin", "events:write"]));
+    assert_eq!(admin["data"]["teams"], json!(null));
+    assert_eq!(with_key(&router, "/v1/me", &texts[2]).await?.status, 403, "a key that posts reads nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_overview_shows_a_limited_key_its_teams_only() -> Result<()> {
+    let (_backend, router, texts) = guarded(&[(Scope::MetricsRead, &["platform"]), (Scope::MetricsRead, &[])]).await?;
+    let teams = async |key: &str| -> Result<Vec<String>> {
+        let answer = with_key(&router, "/v1/metrics/summary", key).await?.json()?;
+        let teams = answer["data"]["teams"].as_array().cloned().unwrap_or_default();
+        Ok(teams.iter().filter_map(|team| team["team"]["slug"].as_str()).map(str::to_owned).collect())
+    };
+    assert_eq!(teams(&texts[0]).await?, ["platform"]);
+    assert_eq!(teams(&texts[1]).await?, ["nobody", "payments", "platform"], "in alphabetical order");
+    Ok(())
 }
 
 #[tokio::test]

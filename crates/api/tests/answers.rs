@@ -300,6 +300,59 @@ async fn a_summary_compares_two_periods_and_counts_open() -> Result<()> {
     Ok(())
 }
 
+/// Each team as in its own summary, beside the weeks of its velocity.
+#[tokio::test]
+async fn the_overview_has_the_numbers_of_every_teams_summary_and_velocity() -> Result<()> {
+    let history = history();
+    let backend = Backend::with(&history).await?;
+    backend.add_details(&details(&history)).await?;
+    let range = "from=2026-06-08&to=2026-06-15";
+    let (status, answer) = backend.get(&format!("/v1/metrics/summary?{range}")).await?;
+    assert_eq!(status, 200, "{answer}");
+    let teams = answer["data"]["teams"].as_array().context("teams")?;
+    assert_eq!(teams.len(), 3);
+    for team in teams {
+        let slug = team["team"]["slug"].as_str().context("a slug")?;
+        let (_, summary) = backend.get(&format!("/v1/metrics/team/{slug}/summary?{range}")).await?;
+        for part in ["team", "period", "previous", "change", "open"] {
+            assert_eq!(team[part], summary["data"][part], "{slug}: {part}");
+        }
+        let weeks = "from=2026-03-30&to=2026-06-15";
+        let (_, velocity) = backend.get(&format!("/v1/metrics/team/{slug}/velocity?{weeks}")).await?;
+        let (weeks, buckets) = (team["weeks"].as_array(), velocity["data"]["buckets"].as_array());
+        let (weeks, buckets) = weeks.zip(buckets).context("weeks")?;
+        assert_eq!((weeks.len(), buckets.len()), (12, 11), "the first week is before the range of velocity");
+        for (week, bucket) in weeks[1..].iter().zip(buckets) {
+            for part in ["bucket", "start", "end", "complete", "incomplete", "prs_merged", "prs_merged_weighted"] {
+                assert_eq!(week[part], bucket[part], "{slug}: {part}");
+            }
+            assert_eq!(week["cycle_time_p50_hours"], bucket["cycle_time"]["p50_hours"], "{slug}");
+        }
+    }
+    assert_eq!(teams[1]["open"]["oldest_created_at"], "2026-06-12T00:00:00Z");
+    let (_, filtered) = backend.get("/v1/metrics/summary?repo=acme/api").await?;
+    assert_eq!(filtered["error"]["code"], "validation_error", "{filtered}");
+    Ok(())
+}
+
+/// A week that was read, one that is running, and one before anything was read.
+#[tokio::test]
+async fn buckets_say_why_they_are_not_complete() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let (_, answer) = backend.get("/v1/metrics/team/payments/velocity?from=2026-04-22&to=2026-06-18").await?;
+    let buckets = answer["data"]["buckets"].as_array().context("buckets")?;
+    let said = |start: &str| {
+        let bucket = buckets.iter().find(|bucket| bucket["start"] == start);
+        bucket.map(|bucket| (bucket["complete"] == true, bucket["incomplete"].clone()))
+    };
+    assert_eq!(said("2026-06-08"), Some((true, json!([]))));
+    assert_eq!(said("2026-06-15"), Some((false, json!(["running", "outside_range"]))));
+    assert_eq!(said("2026-04-20"), Some((false, json!(["not_read", "outside_range"]))));
+    assert_eq!(answer["data"]["total"]["incomplete"], json!(["running", "partly_read"]), "{}", answer["data"]["total"]);
+    assert_eq!(answer["meta"]["min_group_size"], 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_summary_never_compares_with_an_unread_period() -> Result<()> {
     let backend = Backend::with(&history()).await?;
@@ -633,6 +686,7 @@ async fn small_groups_hide_durations_but_not_counts() -> Result<()> {
         "weight": 1.0
       },
       "end": "2026-06-08",
+      "incomplete": [],
       "phases": {
         "coding": {
           "mean_hours": null,
@@ -700,16 +754,11 @@ async fn a_summary_hides_durations_of_small_groups() -> Result<()> {
     assert_eq!(data["change"]["cycle_time_p50_hours"], Value::Null);
     insta::assert_json_snapshot!(data["open"], @r#"
     {
-      "age": {
-        "mean_hours": null,
-        "n": 1,
-        "p50_hours": null,
-        "p75_hours": null,
-        "p90_hours": null,
-        "p95_hours": null,
-        "weight": 1.0
-      },
-      "oldest_hours": null
+      "n": 1,
+      "oldest_created_at": null,
+      "p50_created_at": null,
+      "p90_created_at": null,
+      "weight": 1.0
     }
     "#);
     assert!(answer["meta"]["warnings"].to_string().contains("suppressed: "), "{}", answer["meta"]);

@@ -55,14 +55,32 @@ async fn responses_carry_etag_cache_control_and_freshness() -> Result<()> {
 #[tokio::test]
 async fn clock_dependent_responses_are_not_cached() -> Result<()> {
     let backend = Backend::with(&history()).await?;
-    let summary = "/v1/metrics/team/payments/summary";
-    for path in [summary, "/v1/teams", "/v1/teams/payments", "/v1/collection/status", "/v1/collection/runs", "/health"]
+    for path in ["/v1/me", "/v1/teams", "/v1/teams/payments", "/v1/collection/status", "/v1/collection/runs", "/health"]
     {
         let answered = backend.ask(path, &[("if-none-match", "*")]).await?;
         assert_eq!((answered.status, answered.header("etag")), (200, ""), "{path}");
         assert_eq!(answered.header("cache-control"), "no-store", "{path}");
     }
-    assert_eq!(backend.ask(summary, &[]).await?.header("mergeline-data-as-of"), "2026-06-17T08:00:00Z");
+    Ok(())
+}
+
+/// What is open is told by when it was opened, so that nothing of a summary changes with the clock.
+#[tokio::test]
+async fn summaries_are_known_by_their_data_and_not_by_the_clock() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    for path in ["/v1/metrics/team/payments/summary", "/v1/metrics/summary"] {
+        let first = backend.ask(path, &[]).await?;
+        let router = router(Api { clock: || at("2026-06-17T20:15:00Z"), ..backend.api() });
+        let later = ask(&router, "GET", path, &[("if-none-match", first.header("etag"))]).await?;
+        assert_eq!((later.status, later.header("etag")), (304, first.header("etag")), "{path}");
+        let whole = ask(&router, "GET", path, &[]).await?;
+        assert_eq!(whole.json()?["data"], first.json()?["data"], "{path}: eight hours later");
+    }
+    let tag = tag(&backend, "/v1/metrics/summary").await?;
+    let router = backend.router(None);
+    backend.keep(&[pr("acme/api", 6).created("2026-06-12T00:00:00Z").merged("2026-06-16T00:00:00Z")]).await?;
+    let changed = ask(&router, "GET", "/v1/metrics/summary", &[("if-none-match", &tag)]).await?;
+    assert_eq!(changed.status, 200, "one that was open is merged");
     Ok(())
 }
 

@@ -96,6 +96,48 @@ async fn pull_requests_explain_counting_and_missing_durations() -> Result<()> {
     Ok(())
 }
 
+/// Whatever the order and the size of pages, each row comes once, and in that order.
+#[tokio::test]
+async fn lists_are_sorted_and_paged_in_each_order() -> Result<()> {
+    let backend = backend().await?;
+    for (sort, first) in [("oldest", 1), ("newest", 12), ("longest", 8), ("largest", 1)] {
+        let (_, whole) = backend.get(&format!("{LIST}&sort={sort}&limit=1000")).await?;
+        let all = numbers(&whole);
+        assert_eq!((all.len(), all.first()), (12, Some(&first)), "{sort}: {all:?}");
+        let (mut paged, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (_, page) = backend.get(&format!("{LIST}&sort={sort}&limit=5{cursor}")).await?;
+            paged.extend(numbers(&page));
+            let Some(next) = page["meta"]["next_cursor"].as_str() else { break };
+            let (status, _) = backend.get(&format!("{LIST}&sort=oldest&limit=5&cursor={next}")).await?;
+            assert_eq!(status == 200, sort == "oldest", "a cursor belongs to its order");
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(paged, all, "{sort}");
+    }
+    let (_, longest) = backend.get(&format!("{LIST}&sort=longest&limit=1000")).await?;
+    let rows = longest["data"]["pull_requests"].as_array().context("rows")?;
+    let durations: Vec<f64> = rows.iter().map(|row| row["cycle_time_hours"].as_f64().unwrap_or(-1.0)).collect();
+    assert!(durations.is_sorted_by(|one, next| one >= next), "{durations:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_pull_requests_are_listed_whenever_they_were_opened() -> Result<()> {
+    let backend = backend().await?;
+    let range = "/v1/metrics/team/payments/pull-requests?from=2026-01-01&to=2026-01-02";
+    let (_, open) = backend.get(&format!("{range}&state=open")).await?;
+    assert_eq!(numbers(&open), [10]);
+    let row = &open["data"]["pull_requests"][0];
+    assert_eq!((&row["closed_at"], &row["first_review_at"]), (&Value::Null, &Value::Null));
+    assert_eq!(row["url"], "https://github.com/acme/api/pull/10");
+    assert_eq!(numbers(&backend.get(&format!("{LIST}&state=closed")).await?.1), [11]);
+    assert_eq!(numbers(&backend.get(&format!("{LIST}&state=merged")).await?.1).len(), 10);
+    let (status, refused) = backend.get(&format!("{LIST}&state=stale&sort=worst")).await?;
+    assert_eq!((status, refused["error"]["details"].as_array().map(Vec::len)), (400, Some(2)), "{refused}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_limited_key_loses_people_who_left() -> Result<()> {
     let backend = backend().await?;
@@ -205,6 +247,7 @@ async fn two_pages_match_their_snapshots() -> Result<()> {
         "repositories": null,
         "weighting": "allocated"
       },
+      "min_group_size": 0,
       "next_cursor": "CURSOR",
       "range": {
         "from": "2026-06-01",

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_api::{AllowedHosts, Api, router};
+use mergeline_api::{AllowedHosts, Api, Login, router};
 use mergeline_collector::{Settings, TeamsSource};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::FakeGitHub;
@@ -80,7 +80,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         // With --json, standard output is for machines only.
         let mut out: Box<dyn Write> =
             if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
-        writeln!(out, "\nThe API runs until Ctrl-C. In another terminal:\n")?;
+        writeln!(out, "\nOpen http://{address}/v1/app/ in a browser. It runs until Ctrl-C. In another terminal:\n")?;
         for path in [
             "v1/teams",
             "v1/metrics/team/payments/velocity",
@@ -106,6 +106,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
             poster: Some(poster.clone()),
             webhooks,
             hosts: Some(hosts),
+            page: Some(Login::None),
             ..Api::new(reader.clone(), TIMEOUT, clock)
         };
         tokio::select! {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
-use mergeline_api::{Api, Settings, Webhooks, router};
+use mergeline_api::{Api, Login, Settings, Webhooks, router};
 use mergeline_domain::Problem;
 use mergeline_github::GitHub;
 use mergeline_store::{Poster, Reader, Writer};
@@ -47,9 +47,9 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         (false, false) => ("with the keys in API_KEYS", " -H \"x-api-key: mgl_…\""),
     };
     let mut out = terminal::stdout();
-    writeln!(out, "Listening on http://{address} ({guard})")?;
+    writeln!(out, "http://{address}/v1/app/ shows how the teams deliver ({guard})")?;
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
-    writeln!(out, "  http://{address}/v1/docs has the documentation. Press Ctrl-C to stop.")?;
+    writeln!(out, "  http://{address}/v1/docs has the documentation of the API. Press Ctrl-C to stop.")?;
     let hosts = settings.hosts.and(&args.listen.host);
     let poster = Poster::connect(&settings.database);
     let changes = if settings.webhooks.is_empty() { None } else { change_reader(&database, clock)? };
@@ -68,6 +68,7 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         keys: settings.keys,
         webhooks,
         hosts: Some(hosts),
+        page: Some(if is_open { Login::None } else { Login::Key }),
         ..Api::new(store.clone(), settings.timeout, clock)
     };
     tokio::select! {

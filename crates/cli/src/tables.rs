@@ -207,7 +207,7 @@ fn velocity(teams: &[ReportStatistics], today: NaiveDate) -> Vec<Table> {
 fn label(bucket: &BucketNumbers, today: NaiveDate) -> String {
     let mark = match bucket {
         bucket if is_running(bucket, today) => " (running)",
-        BucketNumbers { is_complete: false, .. } => " *",
+        bucket if !bucket.is_complete() => " *",
         _ => "",
     };
     format!("{}{mark}", bucket.label)
@@ -242,7 +242,7 @@ fn cycle_times(teams: &[ReportStatistics], unit: Unit) -> Table {
 /// Notes about the tables, one paragraph each.
 fn notes(teams: &[ReportStatistics], today: NaiveDate, left_out: &[WarningCode]) -> String {
     let mut text = "\n".to_owned();
-    let is_partly_read = |bucket: &BucketNumbers| !bucket.is_complete && !is_running(bucket, today);
+    let is_partly_read = |bucket: &BucketNumbers| !bucket.is_complete() && !is_running(bucket, today);
     if teams.iter().any(|team| team.buckets.iter().any(is_partly_read)) {
         text.push_str(
             "* Not complete: part of that week was not read or not requested. `mergeline status` says why.\n",

@@ -7,9 +7,9 @@ use chrono_tz::Tz;
 use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ServiceId, Share};
 use mergeline_domain::metrics::{
     Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Count, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY,
-    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, FEW, Interval,
-    InvalidParameter, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Timing, Warning, WarningCode,
-    coverage_warnings,
+    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, FEW, Incomplete,
+    Interval, InvalidParameter, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Timing, Warning,
+    WarningCode, coverage_warnings,
 };
 use mergeline_domain::{RepoName, TeamId};
 use mergeline_store::{
@@ -119,8 +119,9 @@ pub struct DoraBucketNumbers {
     pub end: NaiveDate,
     /// How many of its days are in the range and known: not before deployments were first read, nor after they were last read.
     pub days: i64,
-    /// Whether the whole unit is in the range, is over, and pull requests and deployments were read to its end.
-    pub is_complete: bool,
+    /// Why it is not final; nothing if the whole unit is in the range, is over, and pull requests, deployments and incidents were read to
+    /// its end.
+    pub incomplete: Vec<Incomplete>,
     /// Whether a source reports deployments. If not, there is no frequency.
     pub has_source: bool,
     /// What happened in it.
@@ -345,7 +346,7 @@ impl DoraReport {
                 start,
                 end,
                 days,
-                is_complete: self.is_complete(start, end) && self.range.from <= start && end <= self.range.to,
+                incomplete: self.incomplete(start, end),
                 has_source: self.deployments.with_source > 0,
                 numbers,
             }
@@ -357,7 +358,7 @@ impl DoraReport {
                 start: self.range.from,
                 end: self.range.to,
                 days: self.known_days(self.range.from, self.range.to, &found.total),
-                is_complete: self.is_complete(self.range.from, self.range.to),
+                incomplete: self.incomplete(self.range.from, self.range.to),
                 has_source: self.deployments.with_source > 0,
                 numbers: found.total,
             },
@@ -373,15 +374,28 @@ impl DoraReport {
         known_days(&self.deployments, self.range.zone, self.now, days, numbers.deployments.finished.n > 0)
     }
 
-    /// Whether pull requests and deployments were read from the start of one day to that of another.
-    fn is_complete(&self, from: NaiveDate, to: NaiveDate) -> bool {
+    /// Why the numbers from the start of one day to that of another are not final.
+    fn incomplete(&self, from: NaiveDate, to: NaiveDate) -> Vec<Incomplete> {
         let days = DateRange { from, to, ..self.range };
-        let DeploymentCoverage { covered_since, complete_until, .. } = self.deployments;
-        self.status.coverage.is_range_complete(&days)
-            && covered_since.is_some_and(|since| since <= days.start())
-            && complete_until.is_some_and(|until| days.end() <= until)
-            && (!self.deployments.wants_incidents
-                || self.deployments.incidents_until.is_some_and(|until| days.end() <= until))
+        let today = self.now.with_timezone(&self.range.zone).date_naive();
+        let DeploymentCoverage { covered_since, complete_until, wants_incidents, incidents_until, .. } =
+            self.deployments;
+        let has_deployments = covered_since.is_some_and(|since| since <= days.start())
+            && complete_until.is_some_and(|until| days.end() <= until);
+        let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| days.end() <= until);
+        let mut reasons = self.status.coverage.incomplete_range(&days, today);
+        // While it runs, its end is read by nobody.
+        let is_running = reasons.contains(&Incomplete::Running);
+        if !has_deployments && !is_running {
+            reasons.push(Incomplete::DeploymentsNotRead);
+        }
+        if !has_incidents && !is_running {
+            reasons.push(Incomplete::IncidentsNotRead);
+        }
+        if from < self.range.from || self.range.to < to {
+            reasons.push(Incomplete::OutsideRange);
+        }
+        reasons
     }
 
     /// Whether deployments were read for the range, as far as it is over, and lately.

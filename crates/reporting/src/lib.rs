@@ -2,6 +2,7 @@
 
 mod delivery;
 mod dora;
+mod overview;
 mod pull_requests;
 mod query;
 mod report;
@@ -10,6 +11,7 @@ mod summary;
 
 pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
+pub use overview::{Overview, TeamOverview};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, ReportQuery, Viewer};
 pub use report::Report;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::metrics::{Warning, WarningCode};
-use mergeline_store::{Audience, TeamPullRequest};
+use mergeline_store::{Audience, PullRequestList, TeamPullRequest};
 
 use crate::query::ReportError;
 use crate::report::Report;
@@ -10,13 +10,13 @@ use crate::report::Report;
 /// Where a page starts: after the pull request with this instant and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PagePosition {
-    /// The instant that the list is sorted by, which determines membership.
+    /// The instant that the list is sorted by, or what stands for it.
     pub at: DateTime<Utc>,
     /// Breaks ties between equal instants.
     pub id: i64,
 }
 
-/// A page of pull requests, sorted by the instant that determines membership.
+/// A page of pull requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PullRequestPage {
     /// The pull requests.
@@ -36,13 +36,14 @@ pub fn cut_to_page<T>(rows: &mut Vec<T>, limit: u32, position: impl Fn(&T) -> Pa
 }
 
 impl Report {
-    /// The pull requests of the team's people in the range, at most `limit` of them, with the reason why each counts or
-    /// not.
+    /// The pull requests of the team's people in the range, and open ones of any time if only those are requested; at most `limit` of
+    /// them, with the reason why each counts or not.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn pull_requests(
         &mut self,
+        list: PullRequestList,
         after: Option<PagePosition>,
         limit: u32,
     ) -> Result<PullRequestPage, ReportError> {
@@ -51,9 +52,9 @@ impl Report {
         let start = after.map(|position| (position.at, position.id));
         // One extra row shows whether there is another page.
         let team = self.required_team()?.id;
-        let found = self.reader.team_pull_requests(team, &self.filter, audience, start, limit + 1).await;
+        let found = self.reader.team_pull_requests(team, &self.filter, list, audience, start, limit + 1).await;
         let mut pull_requests = found?;
-        let next = cut_to_page(&mut pull_requests, limit, |last| PagePosition { at: last.attributed_at, id: last.id });
+        let next = cut_to_page(&mut pull_requests, limit, |last| PagePosition { at: last.sort_at, id: last.id });
         let mut warnings = self.warnings().to_vec();
         if pull_requests.is_empty() && after.is_none() && self.is_read {
             let message = "no one on this team has a pull request in the range";

@@ -19,6 +19,8 @@ pub enum ReportKind {
     LeadTime,
     /// A period compared with the previous one.
     Summary,
+    /// The same of each visible team.
+    Overview,
     /// The pull requests behind the numbers.
     PullRequests,
 }
@@ -27,7 +29,7 @@ impl ReportKind {
     /// The ID of the report's main formula.
     pub fn definition(self) -> &'static str {
         match self {
-            Self::Velocity | Self::Summary => VELOCITY,
+            Self::Velocity | Self::Summary | Self::Overview => VELOCITY,
             Self::LeadTime => PR_CYCLE_TIME,
             Self::PullRequests => ATTRIBUTION,
         }
@@ -36,7 +38,7 @@ impl ReportKind {
     /// The IDs of all formulas in the report.
     pub fn definitions(self) -> &'static [&'static str] {
         match self {
-            Self::Velocity | Self::Summary => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES],
+            Self::Velocity | Self::Summary | Self::Overview => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES],
             Self::LeadTime => &[PR_CYCLE_TIME, CHANGE_LEAD_TIME, VELOCITY, PR_PHASES],
             Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
         }
@@ -48,7 +50,7 @@ impl ReportKind {
         match self {
             Self::Velocity | Self::PullRequests => DefaultRange::UpToNow { interval: Interval::Week, count: 12 },
             Self::LeadTime => DefaultRange::UpToNow { interval: Interval::Month, count: 6 },
-            Self::Summary => DefaultRange::CompletedWeeks(4),
+            Self::Summary | Self::Overview => DefaultRange::CompletedWeeks(4),
         }
     }
 
@@ -56,13 +58,18 @@ impl ReportKind {
     pub fn default_interval(self) -> Interval {
         match self {
             Self::LeadTime => Interval::Month,
-            Self::Velocity | Self::Summary | Self::PullRequests => Interval::Week,
+            Self::Velocity | Self::Summary | Self::Overview | Self::PullRequests => Interval::Week,
         }
     }
 
     /// Whether the preceding period of the same length is also read.
     pub(crate) fn compares(self) -> bool {
-        self == Self::Summary
+        matches!(self, Self::Summary | Self::Overview)
+    }
+
+    /// Whether it is about several teams, each of which the viewer must be allowed to see.
+    pub(crate) fn is_of_teams(self) -> bool {
+        self == Self::Overview
     }
 
     /// Whether pull requests are aggregated, so that `privacy.min_group_size` hides small groups.

@@ -1,6 +1,6 @@
 //! A validated query, with everything needed to answer it.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use mergeline_domain::metrics::{Coverage, DateRange, InvalidParameter, Warning, coverage_warnings};
 use mergeline_domain::{RepoName, monday_of};
 use mergeline_store::{
@@ -43,7 +43,7 @@ impl Report {
         viewer: &Viewer,
         now: DateTime<Utc>,
     ) -> Result<Self, ReportError> {
-        if viewer.is_limited() && query.team.is_none() {
+        if viewer.is_limited() && query.team.is_none() && !kind.is_of_teams() {
             return Err(ReportError::LimitedToTeams);
         }
         let (mut reader, mut status) = store.session_with_status(query.team.as_ref(), &query.repositories).await?;
@@ -73,7 +73,7 @@ impl Report {
         }
         let deployments = match kind {
             ReportKind::LeadTime => Some(reader.deployment_coverage(None, now).await?),
-            ReportKind::Velocity | ReportKind::Summary | ReportKind::PullRequests => None,
+            ReportKind::Velocity | ReportKind::Summary | ReportKind::Overview | ReportKind::PullRequests => None,
         };
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
         let warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
@@ -134,6 +134,16 @@ impl Report {
         self.is_limited
     }
 
+    /// The current time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// Durations of fewer people are not shown; 0 if all are.
+    pub fn min_group_size(&self) -> i64 {
+        self.status.min_group_size
+    }
+
     /// What readers must know about the collection.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -151,6 +161,10 @@ impl Report {
     pub fn fingerprint(&self) -> String {
         // What is hidden changes with the unfinished week.
         let running_week = self.hides_small_groups().then(|| self.running_week());
+        // Why a unit is not final changes at midnight, until the last one is over.
+        let interval = self.query.interval.unwrap_or(self.kind.default_interval());
+        let last = interval.end(interval.start(self.range.to - Days::new(1)));
+        let today = self.today().min(last);
         let coverage = &self.status.coverage;
         let day = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&self.range.zone).date_naive());
         let reached = day(coverage.complete_until);
@@ -160,7 +174,7 @@ impl Report {
         // As shown in the response.
         let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };
         format!(
-            "{:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {reached:?} {deployments:?} {repositories} {:?} {} {} {:?}",
+            "{:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {running_week:?} {today} {reached:?} {deployments:?} {repositories} {:?} {} {} {:?}",
             self.reader.tenant(),
             self.kind.definition(),
             self.kind.definitions(),
@@ -182,9 +196,14 @@ impl Report {
         self.kind.aggregates() && self.status.min_group_size > 0
     }
 
+    /// The current day.
+    pub(crate) fn today(&self) -> NaiveDate {
+        self.now.with_timezone(&self.range.zone).date_naive()
+    }
+
     /// The first day of the unfinished week.
     pub(crate) fn running_week(&self) -> NaiveDate {
-        monday_of(self.now.with_timezone(&self.range.zone).date_naive())
+        monday_of(self.today())
     }
 
     /// What a database error says about the query. An unknown time zone is the client's problem if the query set it,

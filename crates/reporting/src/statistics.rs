@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use mergeline_domain::metrics::{
-    Allocation, Allocations, Bucket, Count, DateRange, DoraBucket, DoraStatistics, Interval, MeasureKind, Statistics,
-    Timing, Warning, WarningCode, hide_small_groups, remove_hidden,
+    Allocation, Allocations, Bucket, Count, DateRange, DoraBucket, DoraStatistics, Incomplete, Interval, MeasureKind,
+    Statistics, Timing, Warning, WarningCode, hide_small_groups, remove_hidden,
 };
 use mergeline_store::{Bucketing, DoraScope, Filter, TeamRef};
 
@@ -30,10 +30,17 @@ pub struct ReportStatistics {
     pub lead_time: Option<Deliveries>,
     /// Which count for teams; only for the organization.
     pub allocation: Option<Allocation>,
-    /// Whether the range is over and was fully read.
-    pub is_complete: bool,
+    /// Why it is not final; nothing if the range is over and was fully read.
+    pub incomplete: Vec<Incomplete>,
     /// What readers must know, including about the collection.
     pub warnings: Vec<Warning>,
+}
+
+impl BucketNumbers {
+    /// Whether the whole unit is in the range, is over, was read, and counts according to the teams file.
+    pub fn is_complete(&self) -> bool {
+        self.incomplete.is_empty()
+    }
 }
 
 impl ReportStatistics {
@@ -52,8 +59,8 @@ pub struct BucketNumbers {
     pub start: NaiveDate,
     /// The first day after the unit.
     pub end: NaiveDate,
-    /// Whether the whole unit is in the range, is over, was read, and counts according to the teams file.
-    pub is_complete: bool,
+    /// Why it is not final; nothing if the whole unit is in the range, is over, was read, and counts according to the teams file.
+    pub incomplete: Vec<Incomplete>,
     /// What was merged in it.
     pub numbers: Numbers,
     /// What was delivered in it; `None` where nothing is known, and outside of lead times.
@@ -119,7 +126,7 @@ impl Report {
         let mut shown = self.shown_statistics(&filter, interval).await?;
         let lead_times = self.lead_times(&filter, interval).await?;
         let allocations = self.allocations(&filter, interval, &mut shown).await?;
-        let (range, coverage) = (self.range, self.coverage());
+        let (range, coverage, today) = (self.range, self.coverage(), self.today());
         let mut warnings = Vec::new();
         if self.kind == ReportKind::LeadTime {
             let message = "cycle_time is from opening to merge; DORA's change lead time is change_lead_time";
@@ -128,29 +135,46 @@ impl Report {
         warnings.extend(self.warnings().iter().cloned());
         let is_suppressed = shown.total.is_suppressed || lead_times.is_suppressed;
         warnings.extend(self.number_warnings(&shown, is_suppressed, shown.lacks_details));
-        let buckets = shown.buckets.into_iter().map(|numbers| {
-            let start = numbers.bucket.start;
-            BucketNumbers {
-                label: interval.label(start),
-                start,
-                end: interval.end(start),
-                is_complete: coverage.is_bucket_complete(start, interval, &range),
-                numbers,
-                lead_time: lead_times.buckets.get(&start).copied(),
-                allocation: allocations.as_ref().map(|all| all.buckets.get(&start).copied().unwrap_or_default()),
-            }
-        });
+        let mut buckets = self.bucket_numbers(shown.buckets, interval, &range);
+        for bucket in &mut buckets {
+            bucket.lead_time = lead_times.buckets.get(&bucket.start).copied();
+            bucket.allocation =
+                allocations.as_ref().map(|all| all.buckets.get(&bucket.start).copied().unwrap_or_default());
+        }
         Ok(ReportStatistics {
-            buckets: buckets.collect(),
+            buckets,
             total: shown.total,
             lead_time: lead_times.total,
             allocation: allocations.as_ref().map(|all| all.total),
-            is_complete: coverage.is_range_complete(&range),
+            incomplete: coverage.incomplete_range(&range, today),
             team: self.team.clone(),
             range,
             interval,
             warnings,
         })
+    }
+
+    /// Numbers with the calendar units that they are of, and how far these are final.
+    pub(crate) fn bucket_numbers(
+        &self,
+        numbers: Vec<Numbers>,
+        interval: Interval,
+        range: &DateRange,
+    ) -> Vec<BucketNumbers> {
+        let (coverage, today) = (self.coverage(), self.today());
+        let bucket = |numbers: Numbers| {
+            let start = numbers.bucket.start;
+            BucketNumbers {
+                label: interval.label(start),
+                start,
+                end: interval.end(start),
+                incomplete: coverage.incomplete_bucket(start, interval, range, today),
+                numbers,
+                lead_time: None,
+                allocation: None,
+            }
+        };
+        numbers.into_iter().map(bucket).collect()
     }
 
     /// What was delivered in the range, if the report is about lead times and a source reports deployments.
@@ -168,7 +192,7 @@ impl Report {
             if self.team.is_none() {
                 limit_to_smallest_groups(&mut self.reader, None, &self.range, &mut buckets).await?;
             }
-            let today = self.now.with_timezone(&self.range.zone).date_naive();
+            let today = self.today();
             is_suppressed = hide_small_timings(&mut buckets, &mut total, today, self.status.min_group_size);
         }
         let is_known = |bucket: &DoraBucket, from: NaiveDate, to: NaiveDate| {

@@ -1,7 +1,7 @@
 //! A period compared with the previous one.
 
 use chrono::NaiveDate;
-use mergeline_domain::metrics::{DateRange, Interval, Measure, MeasureKind, Warning, WarningCode};
+use mergeline_domain::metrics::{DateRange, Incomplete, Interval, Measure, MeasureKind, Warning, WarningCode};
 use mergeline_store::{Filter, TeamRef};
 
 use crate::query::ReportError;
@@ -32,8 +32,8 @@ pub struct PeriodNumbers {
     pub from: NaiveDate,
     /// The first day after the period.
     pub to: NaiveDate,
-    /// Whether it is over and was fully read.
-    pub is_complete: bool,
+    /// Why it is not final; nothing if it is over and was fully read.
+    pub incomplete: Vec<Incomplete>,
     /// What was merged in it.
     pub numbers: Numbers,
 }
@@ -79,7 +79,7 @@ impl Report {
         let open = self.reader.open_pull_requests(team.id, &filter, ignore_weights, at).await?;
         let period = self.period(&self.range, now.total.clone());
         let previous = self.period(&before, then.total.clone());
-        let is_comparable = period.is_complete && previous.is_complete;
+        let is_comparable = period.incomplete.is_empty() && previous.incomplete.is_empty();
         let mut warnings = self.warnings().to_vec();
         if !is_comparable {
             let message = "the period or the previous one is not complete, so they are not compared";
@@ -103,7 +103,8 @@ impl Report {
     }
 
     fn period(&self, range: &DateRange, numbers: Numbers) -> PeriodNumbers {
-        PeriodNumbers { from: range.from, to: range.to, is_complete: self.coverage().is_range_complete(range), numbers }
+        let incomplete = self.coverage().incomplete_range(range, self.today());
+        PeriodNumbers { from: range.from, to: range.to, incomplete, numbers }
     }
 }
 

@@ -1,8 +1,10 @@
 -- The pull requests in [$2, $3) of everybody who is or was in a team ($1), by the instant that decides about membership:
 -- those that count, with the membership that says so, and those that do not, with the reason. Repositories $4, base branch
--- $5; after ($6, $7) in that order; $8 at most; with $9 only what was decided while its author was a member.
+-- $5; after ($6, $7) in the order $11; $8 at most; with $9 only what was decided while its author was a member; in the state $10.
 select
     p.id as "id!",
+    k.at as "sort_at!",
+    i.base_url || '/' || r.display_name || '/pull/' || p.number as "url!",
     r.display_name as "repository!",
     p.number as "number!",
     p.title as "title!",
@@ -12,6 +14,8 @@ select
     p.base_ref,
     p.created_at as "created_at!",
     p.merged_at,
+    p.closed_at,
+    p.first_review_at,
     p.attributed_at as "attributed_at!",
     case p.state when 'merged' then 'merged_at' when 'closed' then 'closed_at' else 'created_at' end as "attributed_by!",
     m.id as "membership_id?",
@@ -48,13 +52,25 @@ inner join pull_requests as p
     and p.attributed_at >= $2
     and p.attributed_at < $3
 inner join repositories as r on p.repository_id = r.id
+inner join instances as i on p.instance_id = i.id
+cross join lateral (
+    -- Where the list continues is an instant: others than the first are made into one, so that the largest comes first.
+    select
+        case $11::text
+            when 'oldest' then p.attributed_at
+            when 'newest' then to_timestamp(-extract(epoch from p.attributed_at)::double precision)
+            when 'longest' then to_timestamp(-coalesce(p.cycle_seconds, -1))
+            when 'largest' then to_timestamp(-coalesce(p.additions::double precision + p.deletions, -1))
+        end as at
+) as k
 inner join accounts as h on p.author_id = h.person_id and p.instance_id = h.instance_id
 left join pr_attributions as a on p.id = a.pull_request_id and a.team_id = $1
 left join team_memberships as m on a.membership_id = m.id
 where
     ($4::bigint [] is null or p.repository_id = any($4))
     and ($5::text is null or p.base_ref = $5)
-    and ($6::timestamptz is null or (p.attributed_at, p.id) > ($6, $7::bigint))
+    and ($10::text is null or p.state = $10)
+    and ($6::timestamptz is null or (k.at, p.id) > ($6, $7::bigint))
     and (
         not $9::boolean
         or exists (
@@ -66,5 +82,5 @@ where
                 and tstzrange(w.joined_at, w.left_at, '[)') @> p.attributed_at
         )
     )
-order by p.attributed_at, p.id
+order by k.at, p.id
 limit $8

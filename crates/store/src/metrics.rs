@@ -144,6 +144,10 @@ pub struct TeamRef {
 pub struct TeamPullRequest {
     /// Its id in Mergeline.
     pub id: i64,
+    /// Where it stands in the requested order.
+    pub sort_at: DateTime<Utc>,
+    /// The address of its page.
+    pub url: String,
     /// `owner/name`.
     pub repository: String,
     /// Its number in the repository.
@@ -162,6 +166,10 @@ pub struct TeamPullRequest {
     pub created_at: DateTime<Utc>,
     /// When it was merged.
     pub merged_at: Option<DateTime<Utc>>,
+    /// When it was closed or merged.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// When another person first reviewed it.
+    pub first_review_at: Option<DateTime<Utc>>,
     /// The instant that decides which memberships apply.
     pub attributed_at: DateTime<Utc>,
     /// Which of its times that instant is.
@@ -197,6 +205,43 @@ pub struct TeamPullRequest {
     /// Why it does not count; `None` when it counts.
     pub excluded: Option<Exclusion>,
 }
+
+/// The order of a list of pull requests.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::EnumString, strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum PullRequestOrder {
+    /// By the instant that determines membership.
+    #[default]
+    Oldest,
+    /// The same, the last one first.
+    Newest,
+    /// By the time from opening to merge, the longest one first. Those without one come last.
+    Longest,
+    /// By the number of changed lines, the largest one first. Those without one come last.
+    Largest,
+}
+
+impl PullRequestOrder {
+    /// All orders.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
+}
+
+/// Which pull requests are listed, and in which order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PullRequestList {
+    /// Only those in this state. Open ones are listed regardless of the range.
+    pub state: Option<PullRequestState>,
+    /// The order.
+    pub order: PullRequestOrder,
+}
+
+/// Later than anything that happened: the year 2200.
+const LATEST: DateTime<Utc> = match DateTime::from_timestamp(7_258_118_400, 0) {
+    Some(at) => at,
+    None => DateTime::UNIX_EPOCH,
+};
 
 /// Who sees the pull requests behind a team's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -678,22 +723,26 @@ impl ReadSession {
         &mut self,
         team: TeamId,
         filter: &Filter,
+        list: PullRequestList,
         audience: Audience,
         after: Option<(DateTime<Utc>, i64)>,
         limit: u32,
     ) -> Result<Vec<TeamPullRequest>, StoreError> {
+        let is_open = list.state == Some(PullRequestState::Open);
         let repositories = filter.repository_ids();
         let rows = sqlx::query_file!(
             "queries/team_pull_requests.sql",
             team.0,
-            filter.from,
-            filter.to,
+            if is_open { DateTime::UNIX_EPOCH } else { filter.from },
+            if is_open { LATEST } else { filter.to },
             repositories.as_deref(),
             filter.base.as_deref(),
             after.map(|(at, _)| at),
             after.map(|(_, id)| id),
             i64::from(limit),
-            audience == Audience::ThisTeam
+            audience == Audience::ThisTeam,
+            list.state.map(<&str>::from),
+            <&str>::from(list.order)
         )
         .fetch_all(&mut *self.connection)
         .await?;
@@ -707,6 +756,8 @@ impl ReadSession {
                     left_at: row.left_at,
                 }),
                 id: row.id,
+                sort_at: row.sort_at,
+                url: row.url,
                 repository: row.repository,
                 number: row.number,
                 title: row.title,
@@ -716,6 +767,8 @@ impl ReadSession {
                 base_ref: row.base_ref,
                 created_at: row.created_at,
                 merged_at: row.merged_at,
+                closed_at: row.closed_at,
+                first_review_at: row.first_review_at,
                 attributed_at: row.attributed_at,
                 attributed_by: parse_stored(&row.attributed_by)?,
                 cycle_seconds: row.cycle_seconds,

@@ -81,15 +81,33 @@ async fn page(Extension(documents): Extension<Arc<Documents>>, request: ApiReque
     Ok(response)
 }
 
-/// Redirects the addresses above the page to it, based on the path that the client used.
-pub(crate) async fn redirect(asked: Option<Extension<ClientPath>>) -> Response {
-    let path = match &asked {
-        Some(Extension(ClientPath(path))) => path.trim_matches('/'),
+/// Redirects the addresses above the documentation to it.
+pub(crate) async fn redirect_to_docs(asked: Option<Extension<ClientPath>>) -> Response {
+    redirect(asked.as_deref(), "docs", HeaderValue::from_static("/v1/docs"))
+}
+
+/// Redirects the addresses above the page to it. Its own addresses are relative, so that it ends with a slash.
+pub(crate) async fn redirect_to_page(asked: Option<Extension<ClientPath>>) -> Response {
+    redirect(asked.as_deref(), "app/", HeaderValue::from_static("/v1/app/"))
+}
+
+/// Redirects the address of the page to its folder.
+pub(crate) async fn redirect_to_folder(asked: Option<Extension<ClientPath>>) -> Response {
+    match asked.as_deref() {
+        Some(asked) => redirect(Some(asked), "", HeaderValue::from_static("/v1/app/")),
+        None => redirect(None, "app/", HeaderValue::from_static("/v1/app/")),
+    }
+}
+
+/// Redirects to something below the path that the client used.
+fn redirect(asked: Option<&ClientPath>, below: &str, default: HeaderValue) -> Response {
+    let path = match asked {
+        Some(ClientPath(path)) => path.trim_matches('/'),
         // With nothing in front of the program, the version is set here.
         None => "v1",
     };
-    let target = if path.is_empty() { "/docs".to_owned() } else { format!("/{path}/docs") };
-    let location = HeaderValue::from_str(&target).unwrap_or(HeaderValue::from_static("/v1/docs"));
+    let target = if path.is_empty() { format!("/{below}") } else { format!("/{path}/{below}") };
+    let location = HeaderValue::from_str(&target).unwrap_or(default);
     let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     (StatusCode::TEMPORARY_REDIRECT, headers).into_response()
 }

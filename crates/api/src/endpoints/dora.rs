@@ -15,7 +15,7 @@ use mergeline_reporting::{DoraBucketNumbers, DoraMetrics, DoraReport, DoraSubjec
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::resources::{Coverage, DurationStatistics, Range, TeamRef, instant};
+use super::resources::{Completeness, Coverage, DurationStatistics, Range, TeamRef, instant};
 use crate::auth::scope::Scope;
 use crate::http::envelope::{DATA_AS_OF, answer, csv};
 use crate::http::errors::ApiError;
@@ -135,8 +135,8 @@ struct DoraBucket {
     start: NaiveDate,
     /// The first day after the bucket.
     end: NaiveDate,
-    /// Whether the whole unit is in the range, is over, and pull requests and deployments were read to its end.
-    complete: bool,
+    #[serde(flatten)]
+    completeness: Completeness,
     #[serde(flatten)]
     numbers: DoraNumbers,
 }
@@ -144,8 +144,8 @@ struct DoraBucket {
 /// The numbers of the whole range.
 #[derive(Debug, Serialize, JsonSchema)]
 struct DoraTotal {
-    /// Whether it is over and was fully read.
-    complete: bool,
+    #[serde(flatten)]
+    completeness: Completeness,
     #[serde(flatten)]
     numbers: DoraNumbers,
     /// Succeeded deployments that belong to no team, by `basis`: with the shares of all teams they sum to their number. Null
@@ -615,7 +615,7 @@ impl Dora {
             bucket: bucket.label.clone(),
             start: bucket.start,
             end: bucket.end,
-            complete: bucket.is_complete,
+            completeness: bucket.incomplete.as_slice().into(),
             numbers: DoraNumbers::of(bucket, edition),
         });
         Self {
@@ -623,7 +623,7 @@ impl Dora {
             service: report.service().filter(|_| report.query().service.is_none()).map(ServiceRef::from),
             buckets: buckets.collect(),
             total: DoraTotal {
-                complete: metrics.total.is_complete,
+                completeness: metrics.total.incomplete.as_slice().into(),
                 numbers: DoraNumbers::of(&metrics.total, edition),
                 unattributed: metrics.unattributed.map(Share::as_part),
                 not_delivered: (&metrics.undelivered).into(),
@@ -743,8 +743,8 @@ fn rows(data: &Dora, metrics: &DoraMetrics) -> Result<Rows, ApiError> {
         rows.push(span.into_iter().chain(numbers.cells()))
     };
     for bucket in &data.buckets {
-        push(&bucket.bucket, bucket.start, bucket.end, bucket.complete, &bucket.numbers)?;
+        push(&bucket.bucket, bucket.start, bucket.end, bucket.completeness.complete, &bucket.numbers)?;
     }
-    push("total", metrics.total.start, metrics.total.end, data.total.complete, &data.total.numbers)?;
+    push("total", metrics.total.start, metrics.total.end, data.total.completeness.complete, &data.total.numbers)?;
     Ok(rows)
 }

@@ -5,9 +5,10 @@ mod definitions;
 mod deployments;
 mod documents;
 mod dora;
-mod events;
+pub(crate) mod events;
 mod health;
 mod incidents;
+mod me;
 mod plugins;
 mod pull_requests;
 mod reports;
@@ -18,7 +19,7 @@ mod summary;
 mod teams;
 mod webhooks;
 
-pub(crate) use documents::{Documents, redirect};
+pub(crate) use documents::{Documents, redirect_to_docs, redirect_to_folder, redirect_to_page};
 pub use dora::dora_json;
 pub(crate) use health::ALIVE;
 pub use statistics::statistics_json;
@@ -32,6 +33,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &statistics::VELOCITY,
     &statistics::LEAD_TIME,
     &summary::SUMMARY,
+    &summary::OVERVIEW,
     &pull_requests::PULL_REQUESTS,
     &statistics::ORGANIZATION_VELOCITY,
     &statistics::ORGANIZATION_LEAD_TIME,
@@ -59,6 +61,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &definitions::LIST,
     &documents::OPENAPI,
     &documents::DOCS,
+    &me::ME,
     &health::ALIVE,
     &health::HEALTH,
 ];

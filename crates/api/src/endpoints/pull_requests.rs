@@ -5,7 +5,7 @@ use axum::response::Response;
 use axum::routing::on;
 use http::Method;
 use mergeline_reporting::{ReportError, ReportKind};
-use mergeline_store::TeamPullRequest;
+use mergeline_store::{PullRequestList, TeamPullRequest};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,8 +18,8 @@ use crate::http::errors::ApiError;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
-    BASE, BOM, CURSOR, DAYS, FORMAT, FROM, Form, LAST, LIMIT, Page, Parameter, ParameterReader, Parameters, REPO,
-    Selection, TO, TZ, WEEK, WEIGHTING,
+    BASE, BOM, CURSOR, DAYS, FORMAT, FROM, Form, LAST, LIMIT, Page, Parameter, ParameterReader, Parameters, REPO, SORT,
+    STATE, Selection, TO, TZ, WEEK, WEIGHTING, list_of,
 };
 use crate::http::request::ApiRequest;
 use crate::http::tables::{Cell, Rows};
@@ -34,7 +34,8 @@ pub(crate) const PULL_REQUESTS: Operation = Operation {
     summary: "The pull requests behind any number",
     description: "Each with the membership, weight and rule that counted it, its durations and flags. Pull requests of the team's \
                   people that do not count are listed with the reason; a key that is limited to teams does not see those \
-                  from before or after they were members. Those that count are the prs_merged of the same range. \
+                  from before or after they were members. Those that count are the prs_merged of the same range. With `state=open`: all \
+                  that are open, whenever they were opened. \
                   `meta.next_cursor`, or with CSV the header mergeline-next-cursor, leads to the next page.",
     scope: Some(Scope::PrsRead),
     parameters: PullRequestsParameters::DESCRIPTIONS,
@@ -47,16 +48,19 @@ pub(crate) const PULL_REQUESTS: Operation = Operation {
 #[derive(Debug)]
 struct PullRequestsParameters {
     selection: Selection,
+    list: PullRequestList,
     form: Form,
     page: Page,
 }
 
 impl Parameters for PullRequestsParameters {
-    const DESCRIPTIONS: &'static [&'static Parameter] =
-        &[&FROM, &TO, &DAYS, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &LIMIT, &CURSOR, &FORMAT, &BOM];
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[
+        &FROM, &TO, &DAYS, &LAST, &WEEK, &TZ, &REPO, &BASE, &WEIGHTING, &STATE, &SORT, &LIMIT, &CURSOR, &FORMAT, &BOM,
+    ];
 
     fn read(reader: &mut ParameterReader) -> Self {
-        Self { selection: Selection::read(reader), form: Form::read(reader), page: Page::read(reader) }
+        let (selection, list) = (Selection::read(reader), list_of(reader));
+        Self { selection, list, form: Form::read(reader), page: Page::read(reader) }
     }
 }
 
@@ -64,7 +68,7 @@ impl Parameters for PullRequestsParameters {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PullRequests {
     team: TeamRef,
-    /// Sorted by the instant that determines membership, which is the merge for merged ones.
+    /// In the requested order; by default by the instant that determines membership, which is the merge for merged ones.
     pull_requests: Vec<PullRequest>,
 }
 
@@ -73,6 +77,8 @@ pub(crate) struct PullRequests {
 pub(crate) struct PullRequest {
     repository: String,
     number: i64,
+    /// Its page.
+    url: String,
     title: String,
     /// The author's login.
     author: String,
@@ -84,6 +90,12 @@ pub(crate) struct PullRequest {
     created_at: String,
     #[schemars(extend("format" = "date-time"))]
     merged_at: Option<String>,
+    /// When it was closed or merged; null while it is open.
+    #[schemars(extend("format" = "date-time"))]
+    closed_at: Option<String>,
+    /// When another person first reviewed it. Null if nobody has, or with the flag `details_pending` if that is not known yet.
+    #[schemars(extend("format" = "date-time"))]
+    first_review_at: Option<String>,
     /// Whether it is included in `prs_merged`.
     counts: bool,
     /// The weight that it counts with; 0 if it does not count.
@@ -155,6 +167,7 @@ impl PullRequest {
         Self {
             repository: row.repository,
             number: row.number,
+            url: row.url,
             title: row.title,
             author: row.author,
             state: row.state.to_string(),
@@ -162,6 +175,8 @@ impl PullRequest {
             base: row.base_ref,
             created_at: instant(row.created_at),
             merged_at: row.merged_at.map(instant),
+            closed_at: row.closed_at.map(instant),
+            first_review_at: row.first_review_at.map(instant),
             counts,
             weight,
             excluded: row.excluded.map(|why| why.to_string()),
@@ -186,7 +201,7 @@ impl PullRequest {
         }
     }
 
-    const COLUMNS: [&'static str; 30] = [
+    const COLUMNS: [&'static str; 33] = [
         "repository",
         "number",
         "title",
@@ -217,9 +232,12 @@ impl PullRequest {
         "delivered_at",
         "deployment_id",
         "not_delivered",
+        "url",
+        "closed_at",
+        "first_review_at",
     ];
 
-    fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 30] {
+    fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 33] {
         let text = |text: &'a Option<String>| Cell::optional(text.as_deref());
         let whole = |number: Option<i32>| Cell::Whole(number.map(i64::from));
         let membership = self.rule.membership.as_ref();
@@ -257,23 +275,26 @@ impl PullRequest {
             text(&self.delivered_at),
             Cell::Whole(self.deployment_id),
             text(&self.not_delivered),
+            Cell::Text(&self.url),
+            text(&self.closed_at),
+            text(&self.first_review_at),
         ]
     }
 }
 
 /// The pull requests of the team's people in the range, one page at a time.
 async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    let PullRequestsParameters { selection, form, page } = request.parameters()?;
+    let PullRequestsParameters { selection, list: listed, form, page } = request.parameters()?;
     let kind = ReportKind::PullRequests;
     let requested = RequestedReport::prepare(&api, &request, kind, selection, form).await?;
-    let mut requested = requested.that_depends_on(&format!("{page:?}"));
-    let list = requested.report.list_identity();
+    let mut requested = requested.that_depends_on(&format!("{page:?} {listed:?}"));
+    let list = format!("{} {listed:?}", requested.report.list_identity());
     // Parsed before any response: `If-None-Match: *` must not make a bad cursor acceptable.
     let after = page.cursor.as_deref().map(|text| cursors::parse(text, &list)).transpose()?;
     if let Some(response) = requested.not_modified() {
         return Ok(response);
     }
-    let found = requested.report.pull_requests(after, page.limit).await?;
+    let found = requested.report.pull_requests(listed, after, page.limit).await?;
     let next_cursor = found.next.map(|next| cursors::to_text(next, &list));
     let ignore_weights = requested.report.query().ignore_weights;
     let pull_requests: Vec<PullRequest> =

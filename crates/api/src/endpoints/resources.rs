@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use mergeline_domain::Weight;
-use mergeline_domain::metrics::{Interval, Measure, MeasureKind, NOT_FOR_PEOPLE, Warning};
+use mergeline_domain::metrics::{Incomplete, Interval, Measure, MeasureKind, NOT_FOR_PEOPLE, Warning};
 use mergeline_reporting::{BucketNumbers, Report, ReportQuery};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -200,6 +200,28 @@ impl Numbers {
     }
 }
 
+/// Whether numbers are final.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Completeness {
+    /// Whether the days are over and were fully read, and the whole unit is in the range.
+    pub(crate) complete: bool,
+    /// Why not; empty if complete.
+    #[schemars(extend("items" = {
+        "type": "string",
+        "enum": [
+            "running", "partly_read", "not_read", "quarantined", "deployments_not_read", "incidents_not_read", "outside_range"
+        ]
+    }))]
+    pub(crate) incomplete: Vec<&'static str>,
+}
+
+impl From<&[Incomplete]> for Completeness {
+    fn from(reasons: &[Incomplete]) -> Self {
+        let incomplete: Vec<&'static str> = reasons.iter().map(|reason| reason.as_str()).collect();
+        Self { complete: incomplete.is_empty(), incomplete }
+    }
+}
+
 /// A calendar unit and its numbers.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Bucket {
@@ -210,8 +232,8 @@ pub(crate) struct Bucket {
     pub(crate) start: NaiveDate,
     /// The first day after the bucket.
     pub(crate) end: NaiveDate,
-    /// Whether the whole unit is in the range, is over, was read, and counts according to the teams file.
-    pub(crate) complete: bool,
+    #[serde(flatten)]
+    pub(crate) completeness: Completeness,
     #[serde(flatten)]
     pub(crate) numbers: Numbers,
 }
@@ -222,7 +244,7 @@ impl From<&BucketNumbers> for Bucket {
             label: bucket.label.clone(),
             start: bucket.start,
             end: bucket.end,
-            complete: bucket.is_complete,
+            completeness: bucket.incomplete.as_slice().into(),
             numbers: (&bucket.numbers).into(),
         }
     }
@@ -245,6 +267,8 @@ pub(crate) struct Meta {
     #[schemars(extend("format" = "date-time"))]
     data_as_of: Option<String>,
     coverage: Coverage,
+    /// Durations of fewer people are not shown; 0 if all are.
+    min_group_size: i64,
     /// Each warning is a stable code, a colon and a sentence.
     warnings: Vec<String>,
     /// What the numbers must not be used for.
@@ -270,6 +294,7 @@ impl Meta {
             filters: report.query().into(),
             data_as_of: coverage.data_as_of.map(instant),
             coverage: Coverage::of(coverage, names_repositories && !report.is_limited()),
+            min_group_size: report.min_group_size(),
             warnings: warnings.iter().map(ToString::to_string).collect(),
             caveat: NOT_FOR_PEOPLE,
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::dora::Count;
 use super::reports::RequestedReport;
-use super::resources::{Bucket, DurationStatistics, Meta, Numbers, TeamRef, weight};
+use super::resources::{Bucket, Completeness, DurationStatistics, Meta, Numbers, TeamRef, weight};
 use crate::auth::scope::Scope;
 use crate::http::envelope::{answer, csv};
 use crate::http::errors::ApiError;
@@ -143,8 +143,8 @@ pub(crate) struct OrganizationLeadTimes {
 /// The whole range, computed from its pull requests, not from the buckets.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Total {
-    /// Whether it is over and was fully read.
-    complete: bool,
+    #[serde(flatten)]
+    completeness: Completeness,
     #[serde(flatten)]
     numbers: Numbers,
 }
@@ -297,7 +297,7 @@ impl From<&BucketNumbers> for OrganizationLeadTimeBucket {
 
 impl From<&ReportStatistics> for Total {
     fn from(statistics: &ReportStatistics) -> Self {
-        Self { complete: statistics.is_complete, numbers: (&statistics.total).into() }
+        Self { completeness: statistics.incomplete.as_slice().into(), numbers: (&statistics.total).into() }
     }
 }
 
@@ -404,17 +404,18 @@ fn rows(kind: ReportKind, statistics: &ReportStatistics) -> Result<Rows, ApiErro
     columns.extend(has_rest.then_some(Unallocated::COLUMNS).into_iter().flatten().map(str::to_owned));
     let mut rows = Rows::new(columns.iter().map(String::as_str))?;
     for bucket in &statistics.buckets {
-        let Bucket { label, start, end, complete, numbers } = bucket.into();
+        let Bucket { label, start, end, completeness, numbers } = bucket.into();
         let (start, end) = (start.to_string(), end.to_string());
-        let mut cells = vec![Cell::Text(&label), Cell::Text(&start), Cell::Text(&end), Cell::Flag(complete)];
+        let mut cells =
+            vec![Cell::Text(&label), Cell::Text(&start), Cell::Text(&end), Cell::Flag(completeness.complete)];
         cells.extend(numbers.cells());
         cells.extend(has_lead_times.then(|| ChangeLeadTime::cells(bucket.lead_time.as_ref())).into_iter().flatten());
         cells.extend(bucket.allocation.into_iter().flat_map(|it| Unallocated::from(Some(it)).cells()));
         rows.push(cells)?;
     }
     let (start, end) = (statistics.range.from.to_string(), statistics.range.to.to_string());
-    let Total { complete, numbers } = statistics.into();
-    let mut cells = vec![Cell::Text("total"), Cell::Text(&start), Cell::Text(&end), Cell::Flag(complete)];
+    let Total { completeness, numbers } = statistics.into();
+    let mut cells = vec![Cell::Text("total"), Cell::Text(&start), Cell::Text(&end), Cell::Flag(completeness.complete)];
     cells.extend(numbers.cells());
     cells.extend(has_lead_times.then(|| ChangeLeadTime::cells(statistics.lead_time.as_ref())).into_iter().flatten());
     cells.extend(statistics.allocation.into_iter().flat_map(|it| Unallocated::from(Some(it)).cells()));

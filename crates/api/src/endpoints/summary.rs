@@ -1,16 +1,18 @@
-//! `GET /v1/metrics/team/{team_id}/summary`: a period next to the previous one.
+//! `GET /v1/metrics/team/{team_id}/summary`: a period next to the previous one. `GET /v1/metrics/summary`: that of every team.
 
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use http::Method;
-use mergeline_reporting::{OpenNumbers, PeriodNumbers, ReportKind, SummaryChange, TeamSummary};
+use mergeline_domain::metrics::MeasureKind;
+use mergeline_reporting::{BucketNumbers, OpenNumbers, PeriodNumbers, ReportKind, SummaryChange, TeamSummary};
+use mergeline_store::TeamRef;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::reports::RequestedReport;
-use super::resources::{DurationStatistics, Meta, Numbers, TeamRef, hours, weight};
+use super::resources::{self, Completeness, Meta, Numbers, hours, instant, weight};
 use crate::auth::scope::Scope;
 use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
@@ -30,14 +32,38 @@ pub(crate) const SUMMARY: Operation = Operation {
     id: "getSummary",
     summary: "A period compared with the previous one",
     description: "One call for a first screen: the last four whole weeks (or the range), the preceding period of the \
-                  same length, the changes if both were read completely, and the age of the open pull requests.",
+                  same length, the changes if both were read completely, and since when pull requests are open.",
     scope: Some(Scope::MetricsRead),
     parameters: SummaryParameters::DESCRIPTIONS,
     has_csv: false,
-    has_etag: false,
+    has_etag: true,
     request_body: None,
     body: Body::Json(enveloped::<Summary, Meta>),
 };
+
+pub(crate) const OVERVIEW: Operation = Operation {
+    path: "/metrics/summary",
+    handler: |filter| on(filter, overview),
+    id: "getOverview",
+    summary: "A summary of every team",
+    description: "The summary of each team that the key shows, in alphabetical order, each beside its own past: the previous period and \
+                  the twelve weeks up to the end of the range. Archived teams are left out.",
+    parameters: OverviewParameters::DESCRIPTIONS,
+    body: Body::Json(enveloped::<Overview, Meta>),
+    ..SUMMARY
+};
+
+#[derive(Debug)]
+struct OverviewParameters(Selection);
+
+impl Parameters for OverviewParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] =
+        &[&SUMMARY_FROM, &SUMMARY_TO, &DAYS, &LAST, &WEEK, &TZ, &WEIGHTING];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self(Selection::read(reader))
+    }
+}
 
 #[derive(Debug)]
 struct SummaryParameters(Selection);
@@ -54,7 +80,7 @@ impl Parameters for SummaryParameters {
 /// A period next to the previous one.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Summary {
-    team: TeamRef,
+    team: resources::TeamRef,
     period: Period,
     /// The preceding period of the same length.
     previous: Period,
@@ -69,8 +95,8 @@ struct Period {
     from: NaiveDate,
     /// The first day after the period.
     to: NaiveDate,
-    /// Whether it is over and was fully read.
-    complete: bool,
+    #[serde(flatten)]
+    completeness: Completeness,
     #[serde(flatten)]
     numbers: Numbers,
 }
@@ -84,31 +110,76 @@ struct Change {
     cycle_time_p90_hours: Option<f64>,
 }
 
-/// The currently open pull requests, by the memberships at their creation.
+/// The open pull requests, by the memberships at their creation. The instants are null if there are none, or if
+/// `privacy.min_group_size` is set.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Open {
-    /// How long they have been open; durations are null if `privacy.min_group_size` is set.
-    age: DurationStatistics,
-    /// The age of the oldest one; null if `privacy.min_group_size` is set.
-    oldest_hours: Option<f64>,
+    /// How many are open.
+    n: i64,
+    /// The sum of their weights.
+    weight: f64,
+    /// When the oldest one was opened.
+    #[schemars(extend("format" = "date-time"))]
+    oldest_created_at: Option<String>,
+    /// Half of them, by weight, have been open since then, or longer.
+    #[schemars(extend("format" = "date-time"))]
+    p50_created_at: Option<String>,
+    /// One of ten, by weight, has been open since then, or longer.
+    #[schemars(extend("format" = "date-time"))]
+    p90_created_at: Option<String>,
 }
 
-impl From<&TeamSummary> for Summary {
-    fn from(summary: &TeamSummary) -> Self {
+/// Every visible team.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Overview {
+    teams: Vec<TeamOverview>,
+}
+
+/// A team beside its own past.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TeamOverview {
+    #[serde(flatten)]
+    summary: Summary,
+    /// The twelve weeks up to the end of the range.
+    weeks: Vec<Week>,
+}
+
+/// A week at a glance.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Week {
+    /// `2026-W23`.
+    #[serde(rename = "bucket")]
+    label: String,
+    /// The first day.
+    start: NaiveDate,
+    /// The first day after the week.
+    end: NaiveDate,
+    #[serde(flatten)]
+    completeness: Completeness,
+    prs_merged: i64,
+    prs_merged_weighted: f64,
+    cycle_time_p50_hours: Option<f64>,
+    cycle_time_p90_hours: Option<f64>,
+    /// Whether durations are hidden because they come from fewer people than `privacy.min_group_size`.
+    suppressed: bool,
+}
+
+impl Summary {
+    fn of(summary: &TeamSummary, now: DateTime<Utc>) -> Self {
         Self {
             team: (&summary.team).into(),
             period: (&summary.period).into(),
             previous: (&summary.previous).into(),
             change: summary.change.as_ref().map(Change::from),
-            open: (&summary.open).into(),
+            open: Open::of(&summary.open, now),
         }
     }
 }
 
 impl From<&PeriodNumbers> for Period {
     fn from(period: &PeriodNumbers) -> Self {
-        let PeriodNumbers { from, to, is_complete, numbers } = period;
-        Self { from: *from, to: *to, complete: *is_complete, numbers: numbers.into() }
+        let PeriodNumbers { from, to, incomplete, numbers } = period;
+        Self { from: *from, to: *to, completeness: incomplete.as_slice().into(), numbers: numbers.into() }
     }
 }
 
@@ -123,9 +194,41 @@ impl From<&SummaryChange> for Change {
     }
 }
 
-impl From<&OpenNumbers> for Open {
-    fn from(open: &OpenNumbers) -> Self {
-        Self { age: (&open.age).into(), oldest_hours: open.oldest_seconds.map(hours) }
+impl Open {
+    /// Ages change with the clock. The instants at which they begin do not.
+    fn of(open: &OpenNumbers, now: DateTime<Utc>) -> Self {
+        let since = |seconds: f64| TimeDelta::try_milliseconds(milliseconds(seconds)).map(|age| instant(now - age));
+        let durations = open.age.durations;
+        Self {
+            n: open.age.n,
+            weight: weight(open.age.weight_units),
+            oldest_created_at: open.oldest_seconds.and_then(since),
+            p50_created_at: durations.and_then(|age| since(age.p50)),
+            p90_created_at: durations.and_then(|age| since(age.p90)),
+        }
+    }
+}
+
+/// Rounded: a computed age is some billionths off.
+#[expect(clippy::cast_possible_truncation, reason = "an age is far below 2^63 milliseconds")]
+fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1_000.0).round() as i64
+}
+
+impl From<&BucketNumbers> for Week {
+    fn from(bucket: &BucketNumbers) -> Self {
+        let durations = bucket.numbers.bucket.measure(MeasureKind::CycleTime).durations;
+        Self {
+            label: bucket.label.clone(),
+            start: bucket.start,
+            end: bucket.end,
+            completeness: bucket.incomplete.as_slice().into(),
+            prs_merged: bucket.numbers.bucket.prs_merged,
+            prs_merged_weighted: weight(bucket.numbers.bucket.weight_units),
+            cycle_time_p50_hours: durations.map(|it| hours(it.p50)),
+            cycle_time_p90_hours: durations.map(|it| hours(it.p90)),
+            suppressed: bucket.numbers.is_suppressed,
+        }
     }
 }
 
@@ -134,7 +237,35 @@ async fn summary(State(api): State<Api>, request: ApiRequest) -> Result<Response
     let SummaryParameters(selection) = request.parameters()?;
     let kind = ReportKind::Summary;
     let mut requested = RequestedReport::prepare(&api, &request, kind, selection, Form::DEFAULT).await?;
+    if let Some(response) = requested.not_modified() {
+        return Ok(response);
+    }
     let summary = requested.report.summary().await?;
     let meta = requested.meta(None, &summary.warnings);
-    Ok(requested.with_freshness(answer(Summary::from(&summary), meta)))
+    Ok(requested.tagged(answer(Summary::of(&summary, requested.report.now()), meta)))
+}
+
+/// Every visible team in one call.
+async fn overview(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let OverviewParameters(selection) = request.parameters()?;
+    let kind = ReportKind::Overview;
+    let viewer = request.access()?.viewer();
+    let teams = api.store.teams(api.now()).await?.into_iter();
+    let teams = teams.filter(|team| team.archived_at.is_none() && viewer.sees(&team.slug));
+    let mut teams: Vec<TeamRef> = teams.map(|team| TeamRef { id: team.id, slug: team.slug, name: team.name }).collect();
+    teams.sort_by_cached_key(|team| (team.name.to_lowercase(), team.id));
+    let requested = RequestedReport::prepare(&api, &request, kind, selection, Form::DEFAULT).await?;
+    let mut requested = requested.that_depends_on(&format!("{teams:?}"));
+    if let Some(response) = requested.not_modified() {
+        return Ok(response);
+    }
+    let overview = requested.report.overview(teams).await?;
+    let now = requested.report.now();
+    let team = |team: &mergeline_reporting::TeamOverview| TeamOverview {
+        summary: Summary::of(&team.summary, now),
+        weeks: team.weeks.iter().map(Week::from).collect(),
+    };
+    let data = Overview { teams: overview.teams.iter().map(team).collect() };
+    let meta = requested.meta(None, &overview.warnings);
+    Ok(requested.tagged(answer(data, meta)))
 }

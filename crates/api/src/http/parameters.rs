@@ -4,9 +4,9 @@ use chrono::{Datelike, NaiveDate, Weekday};
 use chrono_tz::Tz;
 use mergeline_domain::delivery::{FailureReason, ServiceId};
 use mergeline_domain::metrics::{Basis, Edition, Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
-use mergeline_domain::{RepoName, TeamId, parse_zone};
+use mergeline_domain::{PullRequestState, RepoName, TeamId, parse_zone};
 use mergeline_reporting::{DeliveryQuery, DoraQuery, DoraSubject, ReportQuery};
-use mergeline_store::{ServiceSelector, TeamSelector};
+use mergeline_store::{PullRequestList, PullRequestOrder, ServiceSelector, TeamSelector};
 use serde_json::{Value, json};
 
 use super::errors::ApiError;
@@ -211,6 +211,17 @@ pub(crate) const BOM: Parameter = Parameter {
     name: "bom",
     description: "With CSV: `1` adds a byte order mark, so that Excel reads non-ASCII characters correctly.",
     schema: || json!({ "type": "string", "enum": ["0", "1"], "default": "0" }),
+};
+pub(crate) const STATE: Parameter = Parameter {
+    name: "state",
+    description: "Only pull requests in this state. Open ones are listed regardless of the range.",
+    schema: || json!({ "type": "string", "enum": STATES }),
+};
+pub(crate) const SORT: Parameter = Parameter {
+    name: "sort",
+    description: "The order: by the instant that determines membership (`oldest`, `newest`), by the time from opening to merge (`longest`), \
+                  or by the number of changed lines (`largest`).",
+    schema: || json!({ "type": "string", "enum": orders(), "default": "oldest" }),
 };
 pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
@@ -446,6 +457,24 @@ pub(crate) fn service_text(reader: &mut ParameterReader) -> Option<String> {
         Ok(_) => Ok(text.to_owned()),
         Err(message) => invalid(message),
     })
+}
+
+/// The states of pull requests.
+const STATES: [&str; 3] = ["open", "closed", "merged"];
+
+fn orders() -> Vec<&'static str> {
+    PullRequestOrder::ALL.iter().map(Into::into).collect()
+}
+
+/// Which pull requests are listed, and in which order.
+pub(crate) fn list_of(reader: &mut ParameterReader) -> PullRequestList {
+    let states = [PullRequestState::Open, PullRequestState::Closed, PullRequestState::Merged];
+    let states: Vec<(&str, PullRequestState)> = STATES.into_iter().zip(states).collect();
+    let state = reader.take("state", |text| one_of(text, &states));
+    let orders: Vec<(&str, PullRequestOrder)> =
+        PullRequestOrder::ALL.iter().map(|order| (order.into(), *order)).collect();
+    let order = reader.take("sort", |text| one_of(text, &orders)).unwrap_or_default();
+    PullRequestList { state, order }
 }
 
 /// The requested environment.

@@ -1,0 +1,101 @@
+/** Questions to the API: their address, the key, and errors as people can use them. */
+
+import createClient from 'openapi-fetch'
+import { ref } from 'vue'
+import type { components, paths } from './schema'
+
+export type Schemas = components['schemas']
+
+/** Where the page learns how it is served. */
+export interface Config {
+  /** `none`: whoever reaches the server may ask. `key`: a key is needed. */
+  login: 'none' | 'key'
+  /** Where the API is, relative to the page. */
+  api: string
+}
+
+/** An answer that is no data. */
+export class ApiFailure extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly traceId: string | undefined,
+  ) {
+    super(message)
+  }
+}
+
+const KEY = 'mergeline.key'
+/** The key, for as long as this tab is open. Never in an address or a log. */
+export const key = ref<string | null>(sessionStorage.getItem(KEY))
+
+export function useKey(text: string | null): void {
+  key.value = text
+  if (text === null) sessionStorage.removeItem(KEY)
+  else sessionStorage.setItem(KEY, text)
+}
+
+export const config = ref<Config>({ login: 'none', api: '../' })
+
+/** Reads how the page is served. */
+export async function loadConfig(): Promise<void> {
+  const response = await fetch('config.json', { cache: 'no-cache' })
+  if (!response.ok) throw new ApiFailure(response.status, 'no_config', 'The page cannot read how it is served.', undefined)
+  config.value = (await response.json()) as Config
+}
+
+/** The address of the API, ending in a slash. */
+export const apiAddress = (): string => new URL(config.value.api, document.baseURI).href
+
+/** The time that the newest answer shows. */
+export const dataAsOf = ref<string | null>(null)
+
+async function send(request: Request): Promise<Response> {
+  if (key.value !== null) request.headers.set('x-api-key', key.value)
+  let response: Response
+  try {
+    // Answers are kept by the browser, and checked each time whether they are still valid.
+    response = await fetch(request, { cache: 'no-cache' })
+  } catch {
+    throw new ApiFailure(0, 'offline', 'The server cannot be reached.', undefined)
+  }
+  const asOf = response.headers.get('mergeline-data-as-of')
+  if (asOf !== null && (dataAsOf.value === null || asOf > dataAsOf.value)) dataAsOf.value = asOf
+  if (response.ok) return response
+  let body: { error?: { code?: string; message?: string; trace_id?: string } } = {}
+  try {
+    body = await response.json()
+  } catch {
+    // The gateway's own pages are no JSON.
+  }
+  const { code = `http_${response.status}`, message = 'The server gave no answer that this page understands.', trace_id } = body.error ?? {}
+  throw new ApiFailure(response.status, code, message, trace_id)
+}
+
+/** A client whose types are those of the API's own description. */
+export function api() {
+  // The paths of the description begin with /v1, which is where the address of the API ends.
+  const baseUrl = apiAddress().replace(/\/v1\/$/, '').replace(/\/$/, '')
+  return createClient<paths>({ baseUrl, fetch: send })
+}
+
+/** The address of a table with the same rows as an answer. */
+export function tableAddress(path: string, query: Record<string, string>): string {
+  return `${apiAddress()}${path}?${new URLSearchParams({ ...query, format: 'csv' })}`
+}
+
+/** All pages of a table, as one file. */
+export async function wholeTable(path: string, query: Record<string, string>): Promise<Blob> {
+  const parts: string[] = []
+  let cursor: string | null = null
+  do {
+    const address = tableAddress(path, { ...query, limit: '1000', ...(cursor === null ? {} : { cursor }) })
+    const response = await send(new Request(address))
+    const text = await response.text()
+    // The names of the columns are in each page.
+    parts.push(parts.length === 0 ? text : text.slice(text.indexOf('\n') + 1))
+    cursor = response.headers.get('mergeline-next-cursor')
+  } while (cursor !== null)
+  return new Blob(parts, { type: 'text/csv' })
+}

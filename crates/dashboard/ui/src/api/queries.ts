@@ -1,0 +1,164 @@
+/** The questions that screens ask, and when they are asked again. */
+
+import { useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
+import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
+import { api, apiAddress, config, dataAsOf, key, type ApiFailure } from './client'
+
+const MINUTE = 60_000
+/** How often the page asks whether anything changed, while it is visible. */
+const REFRESH = 5 * MINUTE
+/** More rows are sorted by the API. */
+export const MOST_ROWS = 10_000
+
+export type Query = Record<string, string>
+type Client = ReturnType<typeof api>
+/** Some answers exist as tables, too, which are text. */
+type Json<T> = Exclude<T, string>
+
+const mayAsk = () => config.value.login === 'none' || key.value !== null
+
+/** An answer. Errors are thrown by the client, so there is data. */
+function useAnswer<T>(
+  about: () => unknown[],
+  ask: (client: Client, signal: AbortSignal) => Promise<{ data?: T }>,
+  isWanted: () => boolean = () => true,
+): UseQueryReturnType<Json<T>, ApiFailure> {
+  return useQuery<Json<T>, ApiFailure>({
+    queryKey: computed(() => [...about(), key.value]),
+    queryFn: async ({ signal }) => (await ask(api(), signal)).data as Json<T>,
+    enabled: computed(() => mayAsk() && isWanted()),
+    // The old answer stays while another range is read.
+    placeholderData: (before) => before as never,
+  })
+}
+
+type Given<T> = MaybeRefOrGetter<T>
+const query = (given: Given<Query>) => toValue(given) as never
+
+export const useMe = () => useAnswer(() => ['me'], (client, signal) => client.GET('/v1/me', { signal }))
+export const useTeams = () => useAnswer(() => ['teams'], (client, signal) => client.GET('/v1/teams', { signal }))
+export const useDefinitions = () => useAnswer(() => ['definitions'], (client, signal) => client.GET('/v1/definitions', { signal }))
+export const useServices = () => useAnswer(() => ['services'], (client, signal) => client.GET('/v1/services', { signal }))
+export const useServiceStates = () => useAnswer(() => ['state'], (client, signal) => client.GET('/v1/state', { signal }))
+
+export const useOverview = (filters: Given<Query>) =>
+  useAnswer(
+    () => ['overview', toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/summary', { params: { query: query(filters) }, signal }),
+  )
+
+const ofTeam = (team: Given<string | undefined>, filters: Given<Query>) => ({
+  params: { path: { team_id: toValue(team) ?? '' }, query: query(filters) },
+})
+const isNamed = (team: Given<string | undefined>) => () => toValue(team) !== undefined
+
+export const useSummary = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['summary', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/summary', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
+export const useVelocity = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['velocity', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/velocity', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
+export const useLeadTime = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['lead-time', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/lead-time', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
+/** DORA's metrics of a service, a team, or all. */
+export const useDora = (service: Given<string | undefined>, team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['dora', toValue(service), toValue(team), toValue(filters)],
+    (client, signal) => {
+      const [ofService, ofTeam] = [toValue(service), toValue(team)]
+      const params = { query: query(filters) }
+      if (ofService !== undefined) {
+        return client.GET('/v1/metrics/service/{service}/dora', { params: { ...params, path: { service: ofService } }, signal })
+      }
+      if (ofTeam !== undefined) {
+        return client.GET('/v1/metrics/team/{team_id}/dora', { params: { ...params, path: { team_id: ofTeam } }, signal })
+      }
+      return client.GET('/v1/metrics/dora', { params, signal })
+    },
+  )
+
+export const useDeployments = (filters: Given<Query>) =>
+  useAnswer(
+    () => ['deployments', toValue(filters)],
+    (client, signal) => client.GET('/v1/deployments', { params: { query: query(filters) }, signal }),
+  )
+
+export const useCollectionStatus = (isAllowed: Given<boolean>) =>
+  useAnswer(
+    () => ['collection'],
+    (client, signal) => client.GET('/v1/collection/status', { signal }),
+    () => toValue(isAllowed),
+  )
+
+/** The pull requests of a team, a page at a time, all of them up to a limit. */
+export function usePullRequests(team: Given<string | undefined>, filters: Given<Query>, isWanted: () => boolean = () => true) {
+  const pages = useInfiniteQuery({
+    queryKey: computed(() => ['pull-requests', toValue(team), toValue(filters), key.value]),
+    initialPageParam: '',
+    queryFn: async ({ signal, pageParam }) => {
+      const given = { ...toValue(filters), limit: '1000', ...(pageParam === '' ? {} : { cursor: pageParam }) }
+      const answer = await api().GET('/v1/metrics/team/{team_id}/pull-requests', { ...ofTeam(team, given), signal })
+      return answer.data as Json<NonNullable<typeof answer.data>>
+    },
+    getNextPageParam: (last, all) => (all.length * 1000 < MOST_ROWS ? (last.meta.next_cursor ?? undefined) : undefined),
+    enabled: computed(() => mayAsk() && isWanted() && toValue(team) !== undefined),
+  })
+  // The next page follows by itself: what was clicked adds up only once all are there.
+  watch(
+    () => [pages.data.value?.pages.length, pages.hasNextPage.value],
+    () => {
+      if (pages.hasNextPage.value && !pages.isFetchingNextPage.value) void pages.fetchNextPage()
+    },
+  )
+  const rows = computed(() => pages.data.value?.pages.flatMap((page) => page.data.pull_requests) ?? [])
+  const meta = computed(() => pages.data.value?.pages.at(-1)?.meta)
+  const isWhole = computed(() => pages.isSuccess.value && !pages.hasNextPage.value && meta.value?.next_cursor == null)
+  return { ...pages, rows, meta, isWhole }
+}
+
+/** Asks every five minutes, and when the tab is looked at again, whether the data changed, and if so, everything again. */
+export function useRefresh(): { now: Ref<number> } {
+  const client = useQueryClient()
+  const now = ref(Date.now())
+  let seen: string | null = null
+  let last = Date.now()
+  async function ask(): Promise<void> {
+    now.value = Date.now()
+    if (document.visibilityState !== 'visible' || now.value - last < REFRESH || !mayAsk()) return
+    last = now.value
+    try {
+      const headers: Record<string, string> = key.value === null ? {} : { 'x-api-key': key.value }
+      if (seen !== null) headers['if-none-match'] = seen
+      const response = await fetch(`${apiAddress()}metrics/summary`, { headers, cache: 'no-store' })
+      const asOf = response.headers.get('mergeline-data-as-of')
+      if (asOf !== null) dataAsOf.value = asOf
+      if (!response.ok) return
+      const isFirst = seen === null
+      seen = response.headers.get('etag')
+      if (!isFirst) await client.invalidateQueries()
+    } catch {
+      // Answers say themselves that the server cannot be reached.
+    }
+  }
+  const timer = setInterval(() => void ask(), MINUTE)
+  onMounted(() => document.addEventListener('visibilitychange', ask))
+  onBeforeUnmount(() => {
+    clearInterval(timer)
+    document.removeEventListener('visibilitychange', ask)
+  })
+  watch(key, () => (seen = null))
+  return { now }
+}

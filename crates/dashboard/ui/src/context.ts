@@ -1,0 +1,13 @@
+/** What all screens share. */
+
+import { inject, ref, type ComputedRef, type InjectionKey, type Ref } from 'vue'
+import type { Schemas } from './api/client'
+
+/** The team that is shown. */
+export const TEAM: InjectionKey<ComputedRef<Schemas['Team'] | undefined>> = Symbol('team')
+/** The current time, which moves by the minute. */
+export const NOW: InjectionKey<Ref<number>> = Symbol('now')
+
+export function useContext() {
+  return { team: inject(TEAM)!, now: inject(NOW, () => ref(Date.now()), true) }
+}

@@ -1,0 +1,39 @@
+import { QueryClient, VueQueryPlugin } from '@tanstack/vue-query'
+import { createApp } from 'vue'
+import App from './App.vue'
+import { ApiFailure, loadConfig } from './api/client'
+import { router } from './router'
+import './style.css'
+
+/** Whatever fails, something is drawn that says so. */
+function say(error: unknown): void {
+  const place = document.getElementById('app')
+  if (!place || place.childElementCount > 0) return
+  const text = document.createElement('p')
+  text.setAttribute('role', 'alert')
+  text.style.padding = '24px'
+  text.textContent = `The page could not start: ${error instanceof Error ? error.message : String(error)}`
+  place.append(text)
+}
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: Infinity,
+      refetchOnWindowFocus: false,
+      // Only what may be different next time is asked again.
+      retry: (count, error) => count < 2 && error instanceof ApiFailure && (error.status === 0 || error.status >= 500 || error.status === 429),
+    },
+  },
+})
+
+loadConfig()
+  .then(() => {
+    const app = createApp(App)
+    app.config.errorHandler = (error) => {
+      console.error(error)
+      say(error)
+    }
+    app.use(router).use(VueQueryPlugin, { queryClient: client }).mount('#app')
+  })
+  .catch(say)

@@ -1,0 +1,29 @@
+/** The ranges that are offered, and how a range is called. */
+
+import { days } from './format'
+import type { Selection } from './state'
+
+export interface Preset {
+  name: string
+  last: string
+}
+
+export const PRESETS: Preset[] = [
+  { name: 'Last 4 weeks', last: 'P4W' },
+  { name: 'Last 12 weeks', last: 'P12W' },
+  { name: 'Last 26 weeks', last: 'P26W' },
+  { name: 'Last 52 weeks', last: 'P52W' },
+]
+
+/** What is shown if the address does not say. */
+export const DEFAULT_LAST = 'P12W'
+
+/** The name of the selected range; a range of two days is written out. */
+export function rangeName(selection: Selection): string {
+  const { last, from, to, week } = selection
+  if (week) return `Week ${week.replace('-W', ', ')}`
+  if (from && to) return days(from, to)
+  if (from) return `Since ${days(from, from)}`
+  const preset = PRESETS.find((it) => it.last === (last ?? DEFAULT_LAST))
+  return preset?.name ?? `Last ${last}`
+}

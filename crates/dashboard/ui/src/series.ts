@@ -1,0 +1,109 @@
+/** From the API's buckets to what charts draw and say. */
+
+import type { RouteLocationRaw } from 'vue-router'
+import type { Schemas } from './api/client'
+import type { Bar } from './charts/Bars.vue'
+import { sentences } from './charts/buckets'
+import type { Unit } from './charts/Durations.vue'
+import { bucketName, count, day, duration, many, weight } from './format'
+
+type Bucket = Pick<Schemas['Bucket'], 'bucket' | 'start' | 'end' | 'incomplete' | 'prs_merged' | 'prs_merged_weighted' | 'cycle_time' | 'suppressed'>
+export type Days = { from: string; to: string }
+export type ListOf = (days: Days) => RouteLocationRaw
+
+/** The days of a bucket that are in the range. */
+const within = (bucket: { start: string; end: string }, range: Days): Days => ({
+  from: bucket.start < range.from ? range.from : bucket.start,
+  to: bucket.end > range.to ? range.to : bucket.end,
+})
+
+/** `half within 16 h, nine of ten within 2.2 days`. */
+export function percentiles(statistics: { p50_hours: number | null; p90_hours: number | null }): string {
+  const { p50_hours: half, p90_hours: most } = statistics
+  if (half === null) return 'no duration'
+  return `half within ${duration(half)}${most === null ? '' : `, nine of ten within ${duration(most)}`}`
+}
+
+export function bars(buckets: Bucket[], interval: string, range: Days, list: ListOf): Bar[] {
+  return buckets.map((bucket) => {
+    const name = bucketName(interval, bucket.start, bucket.end)
+    const isWeighted = bucket.prs_merged_weighted !== bucket.prs_merged
+    const shares = isWeighted ? `, ${weight(bucket.prs_merged_weighted)} by share` : ''
+    return {
+      name,
+      short: interval === 'week' || interval === 'day' ? day(bucket.start) : name,
+      value: bucket.prs_merged_weighted,
+      plain: bucket.prs_merged,
+      incomplete: bucket.incomplete,
+      text: `${name}: ${many(bucket.prs_merged, 'pull request')} merged${shares}. ${sentences(bucket.incomplete)}`,
+      to: list(within(bucket, range)),
+    }
+  })
+}
+
+export function units(buckets: Bucket[], interval: string, range: Days, list: ListOf): Unit[] {
+  return buckets.map((bucket) => {
+    const name = bucketName(interval, bucket.start, bucket.end)
+    const { n, p50_hours: p50, p75_hours: p75, p90_hours: p90 } = bucket.cycle_time
+    const hidden = 'hidden, because it would show what few people did'
+    const said = bucket.suppressed ? hidden : n === 0 ? 'none merged' : `${percentiles(bucket.cycle_time)} (${count(n)})`
+    return {
+      name,
+      short: interval === 'week' || interval === 'day' ? day(bucket.start) : name,
+      n,
+      p50,
+      p75,
+      p90,
+      incomplete: bucket.incomplete,
+      text: `${name}: ${said}. ${sentences(bucket.incomplete)}`,
+      to: list(within(bucket, range)),
+    }
+  })
+}
+
+/** What a period is compared with: `the 4 weeks before`. */
+export function before(period: { from: string; to: string }): string {
+  const length = Math.round((Date.parse(period.to) - Date.parse(period.from)) / 86_400_000)
+  if (length % 7 === 0) return length === 7 ? 'the week before' : `the ${length / 7} weeks before`
+  return length === 1 ? 'the day before' : `the ${length} days before`
+}
+
+/** `3 more than the 4 weeks before`, or why there is no comparison. */
+export function difference(change: number | undefined, before: string, one = ''): string {
+  if (change === undefined) return `Not compared: these days or ${before} were not read completely`
+  if (change === 0) return `As many as in ${before}`
+  const amount = `${weight(Math.abs(change))}${one}`
+  return `${amount} ${change > 0 ? 'more' : 'fewer'} than in ${before}`
+}
+
+/** `2.1 h longer than the 4 weeks before`. */
+export function longer(hours: number | null | undefined, before: string): string {
+  if (hours === undefined) return `Not compared: these days or ${before} were not read completely`
+  if (hours === null) return `Not compared: none had a duration in these days or ${before}`
+  if (Math.abs(hours) < 1 / 60) return `As long as in ${before}`
+  return `${duration(Math.abs(hours))} ${hours > 0 ? 'longer' : 'shorter'} than in ${before}`
+}
+
+export const PHASES = [
+  { name: 'coding', title: 'Coding', says: 'first commit to opening' },
+  { name: 'pickup', title: 'Waiting for first review', says: 'opening to first review' },
+  { name: 'review', title: 'Review', says: 'first review to merge' },
+  { name: 'deploy', title: 'Waiting for production', says: 'merge to production' },
+] as const
+
+/** What changed, in one sentence: the largest change that is more than chance would often give. */
+export function headline(summary: Schemas['Summary'], before: string): string {
+  const { period, previous, change } = summary
+  if (period.prs_merged === 0 && period.complete) return 'Nothing was merged in these days.'
+  if (!change) return `These days and ${before} are not compared, because not everything was read.`
+  const [now, then] = [period.prs_merged, previous.prs_merged]
+  // Counts of rare events vary by about their square root.
+  const isUsual = Math.abs(now - then) <= 2 * Math.sqrt(Math.max(now + then, 1))
+  const counts = isUsual ? `About as much was merged as in ${before}` : `${now > then ? 'More' : 'Less'} was merged than in ${before}`
+  const [half, halfBefore] = [period.cycle_time.p50_hours, previous.cycle_time.p50_hours]
+  if (half === null || halfBefore === null || period.cycle_time.n < 6 || previous.cycle_time.n < 6) return `${counts}.`
+  const ratio = half / halfBefore
+  if (ratio > 1.5) return `${counts}; pull requests took longer: half within ${duration(half)} instead of ${duration(halfBefore)}.`
+  if (ratio < 1 / 1.5) return `${counts}; pull requests were faster: half within ${duration(half)} instead of ${duration(halfBefore)}.`
+  return `${counts}, and pull requests took about as long.`
+}

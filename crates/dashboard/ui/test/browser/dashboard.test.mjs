@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { ask, launch, open, sideways, violations, URL_OF_DEMO } from './page.mjs'
+
+const SCREENS = ['overview', 'delivery', 'lead-time', 'pull-requests', 'pull-requests?state=open', 'teams', 'services', 'data']
+let browser
+before(async () => (browser = await launch()))
+after(async () => browser?.close())
+
+const json = (body, status = 200) => (route) => route.fulfill({ status, contentType: 'application/json', body: JSON.stringify(body) })
+
+describe('every screen', () => {
+  for (const [name, options] of [
+    ['light', {}],
+    ['dark', { dark: true }],
+    ['on a phone', { viewport: { width: 360, height: 800 } }],
+  ]) {
+    for (const screen of SCREENS) {
+      test(`${screen}, ${name}: shows numbers without errors, barriers or sideways scrolling`, async () => {
+        const { context, page, problems } = await open(browser, screen, options)
+        assert.ok((await page.locator('main h1').count()) === 1, 'one heading')
+        assert.equal(await page.locator('.skeleton').count(), 0, 'nothing is still loading')
+        assert.equal(await page.getByRole('alert').count(), 0, 'nothing failed')
+        assert.deepEqual(await violations(page), [])
+        assert.equal(await sideways(page), 0, 'pixels')
+        assert.deepEqual(problems, [])
+        await context.close()
+      })
+    }
+  }
+})
+
+describe('numbers', () => {
+  test('what is clicked adds up to the number', async () => {
+    const { context, page } = await open(browser, 'overview')
+    const { data } = await ask('metrics/team/payments/summary')
+    const tile = page.locator('.tile').first()
+    assert.equal(await tile.locator('.value').innerText(), String(data.period.prs_merged))
+    await tile.locator('.value a').click()
+    await page.getByText(`${data.period.prs_merged} pull requests count`).waitFor()
+    assert.match(await page.locator('.screen > header').innerText(), new RegExp(`add up to ${data.period.prs_merged_weighted}[;.\\s]`))
+    await context.close()
+  })
+
+  test('chart, table and API say the same', async () => {
+    const { context, page } = await open(browser, 'overview')
+    const { data } = await ask('metrics/team/payments/velocity?last=P12W')
+    const table = page.locator('.block', { hasText: 'Merged' }).first().locator('tbody tr')
+    const merged = await table.evaluateAll((rows) => rows.map((row) => row.querySelectorAll('td')[0].textContent))
+    assert.deepEqual(merged.map(Number), data.buckets.map((bucket) => bucket.prs_merged))
+    const chart = page.getByRole('group', { name: 'Pull requests merged' })
+    await chart.focus()
+    for (const bucket of data.buckets) {
+      await page.keyboard.press('ArrowRight')
+      const said = await page.locator('.block', { hasText: 'Merged' }).first().locator('.chart-value').innerText()
+      assert.match(said, new RegExp(`: ${bucket.prs_merged} pull requests? merged`))
+    }
+    await context.close()
+  })
+
+  test('a bar leads by keyboard to the days that it is about, and Back returns', async () => {
+    const { context, page } = await open(browser, 'overview')
+    const { data } = await ask('metrics/team/payments/velocity?last=P12W')
+    await page.getByRole('group', { name: 'Pull requests merged' }).focus()
+    await page.keyboard.press('Home')
+    await page.keyboard.press('Enter')
+    await page.getByText(`${data.buckets[0].prs_merged} pull requests count`).waitFor()
+    assert.ok(page.url().includes(`from=${data.buckets[0].start}`), page.url())
+    await page.goBack()
+    await page.getByRole('heading', { name: 'Payments', exact: true }).waitFor()
+    await context.close()
+  })
+
+  test('all pages of a table are one file', async () => {
+    const { context, page } = await open(browser, 'pull-requests?team=payments')
+    const { data } = await ask('metrics/team/payments/pull-requests?last=P12W&limit=1000')
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download as CSV' }).click()])
+    const chunks = []
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk)
+    const lines = Buffer.concat(chunks).toString().trim().split('\n')
+    assert.equal(lines.length - 1, data.pull_requests.length)
+    assert.ok(lines[0].startsWith('repository,number,title'))
+    await context.close()
+  })
+})
+
+describe('the address', () => {
+  test('has all state: a copied one shows the same', async () => {
+    const { context, page } = await open(browser, 'overview')
+    await page.getByRole('button', { name: /^Days/ }).click()
+    await page.getByRole('button', { name: 'Last 26 weeks' }).click()
+    await page.getByRole('combobox', { name: 'Team' }).selectOption('web')
+    await page.waitForLoadState('networkidle')
+    const copied = await context.newPage()
+    await copied.goto(page.url())
+    await copied.getByRole('heading', { name: 'Web', exact: true }).waitFor()
+    assert.equal(await copied.getByRole('button', { name: /^Days/ }).innerText(), 'Last 26 weeks')
+    await context.close()
+  })
+
+  test('leads to a team that does not exist, which is said', async () => {
+    const { context, page } = await open(browser, 'overview?team=nobody')
+    await page.getByText('There is no team “nobody”').waitFor()
+    await context.close()
+  })
+
+  test('of the server leads to the page', async () => {
+    for (const path of ['/', '/v1', '/v1/', '/v1/app']) {
+      const response = await fetch(URL_OF_DEMO + path, { redirect: 'manual' })
+      assert.deepEqual([response.status, response.headers.get('location')], [307, '/v1/app/'], path)
+    }
+    assert.equal((await fetch(`${URL_OF_DEMO}/v1/app/overview`)).status, 404, 'a screen is behind #')
+  })
+})
+
+describe('what goes wrong', () => {
+  test('says what, with the code and the trace, and can be tried again', async () => {
+    const error = { error: { code: 'unavailable', message: 'The database cannot be reached.', details: [], trace_id: 'trace-1' } }
+    let isDown = true
+    const { context, page } = await open(browser, 'overview', {
+      routes: { '**/velocity*': (route) => (isDown ? json(error, 400)(route) : route.continue()) },
+    })
+    const alert = page.getByRole('alert').first()
+    await alert.waitFor()
+    assert.match(await alert.innerText(), /The database cannot be reached\.[\s\S]*unavailable[\s\S]*trace-1/)
+    assert.deepEqual(await violations(page), [])
+    isDown = false
+    await alert.getByRole('button', { name: 'Try again' }).click()
+    await page.getByRole('group', { name: 'Pull requests merged' }).waitFor()
+    await context.close()
+  })
+
+  test('before anything is configured, the page says what to do', async () => {
+    const empty = { data: [], meta: { count: 0 }, trace_id: 't' }
+    const { context, page } = await open(browser, 'overview', { routes: { '**/v1/teams': json(empty) } })
+    await page.getByText('No teams yet').waitFor()
+    assert.deepEqual(await violations(page), [])
+    await context.close()
+  })
+
+  test('a title is never HTML', async () => {
+    const answer = await ask('metrics/team/payments/pull-requests?last=P12W&limit=1000')
+    const title = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+    for (const row of answer.data.pull_requests) row.title = title
+    const { context, page, problems } = await open(browser, 'pull-requests', { routes: { '**/pull-requests*': json(answer) } })
+    await page.getByText(title).first().waitFor()
+    assert.equal(await page.title(), 'Pull requests - Mergeline')
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('hidden durations say why', async () => {
+    const answer = await ask('metrics/team/payments/summary')
+    answer.data.period.suppressed = true
+    answer.data.period.cycle_time = { ...answer.data.period.cycle_time, p50_hours: null, p90_hours: null }
+    answer.data.change = null
+    const { context, page } = await open(browser, 'overview', { routes: { '**/team/payments/summary*': json(answer) } })
+    await page.getByText('hidden').first().waitFor()
+    assert.match(await page.locator('.tile').nth(1).innerText(), /Not compared/)
+    await context.close()
+  })
+})
+
+describe('with keys', () => {
+  test('a key is asked for, sent as a header, and kept nowhere else', async () => {
+    const asked = []
+    const guarded = (route) => {
+      const key = route.request().headers()['x-api-key']
+      asked.push(key)
+      const refused = { error: { code: 'unauthorized', message: 'The key is not valid.', details: [], trace_id: 't' } }
+      return key === 'mgl_right' ? route.continue() : json(refused, 401)(route)
+    }
+    const { context, page } = await open(browser, 'overview', {
+      routes: { '**/v1/{me,teams,metrics/**}': guarded, '**/app/config.json': json({ login: 'key', api: '../' }) },
+    })
+    assert.deepEqual(asked, [], 'nothing is asked without a key')
+    assert.deepEqual(await violations(page), [])
+    await page.getByLabel('Key').fill('mgl_wrong')
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.getByText('This key is not valid.').waitFor()
+    await page.getByLabel('Key').fill('mgl_right')
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.locator('.tile .value').first().waitFor()
+    const kept = await page.evaluate(() => ({ local: { ...localStorage }, session: Object.values(sessionStorage), cookie: document.cookie }))
+    assert.deepEqual(kept, { local: {}, session: ['mgl_right'], cookie: '' })
+    assert.ok(!page.url().includes('mgl_'))
+    await page.getByRole('button', { name: 'Forget the key' }).click()
+    await page.getByLabel('Key').waitFor()
+    assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), [])
+    await context.close()
+  })
+})
+
+describe('without a mouse', () => {
+  test('a popover opens, closes with Escape, and gives the focus back', async () => {
+    const { context, page } = await open(browser, 'overview')
+    await page.getByRole('button', { name: /^Days/ }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Last 4 weeks' }).waitFor()
+    assert.deepEqual(await violations(page), [])
+    await page.keyboard.press('Escape')
+    assert.match(await page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? ''), /^Days/)
+    await context.close()
+  })
+
+  test('the numbers are two keys away from the top', async () => {
+    const { context, page } = await open(browser, 'overview')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'main')
+    await context.close()
+  })
+})

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest'
+import { completenessOf, looks, sentences } from '../src/charts/buckets'
+import { countAxis, durationAxis } from '../src/charts/scales'
+
+describe('a unit that is not final', () => {
+  it('is drawn by the first reason that matters', () => {
+    expect(completenessOf([])).toBe('complete')
+    expect(completenessOf(['running', 'partly_read'])).toBe('partly_read')
+    expect(completenessOf(['running', 'not_read', 'outside_range'])).toBe('outside_range')
+    expect(completenessOf(['deployments_not_read'])).toBe('partly_read')
+  })
+  it('says every reason, and its look once', () => {
+    expect(sentences(['running', 'quarantined'])).toBe('It is not over: so far. Pull requests that could not be read may be missing.')
+    expect(looks([{ incomplete: [] }, { incomplete: ['running'] }, { incomplete: ['running'] }])).toBe('Dashed: not over.')
+  })
+})
+
+describe('axes', () => {
+  it('of durations include every value and have human ticks', () => {
+    const { scale, ticks } = durationAxis([0.02, 16, 1500], [200, 0])
+    expect(scale.domain()[0]).toBeLessThanOrEqual(0.02)
+    expect(scale.domain()[1]).toBeGreaterThanOrEqual(1500)
+    expect(ticks).toEqual([0.25, 1, 4, 24, 72, 168, 672, 2688])
+    expect(durationAxis([], [200, 0]).ticks.length).toBeGreaterThan(0)
+  })
+  it('of counts begin at zero and have whole ticks', () => {
+    expect(countAxis([0, 0], [100, 0]).ticks).toEqual([0, 1])
+    expect(countAxis([6, 2.5], [100, 0]).ticks.every(Number.isInteger)).toBe(true)
+  })
+})

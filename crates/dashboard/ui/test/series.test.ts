@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest'
+import type { Schemas } from '../src/api/client'
+import { bars, before, difference, headline, longer, percentiles } from '../src/series'
+
+const statistics = (n: number, p50: number | null, p90: number | null) => ({ n, weight: n, mean_hours: p50, p50_hours: p50, p75_hours: p50, p90_hours: p90, p95_hours: p90 })
+const period = (merged: number, p50: number | null): Schemas['Period'] =>
+  ({ from: '2026-06-01', to: '2026-06-29', complete: true, incomplete: [], prs_merged: merged, prs_merged_weighted: merged, contributors: 3, cycle_time: statistics(merged, p50, p50), suppressed: false }) as unknown as Schemas['Period']
+const summary = (now: Schemas['Period'], then: Schemas['Period'], isCompared = true): Schemas['Summary'] =>
+  ({ period: now, previous: then, change: isCompared ? {} : null, open: {}, team: {} }) as unknown as Schemas['Summary']
+
+describe('comparisons', () => {
+  it('name the period before', () => {
+    expect(before({ from: '2026-06-01', to: '2026-06-29' })).toBe('the 4 weeks before')
+    expect(before({ from: '2026-06-01', to: '2026-06-08' })).toBe('the week before')
+    expect(before({ from: '2026-06-01', to: '2026-06-02' })).toBe('the day before')
+  })
+  it('say why there is none', () => {
+    expect(difference(undefined, 'the week before')).toContain('were not read completely')
+    expect(longer(null, 'the week before')).toContain('none had a duration')
+    expect(difference(-3, 'the week before')).toBe('3 fewer than in the week before')
+    expect(longer(2.1, 'the week before')).toBe('2.1 h longer than in the week before')
+  })
+})
+
+describe('the sentence', () => {
+  it('calls a change only what is more than chance', () => {
+    expect(headline(summary(period(14, 13), period(20, 19)), 'the 4 weeks before')).toBe('About as much was merged as in the 4 weeks before, and pull requests took about as long.')
+    expect(headline(summary(period(5, null), period(30, 10)), 'the 4 weeks before')).toBe('Less was merged than in the 4 weeks before.')
+    expect(headline(summary(period(20, 30), period(20, 10)), 'the 4 weeks before')).toContain('took longer: half within 30 h instead of 10 h')
+    expect(headline(summary(period(20, 30), period(20, 10), false), 'the 4 weeks before')).toContain('not compared')
+    expect(headline(summary(period(0, null), period(20, 10)), 'the 4 weeks before')).toBe('Nothing was merged in these days.')
+  })
+})
+
+it('a bar leads to the days of it that are in the range', () => {
+  const bucket = { bucket: '2026-W23', start: '2026-06-01', end: '2026-06-08', incomplete: ['outside_range'], prs_merged: 3, prs_merged_weighted: 2.5, cycle_time: statistics(3, 4, 9), suppressed: false }
+  const [bar] = bars([bucket as never], 'week', { from: '2026-06-03', to: '2026-06-30' }, (days) => `${days.from} ${days.to}`)
+  expect(bar).toMatchObject({ value: 2.5, plain: 3, to: '2026-06-03 2026-06-08' })
+  expect(bar!.text).toContain('3 pull requests merged, 2.5 by share')
+  expect(percentiles(bucket.cycle_time)).toBe('half within 4 h, nine of ten within 9 h')
+})
+
+it('no text of others becomes HTML', async () => {
+  const { readdirSync, readFileSync } = await import('node:fs')
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => /\.(vue|ts)$/.test(name))
+  expect(files.length).toBeGreaterThan(10)
+  for (const file of files) expect(readFileSync(`src/${file}`, 'utf8'), file).not.toMatch(/v-html|innerHTML|outerHTML|insertAdjacentHTML/)
+})
