@@ -227,6 +227,7 @@ async fn the_posting_role_writes_what_is_posted_and_nothing_else() -> Result<()>
         "deployments.succeeded_at",
         "deployments.url",
         "deployments.version",
+        "incidents.merged_into",
         "incidents.named_deployment_id",
         "incidents.set_deployment_id",
         "incidents.severity",
