@@ -2067,6 +2067,8 @@ CREATE VIEW public.merged_incidents AS
           ORDER BY s.at DESC, (array_position(ARRAY['opened'::text, 'reopened'::text, 'resolved'::text, 'dismissed'::text, 'merged'::text], s.state)) DESC
          LIMIT 1)));
 
+COMMENT ON VIEW public.merged_incidents IS 'What each merged incident was merged into, as far as that is known. One that was opened again is not there.';
+
 CREATE TABLE public.open_commits (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     repository_id bigint NOT NULL,

@@ -22,3 +22,5 @@ where
         order by s.at desc, array_position(array ['opened', 'reopened', 'resolved', 'dismissed', 'merged'], s.state) desc
         limit 1
     );
+
+comment on view merged_incidents is 'What each merged incident was merged into, as far as that is known. One that was opened again is not there.';

@@ -98,7 +98,11 @@ const ROWS: &str = "
     insert into received_events (id, received_at, channel, sha256, kind, outcome)
     select current_tenant(), now(), 'api', sha256('body'), 'deployment', 'created';
     insert into announcements (repository_id, last_at) select id, '2026-06-10' from repositories;
+    insert into incidents (service_id, source, external_id, title, started_at, merged_into)
+    select service_id, source, 'merged', title, started_at, external_id from incidents;
     insert into incident_states (incident_id, at, state) select id, started_at, 'opened' from incidents;
+    insert into incident_states (incident_id, at, state)
+    select id, started_at + interval '1 minute', 'merged' from incidents where merged_into is not null;
     insert into incident_facts (incident_id, service_id, started_at, resolved_at, deployment_id, rule)
     select i.id, i.service_id, i.started_at, i.started_at + interval '1 hour', d.id, 'window' from incidents as i cross join deployments as d;";
 

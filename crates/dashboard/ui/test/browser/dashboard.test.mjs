@@ -9,7 +9,8 @@ after(async () => browser?.close())
 
 const json = (body, status = 200) => (route) => route.fulfill({ status, contentType: 'application/json', body: JSON.stringify(body) })
 
-describe('every screen', () => {
+// Two at a time: most of it is the processor's time.
+describe('every screen', { concurrency: 2 }, () => {
   for (const [name, options] of [
     ['light', {}],
     ['dark', { dark: true }],
