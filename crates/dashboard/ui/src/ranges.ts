@@ -5,10 +5,12 @@ import type { Selection } from './state'
 
 export interface Preset {
   name: string
-  last: string
+  /** None for the usual days: tiles compare the last four whole weeks with the four before, charts show twelve. */
+  last: string | undefined
 }
 
 export const PRESETS: Preset[] = [
+  { name: 'Usual days', last: undefined },
   { name: 'Last 4 weeks', last: 'P4W' },
   { name: 'Last 12 weeks', last: 'P12W' },
   { name: 'Last 26 weeks', last: 'P26W' },
@@ -21,9 +23,9 @@ export const DEFAULT_LAST = 'P12W'
 /** The name of the selected range; a range of two days is written out. */
 export function rangeName(selection: Selection): string {
   const { last, from, to, week } = selection
-  if (week) return `Week ${week.replace('-W', ', ')}`
+  if (week) return `Week ${week.slice(6)} of ${week.slice(0, 4)}`
   if (from && to) return days(from, to)
   if (from) return `Since ${days(from, from)}`
-  const preset = PRESETS.find((it) => it.last === (last ?? DEFAULT_LAST))
+  const preset = PRESETS.find((it) => it.last === last)
   return preset?.name ?? `Last ${last}`
 }

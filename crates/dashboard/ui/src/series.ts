@@ -68,17 +68,24 @@ export function before(period: { from: string; to: string }): string {
   return length === 1 ? 'the day before' : `the ${length} days before`
 }
 
-/** `3 more than the 4 weeks before`, or why there is no comparison. */
-export function difference(change: number | undefined, before: string, one = ''): string {
-  if (change === undefined) return `Not compared: these days or ${before} were not read completely`
+/** Why two periods are not compared. */
+export function notCompared(summary: Pick<Schemas['Summary'], 'period' | 'previous'>, before: string): string {
+  if (summary.period.incomplete.includes('running')) return 'Not compared: these days are not over'
+  const isThen = summary.period.complete
+  return `Not compared: ${isThen ? before : 'these days'} ${isThen && before.startsWith('the week') ? 'was' : 'were'} not read completely`
+}
+
+/** `3 more than the 4 weeks before`; without a change, why there is none. */
+export function difference(change: number | undefined, before: string, why: string, one = ''): string {
+  if (change === undefined) return why
   if (change === 0) return `As many as in ${before}`
   const amount = `${weight(Math.abs(change))}${one}`
   return `${amount} ${change > 0 ? 'more' : 'fewer'} than in ${before}`
 }
 
 /** `2.1 h longer than the 4 weeks before`. */
-export function longer(hours: number | null | undefined, before: string): string {
-  if (hours === undefined) return `Not compared: these days or ${before} were not read completely`
+export function longer(hours: number | null | undefined, before: string, why: string): string {
+  if (hours === undefined) return why
   if (hours === null) return `Not compared: none had a duration in these days or ${before}`
   if (Math.abs(hours) < 1 / 60) return `As long as in ${before}`
   return `${duration(Math.abs(hours))} ${hours > 0 ? 'longer' : 'shorter'} than in ${before}`
@@ -95,15 +102,17 @@ export const PHASES = [
 export function headline(summary: Schemas['Summary'], before: string): string {
   const { period, previous, change } = summary
   if (period.prs_merged === 0 && period.complete) return 'Nothing was merged in these days.'
-  if (!change) return `These days and ${before} are not compared, because not everything was read.`
+  if (period.incomplete.includes('not_read')) return 'Nothing of these days was read.'
+  if (!change) return `${notCompared(summary, before)}.`
   const [now, then] = [period.prs_merged, previous.prs_merged]
   // Counts of rare events vary by about their square root.
   const isUsual = Math.abs(now - then) <= 2 * Math.sqrt(Math.max(now + then, 1))
-  const counts = isUsual ? `About as much was merged as in ${before}` : `${now > then ? 'More' : 'Less'} was merged than in ${before}`
+  const numbers = `${count(now)} and ${count(then)}`
+  const counts = isUsual ? `Merged: ${numbers} in ${before}, which is within the usual variation` : `${now > then ? 'More' : 'Less'} was merged than in ${before} (${numbers})`
   const [half, halfBefore] = [period.cycle_time.p50_hours, previous.cycle_time.p50_hours]
   if (half === null || halfBefore === null || period.cycle_time.n < 6 || previous.cycle_time.n < 6) return `${counts}.`
   const ratio = half / halfBefore
   if (ratio > 1.5) return `${counts}; pull requests took longer: half within ${duration(half)} instead of ${duration(halfBefore)}.`
   if (ratio < 1 / 1.5) return `${counts}; pull requests were faster: half within ${duration(half)} instead of ${duration(halfBefore)}.`
-  return `${counts}, and pull requests took about as long.`
+  return `${counts}; half took ${duration(half)}, before ${duration(halfBefore)}.`
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Schemas } from '../src/api/client'
-import { bars, before, difference, headline, longer, percentiles } from '../src/series'
+import { bars, before, difference, headline, longer, notCompared, percentiles } from '../src/series'
 
 const statistics = (n: number, p50: number | null, p90: number | null) => ({ n, weight: n, mean_hours: p50, p50_hours: p50, p75_hours: p50, p90_hours: p90, p95_hours: p90 })
 const period = (merged: number, p50: number | null): Schemas['Period'] =>
@@ -15,19 +15,21 @@ describe('comparisons', () => {
     expect(before({ from: '2026-06-01', to: '2026-06-02' })).toBe('the day before')
   })
   it('say why there is none', () => {
-    expect(difference(undefined, 'the week before')).toContain('were not read completely')
-    expect(longer(null, 'the week before')).toContain('none had a duration')
-    expect(difference(-3, 'the week before')).toBe('3 fewer than in the week before')
-    expect(longer(2.1, 'the week before')).toBe('2.1 h longer than in the week before')
+    expect(difference(undefined, 'the week before', 'why')).toBe('why')
+    expect(notCompared({ ...summary(period(1, 1), period(1, 1)) }, 'the week before')).toContain('was not read completely')
+    expect(notCompared(summary({ ...period(1, 1), incomplete: ['running'], complete: false }, period(1, 1)), 'the week before')).toBe('Not compared: these days are not over')
+    expect(longer(null, 'the week before', 'why')).toContain('none had a duration')
+    expect(difference(-3, 'the week before', 'why')).toBe('3 fewer than in the week before')
+    expect(longer(2.1, 'the week before', 'why')).toBe('2.1 h longer than in the week before')
   })
 })
 
 describe('the sentence', () => {
   it('calls a change only what is more than chance', () => {
-    expect(headline(summary(period(14, 13), period(20, 19)), 'the 4 weeks before')).toBe('About as much was merged as in the 4 weeks before, and pull requests took about as long.')
-    expect(headline(summary(period(5, null), period(30, 10)), 'the 4 weeks before')).toBe('Less was merged than in the 4 weeks before.')
+    expect(headline(summary(period(14, 13), period(20, 19)), 'the 4 weeks before')).toBe('Merged: 14 and 20 in the 4 weeks before, which is within the usual variation; half took 13 h, before 19 h.')
+    expect(headline(summary(period(5, null), period(30, 10)), 'the 4 weeks before')).toBe('Less was merged than in the 4 weeks before (5 and 30).')
     expect(headline(summary(period(20, 30), period(20, 10)), 'the 4 weeks before')).toContain('took longer: half within 30 h instead of 10 h')
-    expect(headline(summary(period(20, 30), period(20, 10), false), 'the 4 weeks before')).toContain('not compared')
+    expect(headline(summary(period(20, 30), period(20, 10), false), 'the 4 weeks before')).toContain('Not compared')
     expect(headline(summary(period(0, null), period(20, 10)), 'the 4 weeks before')).toBe('Nothing was merged in these days.')
   })
 })

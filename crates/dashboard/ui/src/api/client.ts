@@ -63,14 +63,15 @@ async function send(request: Request): Promise<Response> {
   const asOf = response.headers.get('mergeline-data-as-of')
   if (asOf !== null && (dataAsOf.value === null || asOf > dataAsOf.value)) dataAsOf.value = asOf
   if (response.ok) return response
-  let body: { error?: { code?: string; message?: string; trace_id?: string } } = {}
+  let body: { error?: { code?: string; message?: string; trace_id?: string; details?: { parameter?: string; message?: string }[] } } = {}
   try {
     body = await response.json()
   } catch {
     // The gateway's own pages are no JSON.
   }
-  const { code = `http_${response.status}`, message = 'The server gave no answer that this page understands.', trace_id } = body.error ?? {}
-  throw new ApiFailure(response.status, code, message, trace_id)
+  const { code = `http_${response.status}`, message = 'The server gave no answer that this page understands.', trace_id, details = [] } = body.error ?? {}
+  const reasons = details.map((it) => `${it.parameter}: ${it.message}`).join('; ')
+  throw new ApiFailure(response.status, code, reasons === '' ? message : reasons, trace_id)
 }
 
 /** A client whose types are those of the API's own description. */

@@ -27,9 +27,16 @@ function useAnswer<T>(
     queryKey: computed(() => [...about(), key.value]),
     queryFn: async ({ signal }) => (await ask(api(), signal)).data as Json<T>,
     enabled: computed(() => mayAsk() && isWanted()),
-    // The old answer stays while another range is read.
-    placeholderData: (before) => before as never,
+    // The old answer stays while other days are read, but never as that of another team or service.
+    placeholderData: (before, query) => (isAboutSame(query?.queryKey, about()) ? before : undefined) as never,
   })
+}
+
+/** Whether two questions differ in their filters only, which are the last part. */
+function isAboutSame(one: readonly unknown[] | undefined, other: unknown[]): boolean {
+  // The key comes behind the filters.
+  const subject = one?.slice(0, -2)
+  return JSON.stringify(subject) === JSON.stringify(other.slice(0, -1))
 }
 
 type Given<T> = MaybeRefOrGetter<T>
