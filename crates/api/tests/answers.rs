@@ -330,6 +330,14 @@ async fn the_overview_has_the_numbers_of_every_teams_summary_and_velocity() -> R
         }
     }
     assert_eq!(teams[1]["open"]["oldest_created_at"], "2026-06-12T00:00:00Z");
+    // Only the team whose pull requests are being counted again is not complete.
+    sqlx::raw_sql("insert into reattributions (person_id, team_id) select p.id, t.id from people as p, teams as t where t.slug = 'platform' limit 1")
+        .execute(&backend.database.pool().await?)
+        .await?;
+    let (_, again) = backend.get(&format!("/v1/metrics/summary?{range}")).await?;
+    let complete = |slug: usize| again["data"]["teams"][slug]["period"]["complete"].clone();
+    assert_eq!([complete(1), complete(2)], [json!(true), json!(false)], "payments and platform");
+    assert!(again["meta"]["warnings"].to_string().contains("reattributing: "), "{}", again["meta"]);
     let (_, filtered) = backend.get("/v1/metrics/summary?repo=acme/api").await?;
     assert_eq!(filtered["error"]["code"], "validation_error", "{filtered}");
     Ok(())

@@ -340,6 +340,14 @@ async fn an_incident_starts_with_the_first_one_that_was_merged_into_it_in_any_or
         };
         assert_eq!(shown("P1")["outcome"], "merged", "{list:#}");
         assert_eq!(shown("P1")["merged_into"], shown("P2")["id"], "{list:#}");
+        // The same delivery again, and one that names no incident, which may be of any kind.
+        let (path, body) = &events[2];
+        receiver.pagerduty(path, body).await?;
+        let mut odd = events[2].1.clone();
+        odd["event"]["data"]["resolve_reason"]["incident"]["id"] = json!("\u{0}");
+        odd["event"]["occurred_at"] = json!("2026-06-16T10:20:00Z");
+        assert_eq!(receiver.pagerduty(path, &odd).await?, answered(202, ""), "an earlier merge changes nothing");
+        assert_eq!(receiver.texts(counted).await?, ["P2 09:00 11:00"], "{order:?}");
         // It is open again: both count, each from its own start.
         let reopened = first(paged("incident.reopened", "2026-06-16T12:00:00Z"));
         assert_eq!(receiver.pagerduty(api, &reopened).await?, answered(202, ""));

@@ -3,6 +3,8 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -56,22 +58,31 @@ pub fn router<S: Clone + Send + Sync + 'static>(login: Login) -> Router<S> {
     Router::new()
         .route("/app/", get(async |headers: HeaderMap| file("index.html", &headers)))
         .route("/app/config.json", get(async move || answer("application/json", "no-cache", Body::from(config))))
-        .route("/app/{*path}", get(async |Path(path): Path<String>, headers: HeaderMap| file(&path, &headers)))
+        .route(
+            "/app/{*path}",
+            get(async |path: Result<Path<String>, PathRejection>, headers: HeaderMap| {
+                // A path that cannot be decoded is that of no file.
+                file(path.as_deref().map_or("", String::as_str), &headers)
+            }),
+        )
+        .layer(map_response(async |response: Response| guarded(response)))
 }
 
 fn file(path: &str, headers: &HeaderMap) -> Response {
     let Some(EmbeddedFile { data, metadata }) = Files::get(path) else {
-        return guarded((StatusCode::NOT_FOUND, "There is nothing at this path.").into_response());
+        return (StatusCode::NOT_FOUND, "There is nothing at this path.").into_response();
     };
     let digest: String = metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("\"{digest}\"");
+    // Weak: the same file may leave compressed.
+    let tag = format!("W/\"{digest}\"");
     let is_immutable = path.starts_with("assets/");
     let caching = if is_immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let mut response = if known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut known = known.flat_map(|value| value.split(',')).map(|one| one.trim().trim_start_matches("W/"));
+    let mut response = if known.any(|one| one == "*" || one == tag.trim_start_matches("W/")) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-        guarded(response)
+        response
     } else {
         answer(media_type(path), caching, Body::from(data.into_owned()))
     };
@@ -82,7 +93,7 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
 }
 
 fn answer(media_type: &'static str, caching: &'static str, body: Body) -> Response {
-    guarded(([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, caching)], body).into_response())
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, caching)], body).into_response()
 }
 
 fn guarded(mut response: Response) -> Response {
@@ -132,6 +143,7 @@ mod tests {
             ("/icon.svg", 200),
             ("/overview", 404),
             ("/../Cargo.toml", 404),
+            ("/%ff", 404),
         ] {
             let response = get(path, None).await?;
             assert_eq!(response.status(), status, "{path}");
@@ -147,7 +159,9 @@ mod tests {
         let page = get("/", None).await?;
         assert_eq!(page.headers()[header::CACHE_CONTROL], "no-cache");
         let tag = page.headers()[header::ETAG].to_str()?.to_owned();
-        assert_eq!(get("/", Some(&tag)).await?.status(), 304);
+        for known in [&tag, tag.trim_start_matches("W/"), &format!("\"other\", {tag}"), "*"] {
+            assert_eq!(get("/", Some(known)).await?.status(), 304, "{known}");
+        }
         let page = text(page).await?;
         // All addresses are relative: one build for every place.
         let script = page.split("src=\"./").nth(1).and_then(|rest| rest.split('"').next()).context(page.clone())?;

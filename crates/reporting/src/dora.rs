@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ServiceId, Share};
 use mergeline_domain::metrics::{
@@ -380,16 +380,19 @@ impl DoraReport {
         let today = self.now.with_timezone(&self.range.zone).date_naive();
         let DeploymentCoverage { covered_since, complete_until, wants_incidents, incidents_until, .. } =
             self.deployments;
+        // As for pull requests, what is running is read every few hours.
+        let yesterday = DateRange { from: today - Days::new(1), to: today, ..days }.start();
+        let is_running = today < to;
+        let due = if is_running { yesterday } else { days.end() };
+        let has_begun = from <= today;
         let has_deployments = covered_since.is_some_and(|since| since <= days.start())
-            && complete_until.is_some_and(|until| days.end() <= until);
-        let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| days.end() <= until);
+            && complete_until.is_some_and(|until| due <= until);
+        let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| due <= until);
         let mut reasons = self.status.coverage.incomplete_range(&days, today);
-        // While it runs, its end is read by nobody.
-        let is_running = reasons.contains(&Incomplete::Running);
-        if !has_deployments && !is_running {
+        if !has_deployments && has_begun {
             reasons.push(Incomplete::DeploymentsNotRead);
         }
-        if !has_incidents && !is_running {
+        if !has_incidents && has_begun {
             reasons.push(Incomplete::IncidentsNotRead);
         }
         if from < self.range.from || self.range.to < to {

@@ -1,8 +1,10 @@
 //! All teams at a glance.
 
+use std::collections::BTreeSet;
+
 use chrono::Days;
 use mergeline_domain::metrics::{DateRange, Interval, Warning, WarningCode};
-use mergeline_domain::monday_of;
+use mergeline_domain::{TeamId, monday_of};
 use mergeline_store::{Filter, TeamRef};
 
 use crate::query::ReportError;
@@ -32,22 +34,30 @@ pub struct TeamOverview {
 }
 
 impl Report {
-    /// A summary of each of these teams, which the viewer may see.
+    /// A summary of each of these teams, which the viewer may see. `reattributing` are those whose pull requests are being counted
+    /// again.
     ///
     /// # Errors
     /// [`ReportError::Invalid`] for a time zone that the database does not know.
-    pub async fn overview(&mut self, teams: Vec<TeamRef>) -> Result<Overview, ReportError> {
+    pub async fn overview(
+        &mut self,
+        teams: Vec<TeamRef>,
+        reattributing: &BTreeSet<TeamId>,
+    ) -> Result<Overview, ReportError> {
         let weeks = last_weeks(&self.range);
         let filter = Filter { from: weeks.start(), to: weeks.end(), ..self.filter.clone() };
         let mut found = Vec::with_capacity(teams.len());
         for team in teams {
+            self.status.coverage.is_reattributing = reattributing.contains(&team.id);
             self.team = Some(team);
-            let summary = self.summary().await?;
+            let mut summary = self.summary().await?;
+            summary.warnings.extend(self.coverage().is_reattributing.then(Warning::reattributing));
             let shown = self.shown_statistics(&filter, Interval::Week).await?;
             let weeks = self.bucket_numbers(shown.buckets, Interval::Week, &weeks);
             found.push(TeamOverview { summary, weeks });
         }
         self.team = None;
+        self.status.coverage.is_reattributing = false;
         let warnings = self.common_warnings(&found);
         Ok(Overview { teams: found, warnings })
     }

@@ -1,6 +1,7 @@
 //! The pull requests behind a team's numbers.
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::PullRequestState;
 use mergeline_domain::metrics::{Warning, WarningCode};
 use mergeline_store::{Audience, PullRequestList, TeamPullRequest};
 
@@ -56,7 +57,11 @@ impl Report {
         let mut pull_requests = found?;
         let next = cut_to_page(&mut pull_requests, limit, |last| PagePosition { at: last.sort_at, id: last.id });
         let mut warnings = self.warnings().to_vec();
-        if pull_requests.is_empty() && after.is_none() && self.is_read {
+        if list.state.is_some() {
+            warnings.retain(|warning| {
+                warning.code != WarningCode::BeforeCollection || list.state != Some(PullRequestState::Open)
+            });
+        } else if pull_requests.is_empty() && after.is_none() && self.is_read {
             let message = "no one on this team has a pull request in the range";
             warnings.push(Warning::new(WarningCode::NoData, message));
         }

@@ -47,6 +47,10 @@ impl Report {
             return Err(ReportError::LimitedToTeams);
         }
         let (mut reader, mut status) = store.session_with_status(query.team.as_ref(), &query.repositories).await?;
+        if kind.is_of_teams() {
+            // Of each team by itself, and of no other.
+            status.coverage.is_reattributing = false;
+        }
         let team = match &query.team {
             // A limited viewer must not learn which other teams exist.
             Some(_) => Some(status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?),

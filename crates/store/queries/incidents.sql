@@ -31,7 +31,10 @@ left join repositories as o on s.repository_id = o.id
 left join repositories as r on i.repository_id = r.id
 left join scoped_incidents($1, $2, $3, null) as p on $1 is not null and i.id = p.incident_id
 left join lateral (
-    select x.at, x.state from incident_states as x where x.incident_id = i.id order by x.at desc limit 1
+    select x.at, x.state from incident_states as x
+    where x.incident_id = i.id
+    order by x.at desc, array_position(array ['opened', 'reopened', 'resolved', 'dismissed', 'merged'], x.state) desc
+    limit 1
 ) as l on true
 where
     ($1::bigint is null or p.incident_id is not null)

@@ -69,7 +69,8 @@ left join team_memberships as m on a.membership_id = m.id
 where
     ($4::bigint [] is null or p.repository_id = any($4))
     and ($5::text is null or p.base_ref = $5)
-    and ($10::text is null or p.state = $10)
+    -- What is gone is not open any more.
+    and ($10::text is null or p.state = $10 and (p.state <> 'open' or p.deleted_at is null))
     and ($6::timestamptz is null or (k.at, p.id) > ($6, $7::bigint))
     and (
         not $9::boolean

@@ -1,6 +1,6 @@
 //! Query results: teams, statistics, the pull requests behind them, and the collection's coverage.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -379,6 +379,16 @@ impl Reader {
         let mut reader = self.session().await?;
         let status = data_status(&mut reader.connection, team, repositories).await?;
         Ok((reader, status))
+    }
+
+    /// The teams whose memberships changed, and whose pull requests are being counted again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reattributing_teams(&self) -> Result<BTreeSet<TeamId>, StoreError> {
+        let query = sqlx::query_scalar!("select distinct team_id from reattributions");
+        let teams = self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        Ok(teams.into_iter().map(TeamId).collect())
     }
 
     /// The collection's coverage over all configured repositories.

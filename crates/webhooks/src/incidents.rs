@@ -23,6 +23,12 @@ fn line(text: Option<String>) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
+/// Whether an incident can have this id.
+fn is_id(text: &str) -> bool {
+    const LONGEST: usize = 200;
+    !text.is_empty() && text.trim() == text && text.chars().count() <= LONGEST && !text.chars().any(char::is_control)
+}
+
 /// The address of a page, if it is one that can be kept.
 fn address(text: Option<String>) -> Option<String> {
     const LONGEST: usize = 500;
@@ -59,22 +65,7 @@ struct PagerDutyIncident {
     #[serde(default)]
     priority: Option<Named>,
     #[serde(default)]
-    resolve_reason: Option<ResolveReason>,
-}
-
-/// Why an incident was resolved, if not by people.
-#[derive(Deserialize)]
-struct ResolveReason {
-    #[serde(rename = "type", default)]
-    kind: String,
-    /// What it was merged into.
-    #[serde(default)]
-    incident: Option<Reference>,
-}
-
-#[derive(Deserialize)]
-struct Reference {
-    id: String,
+    resolve_reason: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -97,12 +88,15 @@ pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
         _ => return Ok(Message { id: Some(id), kind, meaning: Meaning::Nothing }),
     };
     let incident: PagerDutyIncident = serde_json::from_value(data).map_err(Unusable::unreadable)?;
-    let merged = incident.resolve_reason.filter(|reason| reason.kind.starts_with("merge"));
-    let change = match (step, merged) {
-        (Some(IncidentChange::Resolved(at)), Some(reason)) => {
-            Some(IncidentChange::Merged { at, into: reason.incident.map(|incident| incident.id) })
+    let reason = incident.resolve_reason.unwrap_or_default();
+    let is_merged = reason["type"].as_str().is_some_and(|kind| kind.starts_with("merge"));
+    let change = match step {
+        // Whatever the reason looks like, it is over.
+        Some(IncidentChange::Resolved(at)) if is_merged => {
+            let into = reason["incident"]["id"].as_str().filter(|id| is_id(id)).map(str::to_owned);
+            Some(IncidentChange::Merged { at, into })
         }
-        (step, _) => step,
+        step => step,
     };
     let severity = incident.priority.and_then(|priority| priority.summary.or(priority.name)).or(incident.urgency);
     let event = IncidentEvent {
@@ -324,7 +318,20 @@ mod tests {
         let merged = |into: Value| json!({ "resolve_reason": { "type": "merge_resolve_reason", "incident": into } });
         let change = |into: Option<&str>| Some(IncidentChange::Merged { at: occurred, into: into.map(str::to_owned) });
         let into = json!({ "id": "PT4KHLK", "type": "incident_reference" });
-        for (into, expected) in [(into, change(Some("PT4KHLK"))), (Value::Null, change(None))] {
+        let cases = [
+            (into, change(Some("PT4KHLK"))),
+            (Value::Null, change(None)),
+            (json!({ "id": "" }), change(None)),
+            (json!({ "id": "a\u{0}" }), change(None)),
+            (json!({ "id": "x".repeat(201) }), change(None)),
+            (json!({ "id": 7 }), change(None)),
+            (json!("PT4KHLK"), change(None)),
+        ];
+        for odd in [json!("merge"), json!({ "type": null }), json!([7])] {
+            let read = of("incident.resolved", json!({ "resolve_reason": odd })).and_then(|(.., change)| change);
+            assert_eq!(read, Some(IncidentChange::Resolved(occurred)), "{odd}");
+        }
+        for (into, expected) in cases {
             let expected = Some((high.clone(), started.clone(), expected));
             assert_eq!(of("incident.resolved", merged(into)), expected);
         }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use http::Method;
 use mergeline_domain::metrics::MeasureKind;
 use mergeline_reporting::{BucketNumbers, OpenNumbers, PeriodNumbers, ReportKind, SummaryChange, TeamSummary};
@@ -197,22 +197,26 @@ impl From<&SummaryChange> for Change {
 impl Open {
     /// Ages change with the clock. The instants at which they begin do not.
     fn of(open: &OpenNumbers, now: DateTime<Utc>) -> Self {
-        let since = |seconds: f64| TimeDelta::try_milliseconds(milliseconds(seconds)).map(|age| instant(now - age));
+        // Pull requests are opened at whole seconds.
+        let since = |seconds: f64| {
+            let age = TimeDelta::microseconds(microseconds(seconds));
+            instant((now - age).round_subsecs(0))
+        };
         let durations = open.age.durations;
         Self {
             n: open.age.n,
             weight: weight(open.age.weight_units),
-            oldest_created_at: open.oldest_seconds.and_then(since),
-            p50_created_at: durations.and_then(|age| since(age.p50)),
-            p90_created_at: durations.and_then(|age| since(age.p90)),
+            oldest_created_at: open.oldest_seconds.map(since),
+            p50_created_at: durations.map(|age| since(age.p50)),
+            p90_created_at: durations.map(|age| since(age.p90)),
         }
     }
 }
 
 /// Rounded: a computed age is some billionths off.
-#[expect(clippy::cast_possible_truncation, reason = "an age is far below 2^63 milliseconds")]
-fn milliseconds(seconds: f64) -> i64 {
-    (seconds * 1_000.0).round() as i64
+#[expect(clippy::cast_possible_truncation, reason = "an age is far below 2^63 microseconds")]
+fn microseconds(seconds: f64) -> i64 {
+    (seconds * 1_000_000.0).round() as i64
 }
 
 impl From<&BucketNumbers> for Week {
@@ -255,11 +259,13 @@ async fn overview(State(api): State<Api>, request: ApiRequest) -> Result<Respons
     let mut teams: Vec<TeamRef> = teams.map(|team| TeamRef { id: team.id, slug: team.slug, name: team.name }).collect();
     teams.sort_by_cached_key(|team| (team.name.to_lowercase(), team.id));
     let requested = RequestedReport::prepare(&api, &request, kind, selection, Form::DEFAULT).await?;
-    let mut requested = requested.that_depends_on(&format!("{teams:?}"));
+    let mut reattributing = api.store.reattributing_teams().await?;
+    reattributing.retain(|id| teams.iter().any(|team| team.id == *id));
+    let mut requested = requested.that_depends_on(&format!("{teams:?} {reattributing:?}"));
     if let Some(response) = requested.not_modified() {
         return Ok(response);
     }
-    let overview = requested.report.overview(teams).await?;
+    let overview = requested.report.overview(teams, &reattributing).await?;
     let now = requested.report.now();
     let team = |team: &mergeline_reporting::TeamOverview| TeamOverview {
         summary: Summary::of(&team.summary, now),

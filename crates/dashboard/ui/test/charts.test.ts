@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { completenessOf, looks, sentences } from '../src/charts/buckets'
+import { path } from '../src/charts/path'
 import { countAxis, durationAxis } from '../src/charts/scales'
 
 describe('a unit that is not final', () => {
@@ -13,6 +14,11 @@ describe('a unit that is not final', () => {
     expect(sentences(['running', 'quarantined'])).toBe('It is not over: so far. Pull requests that could not be read may be missing.')
     expect(looks([{ incomplete: [] }, { incomplete: ['running'] }, { incomplete: ['running'] }])).toBe('Dashed: not over.')
   })
+})
+
+it('a line has a gap where nothing is known', () => {
+  expect(path([{ x: 0, y: 1 }, { x: 2, y: 3 }, null, { x: 4, y: 5 }])).toBe('M0.0,1.0L2.0,3.0M4.0,5.0')
+  expect(path([null])).toBe('')
 })
 
 describe('axes', () => {

@@ -91,13 +91,14 @@ impl Coverage {
             reasons.push(Incomplete::Running);
         }
         // What is running is read every few hours.
-        let due = if is_running { from.max(today - TimeDelta::days(1)) } else { to };
+        let due = if is_running { today - TimeDelta::days(1) } else { to };
         // Of what began today, nothing may have been read yet.
         let has_begun = from < today;
         let is_later = self.covered_since.is_none_or(|since| to <= since);
         let is_earlier = self.complete_until.is_some_and(|until| until <= from);
         let is_unread = has_begun && (is_later || is_earlier);
-        if self.is_reattributing || is_unread || !self.is_read(from, due) {
+        let is_ahead = today < from;
+        if !is_ahead && (self.is_reattributing || is_unread || !self.is_read(from, due)) {
             reasons.push(if is_unread { Incomplete::NotRead } else { Incomplete::PartlyRead });
             if self.quarantined > 0 {
                 reasons.push(Incomplete::Quarantined);
@@ -197,7 +198,7 @@ pub(super) mod tests {
             [Running, PartlyRead],
             "it began today, and was read until days ago"
         );
-        assert_eq!(of(&later, "2026-06-22", "2026-06-17"), [Running, PartlyRead], "it has not begun");
+        assert_eq!(of(&later, "2026-06-22", "2026-06-17"), [Running], "it has not begun");
         assert_eq!(of(&later, "2026-05-25", "2026-06-17"), [NotRead], "before everything was read");
         assert_eq!(of(&Coverage { is_reattributing: true, ..coverage() }, "2026-06-08", "2026-06-17"), [PartlyRead]);
         let missing = Coverage {

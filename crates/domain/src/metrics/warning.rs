@@ -95,6 +95,13 @@ impl Warning {
     pub fn new(code: WarningCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    /// That stored pull requests of a team are being counted again.
+    pub fn reattributing() -> Self {
+        let message = "memberships of the team have changed, and stored pull requests are being counted again: until that is \
+                       done, some count as before";
+        Self::new(WarningCode::Reattributing, message)
+    }
 }
 
 /// The code, a colon and the sentence.
@@ -154,11 +161,7 @@ fn unread(coverage: &Coverage, range: &DateRange, now: DateTime<Utc>, shows_name
 }
 
 fn reattributing(coverage: &Coverage) -> Option<Warning> {
-    coverage.is_reattributing.then(|| {
-        let message = "memberships of the team have changed, and stored pull requests are being counted again: until that is \
-                       done, some count as before";
-        Warning::new(WarningCode::Reattributing, message)
-    })
+    coverage.is_reattributing.then(Warning::reattributing)
 }
 
 fn quarantined(coverage: &Coverage) -> Option<Warning> {

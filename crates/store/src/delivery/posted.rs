@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use mergeline_domain::delivery::{
     DeploymentId, DeploymentSource, DeploymentState, Environment, EnvironmentGroup, IncidentChange, IncidentId,
     IncidentOutcome, IncidentState, IncidentStateKind, LinkRule, Oid, PostedDeployment, PostedIncident, ServiceRules,
@@ -18,6 +18,9 @@ use crate::connection::Transaction;
 use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{DatabaseSettings, Renewal, RepositoryId, StoreError, Tenant, Writer};
+
+/// An arbitrary number that no other lock has.
+const MERGES_LOCK: i32 = 0x6d67_6c6d;
 
 /// Who posts something, and what it may be about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -381,6 +384,9 @@ impl Transaction for Receiving<'_> {
     async fn run(&self, connection: &mut Session) -> Result<Stored, StoreError> {
         hold_together(connection).await?;
         let sender = self.received.sender;
+        if sender.channel == Channel::Webhook {
+            lock_merges(connection).await?;
+        }
         let stored = match self.work {
             Work::Deployment(posted) => store_deployment(connection, sender, posted).await.map(Stored::Deployment),
             Work::Incident(posted) => store_incident(connection, sender, posted).await.map(Stored::Incident),
@@ -401,6 +407,14 @@ impl Transaction for Receiving<'_> {
             }
         }
     }
+}
+
+/// Incidents of webhooks are stored one after the other: one that is merged changes the start of another, which may be of another service
+/// and may be arriving at the same time.
+async fn lock_merges(connection: &mut Session) -> Result<(), StoreError> {
+    let tenant = connection.tenant().id();
+    sqlx::query!("select pg_advisory_xact_lock($1, $2)", MERGES_LOCK, tenant).execute(connection).await?;
+    Ok(())
 }
 
 /// The transaction that records a refusal.
@@ -775,9 +789,14 @@ async fn kept_of_deployment(
         ("version", differs(posted.version.as_ref(), row.version.as_ref())),
         ("url", differs(posted.url.as_ref(), row.url.as_ref())),
         ("remedies", differs(posted.remedies.as_ref(), row.remedies.as_ref())),
-        ("finished_at", posted.says_end && posted.state.is_some_and(|state| !row.times.contains(&state.at))),
+        ("finished_at", posted.says_end && posted.state.is_some_and(|state| !row.times.contains(&stored(state.at)))),
     ];
     Ok(names_of(kept))
+}
+
+/// An instant as it is stored: in microseconds, rounded.
+fn stored(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.round_subsecs(6)
 }
 
 /// Whether a value is said and another one is stored.
@@ -839,11 +858,13 @@ async fn store_incident(
             "update incidents
             set
                 named_deployment_id = coalesce(named_deployment_id, $2), url = coalesce(url, $3),
-                severity = case when source_severity is null then $4 else severity end,
-                source_severity = coalesce(source_severity, $5)
+                severity = coalesce(severity, $4),
+                -- A word that is not understood gives way to one that is.
+                source_severity = case when severity is null and $4::text is not null then $5 else coalesce(source_severity, $5) end
             where
                 id = $1
                 and (
+                    severity is null and $4::text is not null or
                     named_deployment_id is null and $2::bigint is not null
                     or url is null and $3::text is not null
                     or source_severity is null and $5::text is not null
@@ -885,7 +906,7 @@ async fn kept_of_incident(
         ("title", posted.title != row.title),
         ("severity", differs(posted.severity.as_ref(), row.source_severity.as_ref())),
         ("url", differs(posted.url.as_ref(), row.url.as_ref())),
-        ("started_at", posted.says_start && posted.started_at != row.started_at),
+        ("started_at", posted.says_start && stored(posted.started_at) != row.started_at),
         ("deployment", differs(named.as_ref(), row.named_deployment_id.as_ref())),
     ]))
 }
@@ -932,11 +953,18 @@ async fn change_incident(
     } else {
         end_or_reopen(connection, id, change).await?
     };
-    if let IncidentChange::Merged { into: Some(into), .. } = change {
+    if let IncidentChange::Merged { at, into } = change {
+        // The last merge says into what, in whatever order they come.
         let merged = sqlx::query!(
-            "update incidents set merged_into = $2 where id = $1 and merged_into is distinct from $2",
+            "update incidents as i set merged_into = $2
+            where
+                i.id = $1 and i.merged_into is distinct from $2
+                and not exists (
+                    select from incident_states as s where s.incident_id = i.id and s.state = 'merged' and s.at > greatest($3, i.started_at)
+                )",
             id,
-            into
+            into.as_deref(),
+            at
         )
         .execute(&mut *connection)
         .await?;
