@@ -64,7 +64,7 @@ async fn clock_dependent_responses_are_not_cached() -> Result<()> {
     Ok(())
 }
 
-/// What is open is told by when it was opened, so that nothing of a summary changes with the clock.
+/// Summaries say when open pull requests were opened, so that nothing of a summary changes with the clock.
 #[tokio::test]
 async fn summaries_are_known_by_their_data_and_not_by_the_clock() -> Result<()> {
     let backend = Backend::with(&history()).await?;

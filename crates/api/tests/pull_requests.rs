@@ -96,7 +96,7 @@ async fn pull_requests_explain_counting_and_missing_durations() -> Result<()> {
     Ok(())
 }
 
-/// Whatever the order and the size of pages, each row comes once, and in that order.
+/// With any order and size of pages, each row comes once, and in that order.
 #[tokio::test]
 async fn lists_are_sorted_and_paged_in_each_order() -> Result<()> {
     let backend = backend().await?;

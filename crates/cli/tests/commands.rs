@@ -208,9 +208,11 @@ fn the_demo_api_answers_its_printed_commands() -> Result<()> {
         assert_eq!((status, &teams["meta"]["count"]), (200, &json!(3)));
         let (status, velocity) = http_get(address, "/v1/metrics/team/payments/velocity", "")?;
         assert_eq!((status, velocity["data"]["buckets"].as_array().map(Vec::len)), (200, Some(12)));
+        let (status, config) = http_get(address, "/v1/app/config.json", "")?;
+        assert_eq!((status, &config["login"]), (200, &json!("none")), "the page needs no key here");
         Ok(())
     })?;
-    assert!(printed.contains("curl -s"), "{printed}");
+    assert!(printed.contains("/v1/app/ in a browser"), "{printed}");
     Ok(())
 }
 

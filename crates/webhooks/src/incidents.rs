@@ -91,7 +91,7 @@ pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let reason = incident.resolve_reason.unwrap_or_default();
     let is_merged = reason["type"].as_str().is_some_and(|kind| kind.starts_with("merge"));
     let change = match step {
-        // Whatever the reason looks like, it is over.
+        // With any reason, it is over.
         Some(IncidentChange::Resolved(at)) if is_merged => {
             let into = reason["incident"]["id"].as_str().filter(|id| is_id(id)).map(str::to_owned);
             Some(IncidentChange::Merged { at, into })

@@ -5,7 +5,7 @@ import { ApiFailure, loadConfig } from './api/client'
 import { router } from './router'
 import './style.css'
 
-/** Whatever fails, something is drawn that says so. */
+/** Says that the page could not start, if nothing else is drawn. */
 function say(error: unknown): void {
   const place = document.getElementById('app')
   if (!place || place.childElementCount > 0) return

@@ -954,7 +954,7 @@ async fn change_incident(
         end_or_reopen(connection, id, change).await?
     };
     if let IncidentChange::Merged { at, into } = change {
-        // The last merge says into what, in whatever order they come.
+        // The last merge says into what, in any order of arrival.
         let merged = sqlx::query!(
             "update incidents as i set merged_into = $2
             where

@@ -8,7 +8,7 @@ export type Schemas = components['schemas']
 
 /** Where the page learns how it is served. */
 export interface Config {
-  /** `none`: whoever reaches the server may ask. `key`: a key is needed. */
+  /** `none`: everybody who reaches the server may ask. `key`: a key is needed. */
   login: 'none' | 'key'
   /** Where the API is, relative to the page. */
   api: string
