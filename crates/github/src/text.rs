@@ -6,7 +6,7 @@ use std::ops::Deref;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// Longer than any title, login or branch.
-const MAX_BYTES: usize = 1_024;
+const MAX_BYTES: usize = 900;
 /// The longest known error message from GitHub has 230 characters.
 pub(crate) const MAX_SENTENCE: usize = 300;
 
