@@ -405,6 +405,14 @@ $$;
 
 COMMENT ON FUNCTION public.first_delivery(pull_request bigint, OUT delivered_at timestamp with time zone, OUT is_assumed boolean) IS 'When the first service delivered a pull request, and whether that is only assumed.';
 
+CREATE FUNCTION public.incident_state_rank(state text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select array_position(array ['opened', 'reopened', 'resolved', 'dismissed', 'merged'], state)
+$$;
+
+COMMENT ON FUNCTION public.incident_state_rank(state text) IS 'Which of several states of an incident at one instant decides: the highest one.';
+
 CREATE FUNCTION public.knows_timezone(name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     AS $$
@@ -2064,7 +2072,7 @@ CREATE VIEW public.merged_incidents AS
   WHERE ((m.withdrawn_at IS NULL) AND (t.withdrawn_at IS NULL) AND ('merged'::text = ( SELECT s.state
            FROM public.incident_states s
           WHERE ((s.tenant_id = m.tenant_id) AND (s.incident_id = m.id))
-          ORDER BY s.at DESC, (array_position(ARRAY['opened'::text, 'reopened'::text, 'resolved'::text, 'dismissed'::text, 'merged'::text], s.state)) DESC
+          ORDER BY s.at DESC, (public.incident_state_rank(s.state)) DESC
          LIMIT 1)));
 
 COMMENT ON VIEW public.merged_incidents IS 'What each merged incident was merged into, as far as that is known. One that was opened again is not there.';

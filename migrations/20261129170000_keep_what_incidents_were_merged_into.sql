@@ -4,6 +4,16 @@ alter table incidents
 drop column merged_into_id,
 add column merged_into text check (merged_into <> '');
 
+-- Of several states at one instant, the last one in this order decides, as in the program.
+create function incident_state_rank(state text)
+returns integer
+language sql immutable parallel safe
+as $$
+    select array_position(array ['opened', 'reopened', 'resolved', 'dismissed', 'merged'], state)
+$$;
+
+comment on function incident_state_rank is 'Which of several states of an incident at one instant decides: the highest one.';
+
 -- The incidents that a source, and for posted ones a program, knows by an id.
 create view merged_incidents as
 select m.tenant_id, m.id, m.service_id, t.id as target_id, t.service_id as target_service_id
@@ -19,7 +29,7 @@ where
         select s.state
         from incident_states as s
         where s.tenant_id = m.tenant_id and s.incident_id = m.id
-        order by s.at desc, array_position(array ['opened', 'reopened', 'resolved', 'dismissed', 'merged'], s.state) desc
+        order by s.at desc, incident_state_rank(s.state) desc
         limit 1
     );
 

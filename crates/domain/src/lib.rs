@@ -35,5 +35,5 @@ pub use problem::{Position, Problem, Problems, bounded_integer, error_chain};
 pub use pull_request::{AccountKind, AttributedBy, Author, Exclusion, PullRequest, PullRequestState, State};
 pub use recovery::Recovery;
 pub use weight::{Weight, WeightError};
-pub use words::{count_of, one_line};
+pub use words::{count_of, is_line, one_line};
 pub use zone::{names_of, parse_zone};

@@ -14,6 +14,11 @@ pub fn one_line(text: &str, longest: usize) -> String {
     text.trim_end().to_owned()
 }
 
+/// Whether a text is one line of at most so many characters, without blanks around it.
+pub fn is_line(text: &str, longest: usize) -> bool {
+    !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control) && text.chars().count() <= longest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,6 +26,20 @@ mod tests {
     #[test]
     fn one_of_something_is_singular() {
         assert_eq!([0, 1, 2].map(|count| count_of(count, "page")), ["0 pages", "1 page", "2 pages"]);
+    }
+
+    #[test]
+    fn a_line_has_no_blanks_around_it_and_no_control_characters() {
+        for (text, longest, expected) in [
+            ("a b", 3, true),
+            ("a b", 2, false),
+            ("", 3, false),
+            (" a", 3, false),
+            ("a\n", 3, false),
+            ("a\u{0}b", 3, false),
+        ] {
+            assert_eq!(is_line(text, longest), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -374,25 +374,30 @@ impl DoraReport {
         known_days(&self.deployments, self.range.zone, self.now, days, numbers.deployments.finished.n > 0)
     }
 
+    /// The current day.
+    fn today(&self) -> NaiveDate {
+        self.now.with_timezone(&self.range.zone).date_naive()
+    }
+
     /// Why the numbers from the start of one day to that of another are not final.
     fn incomplete(&self, from: NaiveDate, to: NaiveDate) -> Vec<Incomplete> {
         let days = DateRange { from, to, ..self.range };
-        let today = self.now.with_timezone(&self.range.zone).date_naive();
+        let today = self.today();
         let DeploymentCoverage { covered_since, complete_until, wants_incidents, incidents_until, .. } =
             self.deployments;
         // As for pull requests, what is running is read every few hours.
         let yesterday = DateRange { from: today - Days::new(1), to: today, ..days }.start();
         let is_running = today < to;
         let due = if is_running { yesterday } else { days.end() };
-        let has_begun = from <= today;
+        let has_started = from <= today;
         let has_deployments = covered_since.is_some_and(|since| since <= days.start())
             && complete_until.is_some_and(|until| due <= until);
         let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| due <= until);
         let mut reasons = self.status.coverage.incomplete_range(&days, today);
-        if !has_deployments && has_begun {
+        if !has_deployments && has_started {
             reasons.push(Incomplete::DeploymentsNotRead);
         }
-        if !has_incidents && has_begun {
+        if !has_incidents && has_started {
             reasons.push(Incomplete::IncidentsNotRead);
         }
         if from < self.range.from || self.range.to < to {
@@ -425,7 +430,7 @@ impl DoraReport {
             let service = self.service.as_ref().map(|service| service.id);
             limit_to_smallest_groups(&mut self.reader, service, &self.range, buckets).await?;
         }
-        let today = self.now.with_timezone(&self.range.zone).date_naive();
+        let today = self.today();
         Ok(hide_small_timings(buckets, total, today, self.status.min_group_size))
     }
 

@@ -33,7 +33,7 @@ left join scoped_incidents($1, $2, $3, null) as p on $1 is not null and i.id = p
 left join lateral (
     select x.at, x.state from incident_states as x
     where x.incident_id = i.id
-    order by x.at desc, array_position(array ['opened', 'reopened', 'resolved', 'dismissed', 'merged'], x.state) desc
+    order by x.at desc, incident_state_rank(x.state) desc
     limit 1
 ) as l on true
 where

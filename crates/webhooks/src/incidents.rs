@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use mergeline_domain::delivery::{IncidentChange, IncidentEvent};
-use mergeline_domain::one_line;
+use mergeline_domain::{is_line, one_line};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{Delivery, IncidentMessage, Meaning, Message, Unusable};
+
+/// The longest id of an incident.
+const MAX_ID: usize = 200;
 
 fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
@@ -21,12 +24,6 @@ fn line(text: Option<String>) -> Option<String> {
     const LONGEST: usize = 200;
     let line = one_line(&text?, LONGEST);
     (!line.is_empty()).then_some(line)
-}
-
-/// Whether an incident can have this id.
-fn is_id(text: &str) -> bool {
-    const LONGEST: usize = 200;
-    !text.is_empty() && text.trim() == text && text.chars().count() <= LONGEST && !text.chars().any(char::is_control)
 }
 
 /// The address of a page, if it is one that can be kept.
@@ -93,7 +90,7 @@ pub(super) fn pagerduty(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let change = match step {
         // With any reason, it is over.
         Some(IncidentChange::Resolved(at)) if is_merged => {
-            let into = reason["incident"]["id"].as_str().filter(|id| is_id(id)).map(str::to_owned);
+            let into = reason["incident"]["id"].as_str().filter(|id| is_line(id, MAX_ID)).map(str::to_owned);
             Some(IncidentChange::Merged { at, into })
         }
         step => step,

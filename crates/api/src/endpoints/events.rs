@@ -351,8 +351,7 @@ async fn post_deployment(State(api): State<Api>, request: ApiRequest, body: Requ
         (!has_revisions, "no_sha: without its commit, it is unknown what this deployment delivered"),
         (!is_production, "not_production: its environment is not production, so no metric counts it"),
     ];
-    let warnings = warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
-    let warnings = warnings.chain(kept_warning(&kept)).collect();
+    let warnings = applying(warnings).chain(kept_warning(&kept)).collect();
     let data = PostedDeployment { id: id.0, result: outcome.to_string(), production: is_production };
     let mut response = answer(data, PostedMeta { warnings });
     *response.status_mut() = status(outcome);
@@ -519,6 +518,11 @@ async fn change<T: DeserializeOwned + Default>(
     Ok(incident(&stored, false))
 }
 
+/// The warnings that apply.
+fn applying<const N: usize>(warnings: [(bool, &str); N]) -> impl Iterator<Item = String> {
+    warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned())
+}
+
 /// That the first values of some fields stay.
 fn kept_warning(fields: &[&str]) -> Option<String> {
     let is_any = !fields.is_empty();
@@ -541,8 +545,8 @@ fn incident(stored: &StoredIncident, lacks_link: bool) -> Response {
             "unknown_severity: its severity is not understood, so filters by severity leave it out; write critical, high, medium or low",
         ),
     ];
-    let warnings = warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
-    let mut response = answer(data, PostedMeta { warnings: warnings.chain(kept_warning(kept)).collect() });
+    let warnings = applying(warnings).chain(kept_warning(kept)).collect();
+    let mut response = answer(data, PostedMeta { warnings });
     *response.status_mut() = status(*outcome);
     response
 }

@@ -215,7 +215,7 @@ pub(crate) const BOM: Parameter = Parameter {
 pub(crate) const STATE: Parameter = Parameter {
     name: "state",
     description: "Only pull requests in this state. Open ones are listed regardless of the range.",
-    schema: || json!({ "type": "string", "enum": STATES }),
+    schema: || json!({ "type": "string", "enum": STATES.map(|(name, _)| name) }),
 };
 pub(crate) const SORT: Parameter = Parameter {
     name: "sort",
@@ -460,7 +460,8 @@ pub(crate) fn service_text(reader: &mut ParameterReader) -> Option<String> {
 }
 
 /// The states of pull requests.
-const STATES: [&str; 3] = ["open", "closed", "merged"];
+const STATES: [(&str, PullRequestState); 3] =
+    [("open", PullRequestState::Open), ("closed", PullRequestState::Closed), ("merged", PullRequestState::Merged)];
 
 fn orders() -> Vec<&'static str> {
     PullRequestOrder::ALL.iter().map(Into::into).collect()
@@ -468,9 +469,7 @@ fn orders() -> Vec<&'static str> {
 
 /// Which pull requests are listed, and in which order.
 pub(crate) fn list_of(reader: &mut ParameterReader) -> PullRequestList {
-    let states = [PullRequestState::Open, PullRequestState::Closed, PullRequestState::Merged];
-    let states: Vec<(&str, PullRequestState)> = STATES.into_iter().zip(states).collect();
-    let state = reader.take("state", |text| one_of(text, &states));
+    let state = reader.take("state", |text| one_of(text, &STATES));
     let orders: Vec<(&str, PullRequestOrder)> =
         PullRequestOrder::ALL.iter().map(|order| (order.into(), *order)).collect();
     let order = reader.take("sort", |text| one_of(text, &orders)).unwrap_or_default();

@@ -18,7 +18,13 @@ export const PRESETS: Preset[] = [
 ]
 
 /** What is shown if the address does not say. */
-export const DEFAULT_LAST = 'P12W'
+const DEFAULT_LAST = 'P12W'
+
+/** The filters, with the usual days if they name none. */
+export function withDays(filters: Record<string, string>): Record<string, string> {
+  const hasDays = ['last', 'from', 'week'].some((part) => part in filters)
+  return hasDays ? filters : { ...filters, last: DEFAULT_LAST }
+}
 
 /** The name of the selected range; a range of two days is written out. */
 export function rangeName(selection: Selection): string {

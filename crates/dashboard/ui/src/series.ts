@@ -76,10 +76,10 @@ export function notCompared(summary: Pick<Schemas['Summary'], 'period' | 'previo
 }
 
 /** `3 more than the 4 weeks before`; without a change, why there is none. */
-export function difference(change: number | undefined, before: string, why: string, one = ''): string {
+export function difference(change: number | undefined, before: string, why: string): string {
   if (change === undefined) return why
   if (change === 0) return `As many as in ${before}`
-  const amount = `${weight(Math.abs(change))}${one}`
+  const amount = weight(Math.abs(change))
   return `${amount} ${change > 0 ? 'more' : 'fewer'} than in ${before}`
 }
 

@@ -41,21 +41,27 @@ export function filtersOf(selection: Selection, ...left: FilterName[]): Record<s
   return filters
 }
 
+export type Address = { path: string; query: LocationQueryRaw }
+
 export interface SelectionState {
   selection: ComputedRef<Selection>
   /** Changes the address. */
   change: (changes: Selection) => void
   /** The address of a screen with the same selection, and changes. */
-  to: (screen: string, changes?: Selection) => { path: string; query: LocationQueryRaw }
+  to: (screen: string, changes?: Selection) => Address
+  /** The address of the list of what was merged in some days. */
+  merged: (days: { from: string; to: string }) => Address
 }
 
 export function useSelection(): SelectionState {
   const route = useRoute()
   const router = useRouter()
   const selection = computed(() => selectionOf(route.query))
+  const to = (screen: string, changes: Selection = {}): Address => ({ path: `/${screen}`, query: changed(selection.value, changes) })
   return {
     selection,
     change: (changes) => void router.push({ path: route.path, query: changed(selection.value, changes) }),
-    to: (screen, changes = {}) => ({ path: `/${screen}`, query: changed(selection.value, changes) }),
+    to,
+    merged: (days) => to('pull-requests', { ...NO_RANGE, ...days, state: 'merged' }),
   }
 }

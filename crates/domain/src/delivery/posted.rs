@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::commits::Oid;
 use super::outcome::{DeploymentState, DeploymentStateKind};
-use crate::RepoName;
 use crate::metrics::InvalidParameter;
+use crate::{RepoName, is_line};
 
 /// Clocks differ by less.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
@@ -174,8 +174,7 @@ impl Fields {
 
     /// One line of text without blanks around it.
     fn text(&mut self, name: &str, text: String, longest: usize) -> String {
-        let is_line = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
-        if !is_line || text.chars().count() > longest {
+        if !is_line(&text, longest) {
             self.refuse(name, format!("write one line of 1 to {longest} characters, without blanks around it"));
         }
         text

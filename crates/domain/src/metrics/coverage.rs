@@ -93,10 +93,10 @@ impl Coverage {
         // What is running is read every few hours.
         let due = if is_running { today - TimeDelta::days(1) } else { to };
         // Of what began today, nothing may have been read yet.
-        let has_begun = from < today;
+        let is_older = from < today;
         let is_later = self.covered_since.is_none_or(|since| to <= since);
         let is_earlier = self.complete_until.is_some_and(|until| until <= from);
-        let is_unread = has_begun && (is_later || is_earlier);
+        let is_unread = is_older && (is_later || is_earlier);
         let is_ahead = today < from;
         if !is_ahead && (self.is_reattributing || is_unread || !self.is_read(from, due)) {
             reasons.push(if is_unread { Incomplete::NotRead } else { Incomplete::PartlyRead });
@@ -127,18 +127,6 @@ impl Coverage {
         }
         reasons
     }
-
-    /// Whether the whole range is complete.
-    pub fn is_range_complete(&self, range: &DateRange) -> bool {
-        self.is_complete(range.start(), range.end())
-    }
-
-    /// Whether the calendar unit that starts on `start` lies entirely in the range and is complete.
-    pub fn is_bucket_complete(&self, start: NaiveDate, interval: Interval, range: &DateRange) -> bool {
-        let end = interval.end(start);
-        let is_in_range = range.from <= start && end <= range.to;
-        is_in_range && self.is_complete(start_of_day(start, range.zone), start_of_day(end, range.zone))
-    }
 }
 
 #[cfg(test)]
@@ -167,11 +155,16 @@ pub(super) mod tests {
         DateRange { from: day(from), to: day(to), zone: chrono_tz::Tz::UTC }
     }
 
+    /// A day after all of these ranges.
+    fn today() -> NaiveDate {
+        "2026-06-22".parse().expect("a date")
+    }
+
     #[test]
     fn a_bucket_is_complete_when_requested_and_read() {
         let whole = range("2026-06-01", "2026-06-22");
         let is_complete = |coverage: &Coverage, start: &str, range: &DateRange| {
-            coverage.is_bucket_complete(start.parse().expect("a date"), Interval::Week, range)
+            coverage.incomplete_bucket(start.parse().expect("a date"), Interval::Week, range, today()).is_empty()
         };
         assert!(is_complete(&coverage(), "2026-06-08", &whole));
         assert!(!is_complete(&coverage(), "2026-06-15", &whole), "not read");
@@ -198,7 +191,7 @@ pub(super) mod tests {
             [Running, PartlyRead],
             "it began today, and was read until days ago"
         );
-        assert_eq!(of(&later, "2026-06-22", "2026-06-17"), [Running], "it has not begun");
+        assert_eq!(of(&later, "2026-06-22", "2026-06-17"), [Running], "it has not started");
         assert_eq!(of(&later, "2026-05-25", "2026-06-17"), [NotRead], "before everything was read");
         assert_eq!(of(&Coverage { is_reattributing: true, ..coverage() }, "2026-06-08", "2026-06-17"), [PartlyRead]);
         let missing = Coverage {
@@ -251,7 +244,7 @@ pub(super) mod tests {
     #[test]
     fn an_uncollected_repository_leaves_everything_incomplete() {
         let missing = Coverage { never_collected: vec!["acme/new".to_owned()], ..coverage() };
-        assert!(coverage().is_range_complete(&range("2026-06-01", "2026-06-15")));
-        assert!(!missing.is_range_complete(&range("2026-06-01", "2026-06-15")));
+        assert!(coverage().incomplete_range(&range("2026-06-01", "2026-06-15"), today()).is_empty());
+        assert!(!missing.incomplete_range(&range("2026-06-01", "2026-06-15"), today()).is_empty());
     }
 }

@@ -48,11 +48,11 @@ export async function loadConfig(): Promise<void> {
 /** The address of the API, ending in a slash. */
 export const apiAddress = (): string => new URL(config.value.api, document.baseURI).href
 
-/** The time that the newest answer shows. */
-export const dataAsOf = ref<string | null>(null)
+/** The header that says who asks. */
+export const keyHeader = (): Record<string, string> => (key.value === null ? {} : { 'x-api-key': key.value })
 
 async function send(request: Request): Promise<Response> {
-  if (key.value !== null) request.headers.set('x-api-key', key.value)
+  for (const [name, value] of Object.entries(keyHeader())) request.headers.set(name, value)
   let response: Response
   try {
     // Answers are kept by the browser, and checked each time whether they are still valid.
@@ -60,8 +60,6 @@ async function send(request: Request): Promise<Response> {
   } catch {
     throw new ApiFailure(0, 'offline', 'The server cannot be reached.', undefined)
   }
-  const asOf = response.headers.get('mergeline-data-as-of')
-  if (asOf !== null && (dataAsOf.value === null || asOf > dataAsOf.value)) dataAsOf.value = asOf
   if (response.ok) return response
   let body: { error?: { code?: string; message?: string; trace_id?: string; details?: { parameter?: string; message?: string }[] } } = {}
   try {

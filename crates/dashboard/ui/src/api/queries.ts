@@ -2,7 +2,7 @@
 
 import { useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
-import { api, apiAddress, config, dataAsOf, key, type ApiFailure } from './client'
+import { api, apiAddress, config, key, keyHeader, type ApiFailure } from './client'
 
 const MINUTE = 60_000
 /** How often the page asks whether anything changed, while it is visible. */
@@ -147,11 +147,8 @@ export function useRefresh(): { now: Ref<number> } {
     if (document.visibilityState !== 'visible' || now.value - last < REFRESH || !mayAsk()) return
     last = now.value
     try {
-      const headers: Record<string, string> = key.value === null ? {} : { 'x-api-key': key.value }
-      if (seen !== null) headers['if-none-match'] = seen
+      const headers = { ...keyHeader(), ...(seen === null ? {} : { 'if-none-match': seen }) }
       const response = await fetch(`${apiAddress()}metrics/summary`, { headers, cache: 'no-store' })
-      const asOf = response.headers.get('mergeline-data-as-of')
-      if (asOf !== null) dataAsOf.value = asOf
       if (!response.ok) return
       const isFirst = seen === null
       seen = response.headers.get('etag')

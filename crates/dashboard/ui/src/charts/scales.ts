@@ -1,6 +1,6 @@
 /** Scales of the charts. */
 
-import { scaleLinear, scaleLog, type ScaleLinear, type ScaleLogarithmic } from 'd3-scale'
+import { scaleLinear, scaleLog, scaleUtc, type ScaleLinear, type ScaleLogarithmic } from 'd3-scale'
 
 /** Durations that people think in, in hours. */
 const DURATIONS = [0.25, 1, 4, 24, 72, 168, 672, 2688]
@@ -29,3 +29,13 @@ export function countAxis(values: number[], range: [number, number]): Axis<Scale
   const scale = scaleLinear().domain([0, Math.max(...values, 1)]).range(range).nice(4)
   return { scale, ticks: scale.ticks(4).filter(Number.isInteger) }
 }
+
+/** Where the units of a chart stand, and every how many of them there is room for a name. */
+export function columns(width: number, count: number, left: number, right: number) {
+  const step = (width - left - right) / Math.max(count, 1)
+  return { step, middle: (index: number) => left + step * (index + 0.5), every: Math.max(1, Math.ceil(56 / step)) }
+}
+
+/** A scale for the days of a range. */
+export const timeScale = (range: { from: string; to: string }, from: number, to: number) =>
+  scaleUtc([new Date(range.from), new Date(range.to)], [from, to])
