@@ -1524,6 +1524,7 @@ CREATE TABLE public.configurations (
     includes_archived boolean DEFAULT false NOT NULL,
     min_group_size integer DEFAULT 0 NOT NULL,
     delivery jsonb DEFAULT '{}'::jsonb NOT NULL,
+    access jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
 
@@ -1538,7 +1539,8 @@ CREATE VIEW public.configuration_in_force AS
     configurations.includes_archived,
     configurations.min_group_size,
     configurations.repository_rules,
-    configurations.delivery
+    configurations.delivery,
+    configurations.access
    FROM public.configurations
   ORDER BY configurations.revision DESC
  LIMIT 1;

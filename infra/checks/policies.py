@@ -448,6 +448,11 @@ def functions_may_read_their_secrets(template):
 # --- the API
 
 
+# What a browser asks for without a key: files without data, and what the program checks a session for.
+PAGE = ("/", "/app", "/app/{proxy+}")
+SESSION = {("get", "/app/api/{proxy+}"), ("head", "/app/api/{proxy+}"), ("post", "/app/logout")}
+
+
 def every_request_needs_a_key(template):
     for name, api in properties(template, "ApiGateway::RestApi").items():
         body = api["Body"]
@@ -460,13 +465,15 @@ def every_request_needs_a_key(template):
             yield f"{name} has no paths"
         for path, methods in body["paths"].items():
             for method, operation in methods.items():
-                # Webhooks have signatures, which the program checks.
+                # Webhooks have signatures, which the program checks. The page's files hold no data.
                 is_webhook = (path, method) == ("/webhook/{plugin}", "post")
-                if is_webhook == any(keys & set(needed) for needed in operation.get("security", [])):
-                    yield f"{name}: {method} {path} needs {'a' if is_webhook else 'no'} key"
+                is_of_session = (method, path) in SESSION
+                is_open = is_webhook or is_of_session or (path in PAGE and method in ("get", "head"))
+                if is_open == any(keys & set(needed) for needed in operation.get("security", [])):
+                    yield f"{name}: {method} {path} needs {'a' if is_open else 'no'} key"
                 # Nothing is posted to the documentation.
                 is_written = path == "/{proxy+}" and method in ("post", "put")
-                if method not in ("get", "head") and not is_written and not is_webhook:
+                if method not in ("get", "head") and not is_written and not is_webhook and not is_of_session:
                     yield f"{name}: {method} {path} is offered"
                 validator = operation.get("x-amazon-apigateway-request-validator") or body.get(
                     "x-amazon-apigateway-request-validator"
@@ -504,16 +511,30 @@ def requests_are_bounded(template):
             yield f"{plan} is for no key"
 
 
-def webhooks_are_bounded(template):
-    """They are in no usage plan, and anyone may send them."""
+def what_needs_no_key_is_bounded(template):
+    """It is in no usage plan, and anyone may ask for it."""
+    webhook = ("POST", "/webhook/{plugin}")
+    page = {(method, path) for method in ("GET", "HEAD") for path in PAGE}
+    session = {(method.upper(), path) for method, path in SESSION}
     for name, stage in properties(template, "ApiGateway::Stage").items():
-        settings = [it for it in stage.get("MethodSettings", []) if it["ResourcePath"].endswith("webhook/{plugin}")]
-        if [it["HttpMethod"] for it in settings] != ["POST"]:
-            yield f"{name}: any number of webhooks may come"
+        # API Gateway's own spelling: a slash at the beginning, and ~1 for each in the path.
+        settings = {
+            (it["HttpMethod"], "/" + it["ResourcePath"][1:].replace("~1", "/").lstrip("/")): it
+            for it in stage.get("MethodSettings", [])
+            if "/" not in it["ResourcePath"][1:]
+        }
+        expected = page | session | {webhook}
+        if set(settings) != expected:
+            yield f"{name}: any number may come of {sorted(expected ^ set(settings))}"
             continue
-        for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
-            if settings[0].get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
-                yield f"{name}: webhooks have no {key}, or their path is open where there are none"
+        for place, it in settings.items():
+            for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
+                if place == webhook and it.get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
+                    yield f"{name}: webhooks have no {key}, or their path is open where there are none"
+                if place in page and not 0 < it.get(key, 0) <= most:
+                    yield f"{name}: {place} has no {key}"
+                if place in session and it.get(key) not in [{"Fn::If": ["HasLogin", n, 0]} for n in range(1, most + 1)]:
+                    yield f"{name}: {place} has no {key}, or is open where nobody can log in"
 
 
 def the_key_can_be_replaced(template):
@@ -805,7 +826,7 @@ POLICIES = [
     functions_may_read_their_secrets,
     every_request_needs_a_key,
     requests_are_bounded,
-    webhooks_are_bounded,
+    what_needs_no_key_is_bounded,
     the_key_can_be_replaced,
     there_is_one_stage,
     the_gateway_speaks_like_the_program,

@@ -18,6 +18,12 @@ EVERYTHING_GIVEN = {
     "TrustedAuthorities": "authorities.pem",
     "ApiKeysSecretArn": SECRET.format("ApiKeys"),
     "WebhookSecretsSecretArn": SECRET.format("Webhooks"),
+    "OidcIssuer": "https://accounts.google.com",
+    "OidcClientId": "1234.apps.googleusercontent.com",
+    "LoginSecretArn": SECRET.format("Login"),
+    "PublicUrl": "https://metrics.example.com/delivery/v1/app/",
+    "OidcScopes": "openid email profile groups",
+    "OidcGroupsClaim": "roles",
     "DomainName": "metrics.example.com",
     "CertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f",
     "BasePath": "delivery/v1",
@@ -305,6 +311,7 @@ def test_functions_may_do_what_they_do_and_no_more(usual, full):
         SECRET.format("Database"),
         SECRET.format("ApiKeys"),
         SECRET.format("Webhooks"),
+        SECRET.format("Login"),
     }
     assert not any(action.startswith("sqs:") for action, _ in api)
     changes = full.queue("Changes")["QueueArn"]
@@ -319,6 +326,26 @@ def test_webhooks_are_throttled_and_closed_without_secrets(usual, full):
         stage = emulator.client("apigateway").get_stage(restApiId=stack["Gateway"], stageName="v1")
         (settings,) = [it for place, it in stage["methodSettings"].items() if "webhook" in place]
         assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (rate, burst)
+
+
+def test_the_page_is_compressed_and_throttled(usual, full):
+    gateway = emulator.client("apigateway")
+    api = gateway.get_rest_api(restApiId=usual["Gateway"])
+    assert api["minimumCompressionSize"] == 1024
+    assert not api.get("binaryMediaTypes")
+    for deployed, of_session in ((usual, (0, 0)), (full, (20, 60))):
+        stage = gateway.get_stage(restApiId=deployed["Gateway"], stageName="v1")
+        limits = sorted(
+            (it["throttlingRateLimit"], it["throttlingBurstLimit"])
+            for place, it in stage["methodSettings"].items()
+            if "webhook" not in place
+        )
+        assert limits == sorted([(20, 60)] * 6 + [of_session] * 3)
+    environment = full.function("Api")["Environment"]["Variables"]
+    assert environment["PUBLIC_URL"] == "https://metrics.example.com/delivery/v1/app/"
+    assert environment["OIDC_CLIENT_SECRET_ARN"] == environment["SESSION_SECRET_ARN"] == SECRET.format("Login")
+    assert "OIDC_ISSUER" not in usual.function("Api")["Environment"]["Variables"]
+    assert usual.outputs["PageUrl"] == usual.outputs["ApiUrl"] + "/app/"
 
 
 def test_changes_go_to_the_collector_by_a_queue_of_their_own(full):
@@ -357,11 +384,13 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
             for resource in gateway.get_resources(restApiId=api)["items"]
             for verb in resource.get("resourceMethods", {})
         }
-        read = {(path, verb) for path in ("/", "/{proxy+}") for verb in ("GET", "HEAD")}
+        page = {(path, verb) for path in ("/", "/app", "/app/{proxy+}") for verb in ("GET", "HEAD")}
+        page |= {("/app/api/{proxy+}", "GET"), ("/app/api/{proxy+}", "HEAD"), ("/app/logout", "POST")}
         webhook = ("/webhook/{plugin}", "POST")
-        assert set(methods) == read | {("/{proxy+}", "POST"), ("/{proxy+}", "PUT"), webhook}
+        with_key = {("/{proxy+}", verb) for verb in ("GET", "HEAD", "POST", "PUT")}
+        assert set(methods) == page | {webhook} | with_key
         for place, method in methods.items():
-            assert method["apiKeyRequired"] is (place != webhook)
+            assert method["apiKeyRequired"] is (place in with_key)
             assert method["methodIntegration"]["type"] == "AWS_PROXY"
             assert stack.function("Api")["FunctionArn"] in method["methodIntegration"]["uri"]
         plan = gateway.get_usage_plan(usagePlanId=stack["UsagePlan"])

@@ -84,6 +84,16 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
         ("WebhookSecretsSecretArn", "It's a Secret to Everybody"),
         ("WebhookSecretsSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:webhooks"),
+        ("OidcIssuer", "http://id.example.com"),
+        ("OidcIssuer", "accounts.google.com"),
+        ("OidcIssuer", "https://user:password@id.example.com"),
+        ("OidcClientId", "two words"),
+        ("LoginSecretArn", "a secret"),
+        ("PublicUrl", "https://metrics.example.com"),
+        ("PublicUrl", "http://metrics.example.com/app/"),
+        ("PublicUrl", "https://metrics.example.com/app"),
+        ("OidcScopes", ""),
+        ("OidcGroupsClaim", "two words"),
         ("DatabaseRootCertificate", "../rds.pem"),
         ("DatabaseRootCertificate", "/etc/rds.pem"),
         ("HttpsProxy", "http://user:password@proxy.example.com:3128"),
@@ -120,6 +130,12 @@ def test_nonsense_is_refused(name, value, written):
         ("GitHubApiUrl", "https://github.example.com:8443/api/v3"),
         ("GitHubAppId", "Iv1.0123456789abcdef"),
         ("DatabaseSecretArn", "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db-AbCdEf"),
+        ("OidcIssuer", "https://login.microsoftonline.com/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f/v2.0"),
+        ("OidcIssuer", "https://keycloak.example.com:8443/realms/acme"),
+        ("PublicUrl", "https://metrics.example.com/app/"),
+        ("PublicUrl", "https://abcdefghij.execute-api.eu-north-1.amazonaws.com/v1/app/"),
+        ("OidcScopes", "openid email https://example.com/groups"),
+        ("OidcGroupsClaim", "realm_access.roles"),
         ("DatabaseRootCertificate", "rds-ca.pem"),
         ("HttpsProxy", "http://proxy.example.com:3128"),
         ("HttpsProxy", "http://10.0.1.7:3128"),
@@ -198,6 +214,16 @@ def test_a_secret_is_for_one_thing(written):
     assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="other") == []
     assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="one") == [webhooks]
     assert broken_rules(written, WebhookSecretsSecretArn="one", ApiKeysSecretArn="one") == [webhooks]
+
+
+def test_a_login_is_given_whole(written):
+    whole = {"OidcIssuer": "i", "OidcClientId": "c", "LoginSecretArn": "s", "PublicUrl": "p"}
+    assert broken_rules(written, **whole) == []
+    for missing in ("OidcClientId", "LoginSecretArn", "PublicUrl"):
+        assert broken_rules(written, **{**whole, missing: ""}) == ["LoginIsWhole"], missing
+        assert broken_rules(written, **{missing: "x"}) == ["LoginHasAProvider"], missing
+    for other in ("DatabaseSecretArn", "ApiKeysSecretArn", "WebhookSecretsSecretArn"):
+        assert broken_rules(written, **whole, **{other: "s"}) == ["LoginIsWhole"], other
 
 
 # --- samconfig.toml

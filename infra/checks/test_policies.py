@@ -180,8 +180,13 @@ BREAKS = {
         "a webhook with a key": lambda t: body(t)["paths"]["/webhook/{plugin}"]["post"].update(
             security=[{"api_key": []}]
         ),
+        "the page with a key": lambda t: body(t)["paths"]["/app/{proxy+}"]["get"].update(security=[{"api_key": []}]),
+        "data without a key": lambda t: body(t)["paths"]["/{proxy+}"]["get"].pop("security"),
     },
-    "webhooks_are_bounded": {
+    "what_needs_no_key_is_bounded": {
+        "an unbounded page": lambda t: stage(t)["MethodSettings"][1].pop("ThrottlingBurstLimit"),
+        "sessions without a provider": lambda t: stage(t)["MethodSettings"][7].update(ThrottlingRateLimit=20),
+        "a path spelled otherwise": lambda t: stage(t)["MethodSettings"][3].update(ResourcePath="/app/{proxy+}"),
         "unbounded": lambda t: stage(t).pop("MethodSettings"),
         "open without secrets": lambda t: stage(t)["MethodSettings"][0].update(ThrottlingRateLimit=100),
     },

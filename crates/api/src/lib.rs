@@ -14,12 +14,12 @@ mod state;
 pub use auth::hosts::AllowedHosts;
 pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey, ServiceName, ServiceNameError};
 pub use auth::scope::{Scope, ScopeError};
+pub use auth::sessions::Sessions;
 pub use endpoints::{dora_json, statistics_json};
 pub use http::context::ClientPath;
-pub use mergeline_dashboard::Login;
 pub use router::router;
 pub use settings::Settings;
-pub use state::{Api, NoticeQueue, Webhooks};
+pub use state::{Api, Login, NoticeQueue, Webhooks};
 
 /// The API in OpenAPI 3.1.
 pub fn openapi() -> serde_json::Value {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mergeline_domain::{Problems, bounded_integer};
+use mergeline_login::LoginSettings;
 use mergeline_store::DatabaseSettings;
 use mergeline_webhooks::WebhookSecrets;
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub keys: Option<ApiKeys>,
     /// The secrets that webhooks are signed with.
     pub webhooks: WebhookSecrets,
+    /// The provider that people log in with; `None` if there is none.
+    pub login: Option<LoginSettings>,
     /// The host names that a server without keys answers to.
     pub hosts: AllowedHosts,
     /// The time limit of a request.
@@ -29,7 +32,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS` and `REQUEST_TIMEOUT_SECONDS`, each through `lookup`.
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `REQUEST_TIMEOUT_SECONDS` and what
+    /// [`LoginSettings`] reads, each through `lookup`.
     ///
     /// # Errors
     /// Every missing or invalid variable.
@@ -38,6 +42,7 @@ impl Settings {
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let keys = ApiKeys::from_vars(&lookup).map_err(|refused| problems.extend(refused.list)).ok().flatten();
         let webhooks = WebhookSecrets::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
+        let login = LoginSettings::from_vars(&lookup).map_err(|refused| problems.extend(refused)).ok().flatten();
         let hosts = AllowedHosts::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let timeout =
             bounded_integer(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
@@ -46,7 +51,7 @@ impl Settings {
         let timeout = Duration::from_secs(timeout.into());
         match database {
             Some(database) if problems.is_empty() => {
-                Ok(Self { database: database.for_requests_within(timeout), keys, webhooks, hosts, timeout })
+                Ok(Self { database: database.for_requests_within(timeout), keys, webhooks, login, hosts, timeout })
             }
             _ => Err(Problems::of_settings(problems)),
         }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use mergeline_dashboard::Login;
 use mergeline_store::{Poster, Reader};
 use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
+use crate::auth::sessions::Sessions;
 
 /// Where repositories are left that webhooks say have changed.
 pub trait NoticeQueue: fmt::Debug + Send + Sync {
@@ -31,6 +31,17 @@ pub struct Webhooks {
     pub queue: Option<Arc<dyn NoticeQueue>>,
 }
 
+/// How people log in to the page.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// Not at all: the server listens on this machine only, and has no keys.
+    None,
+    /// With a key of the API, which the page keeps until its tab is closed.
+    Key,
+    /// With a provider of OpenID Connect.
+    Oidc(Arc<Sessions>),
+}
+
 /// Shared state of the handlers.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -47,6 +58,8 @@ pub struct Api {
     pub hosts: Option<AllowedHosts>,
     /// How people log in to the page; `None` where there is no page.
     pub page: Option<Login>,
+    /// Which database this is ([`mergeline_store::DatabaseSettings::fingerprint`]): the page does not show what it kept of another.
+    pub database: String,
     /// The time limit of a request.
     pub timeout: Duration,
     /// The current time.
@@ -56,7 +69,17 @@ pub struct Api {
 impl Api {
     /// An API without keys and page that answers to every host name, and only reads.
     pub fn new(store: Reader, timeout: Duration, clock: fn() -> DateTime<Utc>) -> Self {
-        Self { store, poster: None, keys: None, webhooks: Webhooks::default(), hosts: None, page: None, timeout, clock }
+        Self {
+            store,
+            poster: None,
+            keys: None,
+            webhooks: Webhooks::default(),
+            hosts: None,
+            page: None,
+            database: String::new(),
+            timeout,
+            clock,
+        }
     }
 
     /// The current time.

@@ -9,7 +9,7 @@ use mergeline_api::{AllowedHosts, Api, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
-const CHECKED: [(&str, Scope); 19] = [
+const CHECKED: [(&str, Scope); 20] = [
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
     ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),
@@ -20,6 +20,7 @@ const CHECKED: [(&str, Scope); 19] = [
     ("/v1/collection/runs", Scope::Admin),
     ("/v1/metrics/summary", Scope::MetricsRead),
     ("/v1/me", Scope::MetricsRead),
+    ("/v1/coverage", Scope::MetricsRead),
     ("/v1/metrics/team/payments/dora", Scope::MetricsRead),
     ("/v1/metrics/organization/velocity", Scope::MetricsRead),
     ("/v1/metrics/organization/lead-time", Scope::MetricsRead),

@@ -402,3 +402,39 @@ async fn pruned_time_is_incomplete_with_its_start_reported() -> Result<()> {
     assert!(!words(&backend.velocity(later).await?).contains(&"before_collection"));
     Ok(())
 }
+
+#[tokio::test]
+async fn coverage_names_what_the_key_may_see_and_why_it_is_not_complete() -> Result<()> {
+    let backend = with_legacy().await?;
+    backend
+        .run_sql(
+            "insert into collection_runs (started_at, finished_at, state) values (now(), now(), 'failed');
+            insert into collection_results (
+                run_id, repository_id, state, error_code, error_message, started_at, duration_seconds, requests, pages, listed, kept,
+                skipped_ghost, skipped_bot, skipped_not_a_member, quarantined, changed
+            )
+            select n.id, r.id, 'failed', 'github_not_found', 'not for readers', now(), 1, 1, 1, 0, 0, 0, 0, 0, 0, 0
+            from collection_runs as n cross join repositories as r
+            where r.name = 'acme/legacy'",
+        )
+        .await?;
+    let (keys, texts) =
+        keys(&[(Scope::MetricsRead, &[]), (Scope::MetricsRead, &["payments"]), (Scope::MetricsRead, &["nobody"])])?;
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    let covered = async |key: &str| ask(&router, "GET", "/v1/coverage", &[("x-api-key", key)]).await?.json();
+    let all = covered(&texts[0]).await?;
+    let api = json!({
+        "name": "acme/api", "state": "read", "reason": null, "covered_since": "2026-05-01T00:00:00Z", "read_at": "2026-06-17T08:00:00Z",
+    });
+    let legacy = json!({
+        "name": "acme/legacy", "state": "failing", "reason": "github_not_found", "covered_since": null, "read_at": null,
+    });
+    assert_eq!(all["data"], json!([api, legacy]));
+    assert_eq!(all["meta"]["coverage"]["repositories"]["failing"], json!(["acme/legacy"]));
+    assert_eq!(all["meta"]["timezone"], json!("Europe/Oslo"));
+    let limited = covered(&texts[1]).await?;
+    assert_eq!(limited["data"], json!([api]), "nothing of the team is in the other one");
+    assert_eq!(limited["meta"]["coverage"]["repositories"]["failing"], Value::Null);
+    assert_eq!(covered(&texts[2]).await?["data"], json!([]));
+    Ok(())
+}

@@ -27,6 +27,10 @@ enum Form {
     Token,
     /// A URL, or the JSON that Secrets Manager stores for a database.
     Database,
+    /// The text, unchanged, or JSON with this key.
+    Field(&'static str),
+    /// The text, unchanged, or JSON with this key; empty without it.
+    OptionalField(&'static str),
 }
 
 /// The database's URL.
@@ -44,6 +48,17 @@ pub const API_KEYS: SecretVariable = SecretVariable { name: "API_KEYS", arn: "AP
 /// The secrets of webhooks, a JSON object.
 pub const WEBHOOK_SECRETS: SecretVariable =
     SecretVariable { name: "WEBHOOK_SECRETS", arn: "WEBHOOK_SECRETS_SECRET_ARN", form: Form::Text };
+
+/// This program's secret at the provider that people log in with. It may be stored beside the next one.
+pub const LOGIN_SECRET: SecretVariable = SecretVariable {
+    name: "OIDC_CLIENT_SECRET",
+    arn: "OIDC_CLIENT_SECRET_ARN",
+    form: Form::OptionalField("client_secret"),
+};
+
+/// The secret that sessions of the page are sealed with.
+pub const SESSION_SECRET: SecretVariable =
+    SecretVariable { name: "SESSION_SECRET", arn: "SESSION_SECRET_ARN", form: Form::Field("session_secret") };
 
 /// The values of the secret variables that are set by ARN.
 #[derive(Debug, Clone, Default)]
@@ -153,6 +168,8 @@ impl SecretVariable {
         match self.form {
             Form::Text => Ok(value.into()),
             Form::Token => serde_json::from_str::<Token>(value).map(|it| it.token).map_err(|_| unusable("token")),
+            Form::Field(key) => field(value, key).ok_or_else(|| unusable(key)),
+            Form::OptionalField(key) => Ok(field(value, key).unwrap_or_default()),
             Form::Database => {
                 let needs = "url, or username, password and host";
                 let database: Database = serde_json::from_str(value).map_err(|_| unusable(needs))?;
@@ -160,6 +177,12 @@ impl SecretVariable {
             }
         }
     }
+}
+
+/// The text under a key of an object.
+fn field(json: &str, key: &str) -> Option<SecretString> {
+    let mut fields: HashMap<String, SecretString> = serde_json::from_str(json).ok()?;
+    fields.remove(key)
 }
 
 impl Database {
@@ -211,8 +234,22 @@ mod tests {
     }
 
     #[test]
+    fn one_secret_may_hold_both_of_the_login() {
+        let both = r#"{"client_secret":"at the provider","session_secret":"for cookies"}"#;
+        assert_eq!(read(LOGIN_SECRET, both), Ok("at the provider".to_owned()));
+        assert_eq!(read(SESSION_SECRET, both), Ok("for cookies".to_owned()));
+        let one = r#"{"session_secret":"for cookies"}"#;
+        assert_eq!(read(LOGIN_SECRET, one), Ok(String::new()), "a public client has none");
+        assert_eq!(read(SESSION_SECRET, "for cookies\n"), Ok("for cookies".to_owned()));
+    }
+
+    #[test]
     fn json_without_required_keys_is_refused_and_hidden() {
-        for (variable, text) in [(GITHUB_TOKEN, r#"{"key":"s3cret"}"#), (DATABASE_URL, r#"{"password":"s3cret"}"#)] {
+        for (variable, text) in [
+            (GITHUB_TOKEN, r#"{"key":"s3cret"}"#),
+            (DATABASE_URL, r#"{"password":"s3cret"}"#),
+            (SESSION_SECRET, r#"{"secret":"s3cret"}"#),
+        ] {
             let problem = read(variable, text).expect_err("refused");
             assert!(problem.contains("config.secret_form") && !problem.contains("s3cret"), "{problem}");
         }

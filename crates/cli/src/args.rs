@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Check, compare and apply the teams file
     #[command(subcommand)]
     Teams(Teams),
+    /// Explain who may see what on the page
+    #[command(subcommand)]
+    Access(Access),
     /// Print velocity and lead time of a repository or a teams file, live from GitHub; stores nothing
     Report(Report),
     /// Print completions for a shell
@@ -357,6 +360,33 @@ pub(crate) enum Teams {
     Schema,
     /// Print a teams file to start from
     Example,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Access {
+    /// Show what somebody may see who logs in, and which line of `access` decides
+    Explain(ExplainAccess),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainAccess {
+    #[command(flatten)]
+    pub(crate) teams: TeamsFile,
+    /// The person's address; it counts as verified
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Option<String>,
+    /// A group of the person at the provider; repeat for each
+    #[arg(long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
+    /// The person's domain (default: that of the address); with Google, that of the workspace
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Option<String>,
+    /// The person's identifier at the provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) subject: Option<String>,
+    /// When they logged in (default: now)
+    #[arg(long, value_name = "INSTANT")]
+    pub(crate) logged_in_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -100,6 +100,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         drop(out);
         let reader = Reader::connect(&settings.database);
         let poster = Poster::connect(&settings.database);
+        let fingerprint = settings.database.fingerprint();
         let changes = ChangeReader::new(connected, store.clone(), settings, clock);
         let webhooks = changes.webhooks(secrets);
         let api = Api {
@@ -107,6 +108,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
             webhooks,
             hosts: Some(hosts),
             page: Some(Login::None),
+            database: fingerprint,
             ..Api::new(reader.clone(), TIMEOUT, clock)
         };
         tokio::select! {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod args;
 mod collecting;
 mod data;
@@ -122,6 +123,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Migrate => database::migrate(&options).await,
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Data(command) => data::run(&command, &options).await,
+        Command::Access(command) => access::run(&command, &options, clock()),
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => Box::pin(report::run(&report, &options, clock)).await,
         Command::Completions { shell } => {

@@ -216,6 +216,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         min_group_size: None,
         instances: Vec::new(),
         delivery: mergeline_domain::teams_file::DeliverySettings::default(),
+        access: mergeline_domain::AccessLines::default(),
         teams: vec![team],
     })
 }

@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
-use mergeline_api::{Api, Login, Settings, Webhooks, router};
+use mergeline_api::{Api, Login, Sessions, Settings, Webhooks, router};
 use mergeline_domain::Problem;
 use mergeline_github::GitHub;
+use mergeline_login::{LoginSettings, Provider};
 use mergeline_store::{Poster, Reader, Writer};
 use mergeline_webhooks::Plugin;
 use tokio::net::TcpListener;
@@ -33,6 +35,12 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         let help = "set it (`export API_KEY=$(openssl rand -hex 24)`) or API_KEYS, or listen on 127.0.0.1";
         return Err(Problem::setting("config.weak_secret", "API_KEY", message, help).into());
     }
+    if is_open && settings.login.is_some() {
+        let message =
+            "it is not set, and OIDC_ISSUER is: people would log in to the page, and the API beside it would be open";
+        let help = "set it (`export API_KEY=$(openssl rand -hex 24)`) or API_KEYS";
+        return Err(Problem::setting("config.weak_secret", "API_KEY", message, help).into());
+    }
     if database.is_private() {
         let writer = database.store()?;
         writer.migrate().await?;
@@ -47,7 +55,12 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         (false, false) => ("with the keys in API_KEYS", " -H \"x-api-key: mgl_…\""),
     };
     let mut out = terminal::stdout();
-    writeln!(out, "http://{address}/v1/app/ shows how the teams deliver ({guard})")?;
+    match &settings.login {
+        Some(login) => {
+            writeln!(out, "{} shows how the teams deliver, to people who log in at {}", login.page(), login.issuer())?;
+        }
+        None => writeln!(out, "http://{address}/v1/app/ shows how the teams deliver ({guard})")?,
+    }
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
     writeln!(out, "  http://{address}/v1/docs has the documentation of the API. Press Ctrl-C to stop.")?;
     let hosts = settings.hosts.and(&args.listen.host);
@@ -68,7 +81,8 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         keys: settings.keys,
         webhooks,
         hosts: Some(hosts),
-        page: Some(if is_open { Login::None } else { Login::Key }),
+        page: Some(login(settings.login, is_open)?),
+        database: settings.database.fingerprint(),
         ..Api::new(store.clone(), settings.timeout, clock)
     };
     tokio::select! {
@@ -80,6 +94,18 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         writer.close().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How people log in to the page.
+fn login(settings: Option<LoginSettings>, is_open: bool) -> Result<Login, Failure> {
+    match settings {
+        Some(settings) => {
+            let provider = Provider::new(settings).map_err(|error| Failure::Other(error.into()))?;
+            Ok(Login::Oidc(Arc::new(Sessions::new(provider))))
+        }
+        None if is_open => Ok(Login::None),
+        None => Ok(Login::Key),
+    }
 }
 
 /// Reads what webhooks of GitHub announce, if there is a token to read it with.

@@ -38,6 +38,18 @@ pub enum Login {
     None,
     /// With a key of the API, which the page keeps until its tab is closed.
     Key,
+    /// With a provider of OpenID Connect. The session is in a cookie.
+    Oidc,
+}
+
+impl Login {
+    /// The address of the API for this kind, relative to the page: a session opens paths below the page only.
+    fn api(self) -> &'static str {
+        match self {
+            Self::None | Self::Key => "../",
+            Self::Oidc => "api/",
+        }
+    }
 }
 
 /// What the page asks first: `config.json`.
@@ -46,14 +58,16 @@ struct Config {
     login: Login,
     /// The address of the API, relative to the page.
     api: &'static str,
+    /// Which database it shows. What was kept of another one is forgotten.
+    database: String,
 }
 
 /// The files of the page below `/app/`, beside the API.
 ///
 /// Files whose names have a digest never change and are kept for good; the others are asked for each time. A path that is no file is 404,
 /// and never the page: its screens are behind `#`.
-pub fn router<S: Clone + Send + Sync + 'static>(login: Login) -> Router<S> {
-    let config = Config { login, api: "../" };
+pub fn router<S: Clone + Send + Sync + 'static>(login: Login, database: &str) -> Router<S> {
+    let config = Config { login, api: login.api(), database: database.to_owned() };
     let config = serde_json::to_string(&config).unwrap_or_default();
     Router::new()
         .route("/app/", get(async |headers: HeaderMap| file("index.html", &headers)))
@@ -126,7 +140,7 @@ mod tests {
 
     async fn get(path: &str, tag: Option<&str>) -> Result<Response> {
         let request = Request::get(format!("/app{path}")).header(header::IF_NONE_MATCH, tag.unwrap_or("\"other\""));
-        let router: Router = router(Login::Key);
+        let router: Router = router(Login::Key, "1f");
         Ok(router.oneshot(request.body(Body::empty())?).await?)
     }
 
@@ -175,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn the_page_learns_how_people_log_in() -> Result<()> {
         let config = get("/config.json", None).await?;
-        assert_eq!(text(config).await?, r#"{"login":"key","api":"../"}"#);
+        assert_eq!(text(config).await?, r#"{"login":"key","api":"../","database":"1f"}"#);
         Ok(())
     }
 }

@@ -12,6 +12,8 @@ export default defineConfig({
   build: {
     outDir: '../dist',
     emptyOutDir: true,
+    // What the page consists of, for the worker that keeps it.
+    manifest: 'files.json',
     target: 'es2022',
     // Inlined files would need `data:` in the content policy.
     assetsInlineLimit: 0,

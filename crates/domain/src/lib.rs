@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod attribution;
 pub mod delivery;
 mod details;
@@ -21,6 +22,7 @@ mod weight;
 mod words;
 mod zone;
 
+pub use access::{AccessChange, AccessLine, AccessLines, Grant, Identity, Refusal, Role, Who};
 pub use attribution::{
     Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
 };

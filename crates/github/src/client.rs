@@ -24,7 +24,6 @@ use tracing::Instrument;
 use url::Url;
 
 use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
-use crate::connector;
 use crate::credentials::Credentials;
 use crate::limits::{Limits, Resource};
 use crate::retry::{jitter, pause_before_retry};
@@ -149,7 +148,8 @@ impl GitHub {
     pub fn connect(settings: &GitHubSettings) -> Result<Self, GitHubError> {
         // A custom service, because octocrab's does not support proxies. All addresses are absolute, and octocrab
         // does not retry.
-        let service = connector::client(settings.proxy.as_ref())?;
+        let service = mergeline_http_client::client(settings.proxy.as_ref())
+            .map_err(|error| GitHubError::Transport { reason: error.to_string(), proxy: None })?;
         let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
         let client = match built {
             Ok(client) => client,

@@ -2,7 +2,6 @@
 
 mod answer;
 mod client;
-mod connector;
 mod credentials;
 mod deployments;
 mod details;

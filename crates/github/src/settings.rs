@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use jsonwebtoken::EncodingKey;
 use mergeline_domain::{Problem, bounded_integer};
+use mergeline_http_client::Proxy;
 use secrecy::SecretString;
 use url::{Host, Url};
-
-use crate::connector::Proxy;
 
 const GITHUB_COM: &str = "https://api.github.com";
 

@@ -6,8 +6,12 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use mergeline_api::ClientPath;
 
-/// The path parameter of the resource that matches every path.
+/// The path parameter of the resources that match every path below them.
 const PROXY: &str = "proxy";
+/// The resource of the page, which needs no key.
+const PAGE: &str = "/app";
+/// What the resources below it begin with.
+const PAGE_AND_BELOW: &str = "/app/";
 
 /// The request as the router expects it: below `/v1`, without the prefix of the client's path. The prefix may be the
 /// stage, the base path of a custom domain (`/delivery`, `/delivery/v1`), nothing, or the stage of the console's Test
@@ -16,20 +20,32 @@ pub fn without_base_path(mut request: Request) -> Request {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return request };
     let raw = request.raw_http_path();
     let parameters = request.path_parameters();
-    let path = match (parameters.first(PROXY), context.resource_path.as_deref()) {
+    let resource = context.resource_path.as_deref();
+    let path = match (parameters.first(PROXY), resource) {
         (Some(proxy), _) => proxied(raw, proxy),
-        (None, Some("/")) => "",
+        (None, Some("/" | PAGE)) => "",
         (None, Some(resource)) if resource.contains('{') => {
             last_segments(raw, resource.trim_matches('/').split('/').count())
         }
         (None, _) => raw,
     };
     let rest = path.trim_start_matches('/');
-    let rest = rest.strip_prefix("v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(rest);
-    let rest = rest.trim_start_matches('/');
-    let path = if rest.is_empty() { "/v1".to_owned() } else { format!("/v1/{rest}") };
     // The Test button sends the resource instead of a path.
     let requested = context.path.clone().filter(|path| !path.contains('{'));
+    let path = match resource {
+        // The gateway asked for no key, so the path never leaves the page.
+        Some(PAGE) if requested.as_ref().is_some_and(|path| path.ends_with('/')) => "/v1/app/".to_owned(),
+        Some(PAGE) => "/v1/app".to_owned(),
+        Some(resource) if resource.starts_with(PAGE_AND_BELOW) => match resource.strip_suffix("{proxy+}") {
+            Some(fixed) => format!("/v1{fixed}{rest}"),
+            None => format!("/v1{resource}"),
+        },
+        _ => {
+            let rest = rest.strip_prefix("v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(rest);
+            let rest = rest.trim_start_matches('/');
+            if rest.is_empty() { "/v1".to_owned() } else { format!("/v1/{rest}") }
+        }
+    };
     let client = ClientPath(requested.unwrap_or_else(|| path.clone()));
     if let Some(uri) = with_path(request.uri(), &path) {
         *request.uri_mut() = uri;

@@ -193,22 +193,110 @@ async fn every_gateway_path_works_below_a_base_path() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_base_path_redirects_to_its_docs_page() -> Result<()> {
+async fn every_base_path_redirects_to_its_page() -> Result<()> {
     let backend = Backend::empty().await?;
     let mut function = start(&backend).await?;
     for (client, path, proxy, target) in [
-        ("/v1", "/", None, "/v1/docs"),
-        ("/v1/", "/", None, "/v1/docs"),
-        ("/", "/", None, "/docs"),
-        ("/delivery", "/delivery", None, "/delivery/docs"),
-        ("/delivery/", "/delivery/", None, "/delivery/docs"),
-        ("/delivery/v1", "/delivery/v1", None, "/delivery/v1/docs"),
-        ("/delivery/v1/", "/delivery/v1/", Some("v1/"), "/delivery/v1/docs"),
-        ("//evil.example/", "/", None, "/evil.example/docs"),
+        ("/v1", "/", None, "/v1/app/"),
+        ("/v1/", "/", None, "/v1/app/"),
+        ("/", "/", None, "/app/"),
+        ("/delivery", "/delivery", None, "/delivery/app/"),
+        ("/delivery/", "/delivery/", None, "/delivery/app/"),
+        ("/delivery/v1", "/delivery/v1", None, "/delivery/v1/app/"),
+        ("/delivery/v1/", "/delivery/v1/", Some("v1/"), "/delivery/v1/app/"),
+        ("//evil.example/", "/", None, "/evil.example/app/"),
     ] {
         let answer = invoke(&mut function, addressed(client, path, proxy)?).await?;
         let location = &answer["multiValueHeaders"]["location"];
         assert_eq!((&answer["statusCode"], location), (&json!(307), &json!([target])), "{client}");
+    }
+    Ok(())
+}
+
+/// The event for an address of the page: the client's path, and the gateway's value of `{proxy+}`.
+fn page_event(client: &str, proxy: Option<&str>) -> Result<Value> {
+    let mut event = addressed(client, client.strip_prefix("/v1").unwrap_or(client), proxy)?;
+    event["resource"] = json!(if proxy.is_some() { "/app/{proxy+}" } else { "/app" });
+    event["requestContext"]["resourcePath"] = event["resource"].clone();
+    Ok(event)
+}
+
+#[tokio::test]
+async fn the_page_is_served_as_text_below_every_base_path() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let mut function = start(&backend).await?;
+    for (client, target) in [("/v1/app", "/v1/app/"), ("/app", "/app/"), ("/delivery/app", "/delivery/app/")] {
+        let answer = invoke(&mut function, page_event(client, None)?).await?;
+        let location = &answer["multiValueHeaders"]["location"];
+        assert_eq!((&answer["statusCode"], location), (&json!(307), &json!([target])), "{client}");
+    }
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboard/dist/assets"))?;
+    let files: Vec<_> =
+        files.map(|file| Ok(format!("assets/{}", file?.file_name().display()))).collect::<Result<_>>()?;
+    assert!(files.len() > 2, "{files:?}");
+    let files = files.iter().map(String::as_str).chain(["index.html", "icon.svg", "config.json"]);
+    for base in ["/v1/app/", "/app/", "/delivery/app/"] {
+        let page = invoke(&mut function, page_event(base, None)?).await?;
+        assert_eq!(page["statusCode"], json!(200), "{base}");
+        assert!(page["body"].as_str().is_some_and(|body| body.contains("<title>")), "{base}: {page}");
+        for file in files.clone() {
+            let answer = invoke(&mut function, page_event(&format!("{base}{file}"), Some(file))?).await?;
+            assert_eq!(
+                (&answer["statusCode"], &answer["isBase64Encoded"]),
+                (&json!(200), &json!(false)),
+                "{base}{file}"
+            );
+        }
+    }
+    let config = invoke(&mut function, page_event("/v1/app/config.json", Some("config.json"))?).await?;
+    let config: Value = serde_json::from_str(config["body"].as_str().context("text")?)?;
+    assert_eq!((&config["login"], &config["api"]), (&json!("key"), &json!("../")));
+    Ok(())
+}
+
+/// The gateway asks for no key there, and without `API_KEYS` the program asks for none elsewhere.
+#[tokio::test]
+async fn no_path_of_the_page_leads_to_data() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut function = start(&backend).await?;
+    for resource in ["/app/{proxy+}", "/app/api/{proxy+}"] {
+        for below in [
+            "teams",
+            "v1/teams",
+            "/teams",
+            "//v1/teams",
+            "../teams",
+            "../v1/teams",
+            "%2e%2e/teams",
+            "..%2fteams",
+            "%2e%2e%2fteams",
+            "x/../../teams",
+            "api/teams",
+            "api/v1/teams",
+            "api",
+            "v1",
+            "v1/app/../teams",
+            "teams/payments",
+            ";/../teams",
+            "..;/teams",
+            "\\..\\teams",
+        ] {
+            for proxy in [below, below.trim_start_matches('/'), "teams", ""] {
+                for client in [format!("/v1/app/{below}"), format!("/delivery/app/{below}")] {
+                    let mut event = page_event(&client, Some(proxy))?;
+                    event["resource"] = json!(resource);
+                    event["requestContext"]["resourcePath"] = json!(resource);
+                    let answer = invoke(&mut function, event).await?;
+                    let body = answer["body"].as_str().unwrap_or_default();
+                    assert!(!body.contains("payments"), "{client} ({proxy}): {answer}");
+                    assert_ne!(
+                        (&answer["statusCode"], body.starts_with('{')),
+                        (&json!(200), true),
+                        "{client} ({proxy}): {answer}"
+                    );
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ select
     ) as timezone,
     (
         select json_build_array(
-            c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size, c.delivery
+            c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size, c.delivery, c.access
         )
         from configuration_in_force as c
     ) as "settings: Json<SettingsRow>",

@@ -11,8 +11,8 @@ use mergeline_domain::plan::{
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
 use mergeline_domain::teams_file::{DeliverySettings, InstanceEntry, TeamsFile};
 use mergeline_domain::{
-    ExternalId, Forge, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern, RepoRules, Roster,
-    TeamId, TeamSlug, names_of, parse_zone,
+    AccessLines, ExternalId, Forge, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern,
+    RepoRules, Roster, TeamId, TeamSlug, names_of, parse_zone,
 };
 use serde::Serialize;
 use sqlx::types::Json;
@@ -402,10 +402,10 @@ impl Writer {
         sqlx::query!(
             "insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-                delivery
+                delivery, access
             )
             select
-                $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
+                $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access
             from configuration_in_force",
             now
         )
@@ -440,7 +440,7 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
 }
 
 /// The columns of JSON rows.
-type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings);
+type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings, AccessLines);
 type RepositoryRow = (String, Option<String>, bool);
 type AccountRow = (i64, String, Option<String>, String, String, Vec<String>);
 type InstanceRow = (String, String);
@@ -472,7 +472,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
     let row = sqlx::query_file!("queries/current_configuration.sql", &names as &[&str]).fetch_one(connection).await?;
     let settings = row
         .settings
-        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery))| {
+        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery, access))| {
             Ok::<_, StoreError>(PlanSettings {
                 timezone: parse_stored(&timezone)?,
                 bots: logins(&bots),
@@ -481,6 +481,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
                 min_group_size: stored_group_size(min_group_size)?,
                 instances: stored_instances(&row.instances)?,
                 delivery,
+                access,
             })
         })
         .transpose()?;
@@ -694,9 +695,9 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
     let rules: Vec<String> = settings.rules.clone().into();
     let revision = sqlx::query_scalar!(
         "insert into configurations (
-            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
+            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8) returning revision",
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning revision",
         now,
         settings.timezone.name(),
         &bots,
@@ -704,10 +705,15 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
         settings.include_archived,
         settings.min_group_size.map_or(0, i32::from),
         &rules,
-        Json(&settings.delivery) as _
+        Json(&settings.delivery) as _,
+        Json(&settings.access) as _
     )
     .fetch_one(&mut *connection)
     .await?;
+    // Addresses of people are kept only while they matter.
+    sqlx::query!("update configurations set access = '[]' where revision < $1 and access <> '[]'", revision)
+        .execute(&mut *connection)
+        .await?;
     let (forges, urls): (Vec<&str>, Vec<&str>) =
         settings.instances.iter().map(|instance| (<&str>::from(instance.forge), instance.url.as_str())).unzip();
     sqlx::query!(

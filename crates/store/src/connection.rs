@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mergeline_domain::Problem;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres};
@@ -108,6 +109,14 @@ impl std::fmt::Debug for PgConnectOptionsSecret {
 }
 
 impl DatabaseSettings {
+    /// Which database this is: the same text for the same server, port and name, from which neither can be read.
+    pub fn fingerprint(&self) -> String {
+        let PgConnectOptionsSecret(options) = &self.options;
+        let place = options.get_socket().map_or_else(|| options.get_host().into(), |socket| socket.to_string_lossy());
+        let text = format!("{place}:{}/{}", options.get_port(), options.get_database().unwrap_or_default());
+        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Reads `DB_URL` and `DB_POOLER` through `lookup`. A database is never guessed.
     ///
     /// # Errors

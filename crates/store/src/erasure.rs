@@ -260,10 +260,10 @@ async fn end_memberships(connection: &mut Session, person: PersonId, now: DateTi
         "with changed as (
             insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-                delivery
+                delivery, access
             )
             select
-                $2, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
+                $2, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access
             from configuration_in_force
             where exists (select from team_memberships where person_id = $1 and removed_in is null)
             returning revision

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod actor;
 mod attributions;
 mod configuration;

@@ -1,8 +1,10 @@
 //! Status of the collection for people, and why a pull request counts.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use mergeline_domain::metrics::Coverage;
-use mergeline_domain::{AttributedBy, ExternalId, PullRequestState, RepoName};
+use mergeline_domain::{AttributedBy, ExternalId, PullRequestState, RepoName, TeamSlug};
 use serde::Serialize;
 
 use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_grant, refuse_if_too_old};
@@ -368,6 +370,30 @@ impl Reader {
             })
         });
         statuses.collect()
+    }
+
+    /// The names of the repositories that anything counts for one of these teams in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repositories_of_teams(
+        &self,
+        teams: impl IntoIterator<Item = &TeamSlug>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let teams: Vec<String> = teams.into_iter().map(ToString::to_string).collect();
+        let names = sqlx::query_scalar!(
+            r#"select r.display_name as "name!"
+            from repositories as r
+            where
+                r.removed_at is null
+                and exists (
+                    select from pr_attributions as a
+                    inner join teams as t on a.team_id = t.id
+                    where t.slug = any($1::text []) and a.repository_id = r.id
+                )"#,
+            &teams
+        );
+        Ok(names.fetch_all(&self.pool).await?.into_iter().collect())
     }
 
     /// For which teams a stored pull request counts, and why; `None` when it is not stored.

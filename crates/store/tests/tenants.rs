@@ -492,6 +492,70 @@ async fn a_registered_reader_sees_its_tenant_only() -> Result<()> {
     Ok(())
 }
 
+/// The queries of a dashboard of Grafana: of its variables and panels.
+fn queries(dashboard: &serde_json::Value) -> Vec<String> {
+    let of = |list: &serde_json::Value, key: &str| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        items.filter_map(|item| item[key].as_str()).map(str::to_owned).collect()
+    };
+    let mut queries = of(&dashboard["templating"]["list"], "query");
+    queries.retain(|query| query.starts_with("select"));
+    for panel in dashboard["panels"].as_array().into_iter().flatten() {
+        queries.extend(of(&panel["targets"], "rawSql"));
+    }
+    queries
+}
+
+/// A query as Grafana sends it, for a year and a team.
+fn expanded(query: &str, unit: &str) -> Result<String> {
+    let mut sql = query.replace("$team", "1").replace("$unit", unit);
+    while let Some((before, rest)) = sql.split_once("$__timeFilter(") {
+        let (column, after) = rest.split_once(')').context("a closed macro")?;
+        sql = format!("{before}{column} between '2026-01-01T00:00:00Z' and '2026-12-31T00:00:00Z'{after}");
+    }
+    ensure!(!sql.contains('$'), "an unknown macro or variable: {sql}");
+    Ok(sql)
+}
+
+#[tokio::test]
+async fn every_query_of_grafana_shows_rows_to_its_role() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.pool().await?;
+    fill(&pool, Tenant::FIRST).await?;
+    // Complete weeks up to now.
+    let until_now = "update repositories set collected_at = now(); update deployment_progress set read_at = now();
+        update incident_progress set read_at = now();";
+    as_tenant(&pool, Tenant::FIRST, until_now).await?;
+    let role = format!("grafana_{}", std::process::id());
+    let setup = include_str!("../../../infra/grafana/reader.sql").replace("grafana", &role);
+    run(&pool, setup).await?;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/grafana/dashboards");
+    let mut asked = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let dashboard: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
+        for query in queries(&dashboard) {
+            for unit in ["week", "month"] {
+                let sql = expanded(&query, unit)?;
+                let mut reader = connect_as(&pool, &role).await?;
+                let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(&mut reader).await;
+                let rows = rows.with_context(|| format!("{}: {sql}", path.display()))?;
+                assert!(!rows.is_empty(), "{}: no rows: {sql}", path.display());
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 30, "{asked}");
+    let mut reader = connect_as(&pool, &role).await?;
+    for hidden in ["pr_metrics", "pull_requests", "people", "accounts", "team_memberships", "configurations", "readers"]
+    {
+        assert!(count(&mut reader, hidden).await.is_err(), "{hidden}");
+    }
+    let written = sqlx::raw_sql("create temporary table t (a integer)").execute(&mut reader).await;
+    assert!(written.is_err_and(|error| error.to_string().contains("read-only")));
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_unregistered_reader_sees_nothing_of_two_tenants() -> Result<()> {
     let (_database, pool) = two_tenants().await?;

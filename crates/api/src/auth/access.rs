@@ -10,30 +10,67 @@ use mergeline_store::Sender;
 
 use crate::auth::keys::{ApiKey, KeyName};
 use crate::auth::scope::Scope;
+use crate::auth::sessions::Person;
 use crate::http::errors::ApiError;
 use crate::state::Api;
 
 /// The header that API Gateway uses too.
 const KEY_HEADER: &str = "x-api-key";
 
-/// What a request may do: everything, or what its key allows. Cheap to clone.
+/// What a request may do. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Access(Option<Arc<ApiKey>>);
+pub(crate) struct Access(Holder);
+
+/// Who sent a request.
+#[derive(Debug, Clone)]
+enum Holder {
+    /// No keys are set: a component in front of the program already authorized the request.
+    Anyone,
+    /// The holder of a key.
+    Key(Arc<ApiKey>),
+    /// Somebody who logged in to the page.
+    Person(Arc<Person>),
+}
 
 impl Access {
-    /// No keys are set: a component in front of the program already authorized the request.
+    /// Everything.
     pub(crate) fn everything() -> Self {
-        Self(None)
+        Self(Holder::Anyone)
     }
 
     /// What this key allows.
     pub(crate) fn of(key: Arc<ApiKey>) -> Self {
-        Self(Some(key))
+        Self(Holder::Key(key))
+    }
+
+    /// What this person may see.
+    pub(crate) fn of_person(person: Person) -> Self {
+        Self(Holder::Person(Arc::new(person)))
+    }
+
+    fn key(&self) -> Option<&ApiKey> {
+        match &self.0 {
+            Holder::Key(key) => Some(key),
+            Holder::Anyone | Holder::Person(_) => None,
+        }
+    }
+
+    /// Who logged in, if the request came by a session.
+    pub(crate) fn person(&self) -> Option<&Person> {
+        match &self.0 {
+            Holder::Person(person) => Some(person),
+            Holder::Anyone | Holder::Key(_) => None,
+        }
     }
 
     /// Whether the request has the scope.
     pub(crate) fn has(&self, scope: Scope) -> bool {
-        self.0.as_ref().is_none_or(|key| key.allows(scope))
+        match &self.0 {
+            Holder::Anyone => true,
+            Holder::Key(key) => key.allows(scope),
+            // A browser does not post events: another site could make it.
+            Holder::Person(person) => person.scope.implies(scope) && scope != Scope::EventsWrite,
+        }
     }
 
     /// Accepts a request that has the scope.
@@ -46,17 +83,21 @@ impl Access {
 
     /// The name of the request's key, if it has one.
     pub(crate) fn key_name(&self) -> Option<&KeyName> {
-        self.0.as_deref().map(ApiKey::name)
+        self.key().map(ApiKey::name)
     }
 
     /// Who posts with the request, and what that may be about.
     pub(crate) fn sender(&self) -> Sender {
-        self.0.as_ref().map_or_else(Sender::default, |key| key.sender())
+        self.key().map_or_else(Sender::default, ApiKey::sender)
     }
 
     /// Which teams the request may see.
     pub(crate) fn viewer(&self) -> Viewer {
-        let teams = self.0.as_ref().and_then(|key| key.teams());
+        let teams = match &self.0 {
+            Holder::Anyone => None,
+            Holder::Key(key) => key.teams(),
+            Holder::Person(person) => person.teams.as_ref(),
+        };
         teams.map_or(Viewer::ALL_TEAMS, |teams| Viewer::of_teams(teams.clone()))
     }
 }
@@ -74,7 +115,7 @@ pub(crate) async fn require_key(
             Access::of(keys.find(given.as_bytes()).ok_or(ApiError::WrongKey)?)
         }
     };
-    if let Some(key) = &access.0 {
+    if let Some(key) = access.key() {
         tracing::debug!(key = %key.name(), "Request with the key {}", key.name());
     }
     request.extensions_mut().insert(access);

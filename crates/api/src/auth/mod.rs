@@ -4,3 +4,4 @@ pub(crate) mod access;
 pub(crate) mod hosts;
 pub(crate) mod keys;
 pub(crate) mod scope;
+pub(crate) mod sessions;

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
+use chrono::{DateTime, Utc};
 use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -21,8 +22,9 @@ pub(crate) const ME: Operation = Operation {
     handler: |filter| on(filter, me),
     admission: Admit::Lookup,
     id: "getMe",
-    summary: "What the key may do",
-    description: "Its name, its scopes and its teams, so that a page shows only what it may ask for.",
+    summary: "What the caller may do",
+    description: "The name, scopes and teams of the key, or of the person who logged in, so that a page shows only what it may \
+                  ask for.",
     scope: Some(Scope::MetricsRead),
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
@@ -31,16 +33,18 @@ pub(crate) const ME: Operation = Operation {
     body: Body::Json(enveloped::<Me, MeMeta>),
 };
 
-/// What a key may do.
+/// What a key or a person may do.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Me {
-    /// The name of the key; null where no keys are set.
+    /// The name of the key, or the address or identifier of the person; null where no keys are set.
     name: Option<String>,
     /// All scopes, including those that others imply.
     #[schemars(extend("items" = { "type": "string", "enum": ["metrics:read", "prs:read", "admin", "events:write"] }))]
     scopes: Vec<&'static str>,
     /// The slugs of the only teams that it shows; null for all.
     teams: Option<Vec<String>>,
+    /// When a person's session ends; null for keys.
+    session_ends_at: Option<DateTime<Utc>>,
 }
 
 /// What answers.
@@ -56,6 +60,8 @@ async fn me(State(_): State<Api>, request: ApiRequest) -> Result<Response, ApiEr
     let access = request.access()?;
     let teams = access.viewer().teams().map(|teams| teams.iter().map(ToString::to_string).collect());
     let scopes = Scope::ALL.into_iter().filter(|scope| access.has(*scope)).map(Scope::as_str).collect();
-    let me = Me { name: access.key_name().map(ToString::to_string), scopes, teams };
+    let person = access.person();
+    let name = person.map(|person| person.name.clone()).or_else(|| access.key_name().map(ToString::to_string));
+    let me = Me { name, scopes, teams, session_ends_at: person.map(|person| person.session_ends_at) };
     Ok(answer(me, MeMeta { version: env!("CARGO_PKG_VERSION") }))
 }

@@ -1,6 +1,7 @@
 //! The operations of the API.
 
 mod collection;
+mod coverage;
 mod definitions;
 mod deployments;
 mod documents;
@@ -56,6 +57,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &webhooks::RECEIVE,
     &plugins::LIST,
     &plugins::HEALTH,
+    &coverage::COVERAGE,
     &collection::STATUS,
     &collection::RUNS,
     &definitions::LIST,

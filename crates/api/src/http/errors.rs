@@ -19,14 +19,16 @@ use crate::auth::scope::Scope;
 pub(crate) const CHALLENGE: &str = "ApiKey realm=\"mergeline\"";
 
 /// Statuses, codes and meanings of all errors.
-pub(crate) const ERRORS: [(u16, &str, &str); 20] = [
+pub(crate) const ERRORS: [(u16, &str, &str); 22] = [
     (400, "validation_error", "Parameters or fields of the body are invalid; `details` names each."),
     (400, "invalid_cursor", "The cursor was not issued here, was changed, or belongs to another query."),
     (401, "unauthorized", "No key in `x-api-key`, or a wrong one; of a webhook, no signature or a wrong one."),
+    (401, "login_required", "Below the page: nobody is logged in, or no longer."),
+    (403, "no_access", "Below the page: the teams file lets this person see nothing."),
     (403, "insufficient_scope", "The key lacks the required scope."),
     (403, "limited_to_teams", "The key is limited to teams, and this does not belong to a team."),
     (403, "host_not_allowed", "Called without a key under a host name that is not this machine's."),
-    (403, "cross_site", "Called without a key by a page of another site."),
+    (403, "cross_site", "Called without a key by a page of another site, or below the page by anything but the page."),
     (404, "not_found", "The path or team does not exist, or the key may not see it."),
     (405, "method_not_allowed", "The method is not in `Allow`."),
     (406, "not_acceptable", "The response is not available in a format that `Accept` allows."),
@@ -55,6 +57,12 @@ pub(crate) enum ApiError {
     WrongKey,
     /// 401 `unauthorized`: the signature of a webhook is missing or wrong.
     WrongSignature,
+    /// 401 `login_required`: nobody is logged in, or no longer.
+    LoginRequired,
+    /// 403 `no_access`: no line of `access:` lets this person see anything.
+    NoAccess,
+    /// 403 `cross_site`: something but the page asks below the page's path.
+    NotOfThePage,
     /// 403 `insufficient_scope`: the key lacks the required scope.
     InsufficientScope(Scope),
     /// 403 `limited_to_teams`: the key is limited to teams, and this does not belong to a team.
@@ -109,10 +117,15 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::WrongKey | Self::WrongSignature => StatusCode::UNAUTHORIZED,
-            Self::InsufficientScope(_) | Self::LimitedToTeams | Self::HostNotAllowed | Self::CrossSite => {
-                StatusCode::FORBIDDEN
+            Self::Unauthorized | Self::WrongKey | Self::WrongSignature | Self::LoginRequired => {
+                StatusCode::UNAUTHORIZED
             }
+            Self::InsufficientScope(_)
+            | Self::LimitedToTeams
+            | Self::HostNotAllowed
+            | Self::CrossSite
+            | Self::NotOfThePage
+            | Self::NoAccess => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
@@ -146,7 +159,9 @@ impl ApiError {
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::LimitedToTeams => "limited_to_teams",
             Self::HostNotAllowed => "host_not_allowed",
-            Self::CrossSite => "cross_site",
+            Self::CrossSite | Self::NotOfThePage => "cross_site",
+            Self::LoginRequired => "login_required",
+            Self::NoAccess => "no_access",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable { .. } => "not_acceptable",
@@ -180,6 +195,13 @@ impl ApiError {
                     .to_owned()
             }
             Self::CrossSite => "Without a key this server does not answer pages of other sites.".to_owned(),
+            Self::NotOfThePage => {
+                "This address is for the page itself; programs send a key to the addresses outside /app.".to_owned()
+            }
+            Self::LoginRequired => "Log in to see this.".to_owned(),
+            Self::NoAccess => {
+                "The teams file lets you see nothing: ask the person who keeps it for a line in `access`.".to_owned()
+            }
             Self::NotFound(what) => (*what).to_owned(),
             Self::MethodNotAllowed => {
                 "This method is not offered here; the header Allow names those that are.".to_owned()

@@ -3,6 +3,7 @@
 mod database;
 mod findings;
 mod github;
+mod login;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,9 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         Err(Some(problems)) => settings::report("teams file", problems, &mut findings)?,
     }
     let file = teams.as_ref().ok().and_then(Option::as_ref);
+    if let Some(login) = settings.login {
+        login::check(login, file, args.offline, now, &mut findings).await?;
+    }
     let mut database = database::check(options, file, settings.details, &mut findings, now).await?;
     if let (None, Some(file)) = (&database.configured, file) {
         // The database knows nothing yet, so use the file alone.

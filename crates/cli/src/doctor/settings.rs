@@ -2,13 +2,14 @@
 
 use mergeline_domain::{Problem, Problems};
 use mergeline_github::GitHubSettings;
+use mergeline_login::LoginSettings;
 
 use super::findings::{Check, Findings, Outcome};
 use crate::environment::variable;
 use crate::failure::Failure;
 
 /// The settings to list if they are set.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 31] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
@@ -32,6 +33,13 @@ const NAMES: [&str; 24] = [
     "API_KEYS",
     "WEBHOOK_SECRETS",
     "ALLOWED_HOSTS",
+    "OIDC_ISSUER",
+    "OIDC_CLIENT_ID",
+    "OIDC_CLIENT_SECRET",
+    "OIDC_SCOPES",
+    "OIDC_GROUPS_CLAIM",
+    "PUBLIC_URL",
+    "SESSION_SECRET",
     "REQUEST_TIMEOUT_SECONDS",
 ];
 /// Names that other tools use for a setting, and the right name here.
@@ -50,6 +58,8 @@ pub(super) struct Checked {
     pub(super) github: Option<GitHubSettings>,
     /// Whether details are collected.
     pub(super) details: bool,
+    /// The provider that people log in with, if there is one.
+    pub(super) login: Option<LoginSettings>,
 }
 
 /// Checks all settings, those of the collection and those of the API. A teams file from a flag takes precedence over
@@ -62,6 +72,7 @@ pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Chec
     };
     let collection = mergeline_collector::Settings::from_vars(lookup);
     let api = mergeline_api::Settings::from_vars(lookup);
+    let login = api.as_ref().ok().and_then(|settings| settings.login.clone());
     let details = collection.as_ref().map_or(true, |settings| settings.details);
     let mut problems: Vec<Problem> = collection.err().map_or_else(Vec::new, |problems| problems.list);
     for problem in api.err().map_or_else(Vec::new, |problems| problems.list) {
@@ -85,7 +96,7 @@ pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Chec
             findings.add(Check::warning("settings", message, format!("set {ours} if you meant that")))?;
         }
     }
-    Ok(Checked { github: GitHubSettings::from_vars(variable).ok(), details })
+    Ok(Checked { github: GitHubSettings::from_vars(variable).ok(), details, login })
 }
 
 /// Adds one error for each problem.

@@ -2,6 +2,7 @@ import { QueryClient, VueQueryPlugin } from '@tanstack/vue-query'
 import { createApp } from 'vue'
 import App from './App.vue'
 import { ApiFailure, loadConfig } from './api/client'
+import { keepPage } from './offline'
 import { router } from './router'
 import './style.css'
 
@@ -21,6 +22,8 @@ const client = new QueryClient({
     queries: {
       staleTime: Infinity,
       refetchOnWindowFocus: false,
+      // Without a network, questions are asked too: their last answers may be kept.
+      networkMode: 'always',
       // Only what may be different next time is asked again.
       retry: (count, error) => count < 2 && error instanceof ApiFailure && (error.status === 0 || error.status >= 500 || error.status === 429),
     },
@@ -35,5 +38,7 @@ loadConfig()
       say(error)
     }
     app.use(router).use(VueQueryPlugin, { queryClient: client }).mount('#app')
+    keepPage().catch(console.warn)
+    window.addEventListener('online', () => void client.invalidateQueries())
   })
   .catch(say)

@@ -19,8 +19,8 @@ use crate::delivery::SourceRules;
 use crate::start_of_day;
 use crate::teams_file::{DeliverySettings, InstanceEntry, ServiceEntry, TeamEntry, TeamsFile};
 use crate::{
-    ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName, RepoRules, ServiceSlug,
-    TeamId, TeamSlug, Weight,
+    AccessChange, AccessLines, ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName,
+    RepoRules, ServiceSlug, TeamId, TeamSlug, Weight,
 };
 use checks::{Holding, Holdings, Standing};
 pub use doubts::{Account, Doubt, Successor};
@@ -64,6 +64,8 @@ pub struct PlanSettings {
     pub instances: Vec<InstanceEntry>,
     /// Services, environments, windows and hotfixes.
     pub delivery: DeliverySettings,
+    /// Who may see what on the page.
+    pub access: AccessLines,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -76,6 +78,7 @@ impl From<&TeamsFile> for PlanSettings {
             min_group_size: file.min_group_size,
             instances: Forge::iter().map(|forge| file.instance(forge)).collect(),
             delivery: file.delivery.clone(),
+            access: file.access.clone(),
         }
     }
 }
@@ -285,6 +288,8 @@ pub struct Plan {
     /// Services that change: a sign, the slug and what changes.
     #[serde(skip)]
     pub services_changed: Vec<(char, ServiceSlug, String)>,
+    /// Lines of `access` that go and come.
+    pub access_changed: AccessChange,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -342,6 +347,7 @@ impl Plan {
             doubts: doubts::of_file(current, file, &people, &guessed),
             people: people.clone(),
             services_changed: services_changed(current, file),
+            access_changed: access_changed(current, file),
         };
         let known = plan.teams_by_slug(&current.teams, file)?;
         let mut holdings = Holdings::default();
@@ -548,6 +554,12 @@ fn paths_text(paths: Option<&[String]>) -> String {
     paths.map_or_else(|| "all files".to_owned(), |paths| format!("paths {}", paths.join(", ")))
 }
 
+/// What changes of who may see what.
+fn access_changed(current: &Current, file: &TeamsFile) -> AccessChange {
+    let nobody = AccessLines::default();
+    AccessChange::between(current.settings.as_ref().map_or(&nobody, |settings| &settings.access), &file.access)
+}
+
 /// What changes of services: of new and changed ones what they consist of.
 fn services_changed(current: &Current, file: &TeamsFile) -> Vec<(char, ServiceSlug, String)> {
     let known = current.settings.as_ref().map_or(&[][..], |settings| &settings.delivery.services);
@@ -653,8 +665,16 @@ impl fmt::Display for Plan {
             writeln!(f, "Nothing changes.")?;
         }
         if self.settings_changed {
-            let PlanSettings { timezone, bots, rules, include_archived, min_group_size, instances, delivery } =
-                &self.settings;
+            let PlanSettings {
+                timezone,
+                bots,
+                rules,
+                include_archived,
+                min_group_size,
+                instances,
+                delivery,
+                access: _,
+            } = &self.settings;
             let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
             let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
             let groups = min_group_size.map_or_else(|| "any".to_owned(), |size| size.to_string());
@@ -674,6 +694,15 @@ impl fmt::Display for Plan {
         }
         for (sign, service, note) in &self.services_changed {
             writeln!(f, "{sign} service     {service} ({note})")?;
+        }
+        let AccessChange { removed, added, is_reordered } = &self.access_changed;
+        for (sign, lines) in [('-', removed), ('+', added)] {
+            for line in lines {
+                writeln!(f, "{sign} access      {line}")?;
+            }
+        }
+        if *is_reordered {
+            writeln!(f, "~ access      the lines have another order, and the first one about somebody decides")?;
         }
         for (sign, repositories) in [('+', &self.repositories_added), ('-', &self.repositories_removed)] {
             for repository in repositories {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::MemberEntry;
+use super::access::{lines_are_about_different_people, lines_name_known_teams};
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
 use crate::delivery::{DeploymentSource, SourceRules};
@@ -26,12 +27,14 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     merges_have_no_paths(draft, problems);
     services_have_known_owners(draft, problems);
     owners_sum_to_one_at_most(draft, problems);
+    lines_are_about_different_people(draft, problems);
+    lines_name_known_teams(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
     }
 }
 
-fn problem<T>(code: &'static str, place: &Placed<T>, message: String, help: &str) -> Problem {
+pub(super) fn problem<T>(code: &'static str, place: &Placed<T>, message: String, help: &str) -> Problem {
     let (at, path) = (Some(place.at), place.path.clone());
     Problem { code, at, path, message, help: Some(help.to_owned()), related: None }
 }

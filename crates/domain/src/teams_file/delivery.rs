@@ -431,7 +431,7 @@ impl Reader<'_> {
     }
 
     /// One line of text.
-    fn one_line(&mut self, node: &Node, path: &str) -> Option<String> {
+    pub(super) fn one_line(&mut self, node: &Node, path: &str) -> Option<String> {
         self.line_of(node, path, MAX_CHARS)
     }
 

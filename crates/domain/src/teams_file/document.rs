@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Forge;
 use crate::delivery::DeploymentSource;
+use crate::{Forge, Role};
 
 /// Which repositories are collected and who belongs to which team, when, and with which share.
 #[derive(JsonSchema, Serialize)]
@@ -62,6 +62,10 @@ pub(super) struct Document {
     /// What is deployed and fails as one. A repository that no service has is a service by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     services: Option<Vec<Service>>,
+    /// Who may see what, of those who log in to the page. The first line about somebody decides; without one, nobody gets
+    /// anything. Keys of the API have scopes of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<Vec<Access>>,
     /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
@@ -112,7 +116,7 @@ struct Deployments {
     /// posted to the API or imported. With a workflow, `github-actions`; else the first of `github-deployments` and `events` that
     /// reported one when left out.
     #[schemars(
-        with = "String",
+        with = "Option<String>",
         extend("enum" = ["github-deployments", "github-actions", "github-releases", "merges", "events"])
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,6 +235,53 @@ struct Owner {
     /// The first day (or instant) after it. Open when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+}
+
+/// What somebody may see who logs in to the page. One of `group`, `email`, `domain` and `subject`, and one of `role` and `deny`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(
+    deny_unknown_fields,
+    extend("allOf" = [
+        { "oneOf": [{ "required": ["group"] }, { "required": ["email"] }, { "required": ["domain"] }, { "required": ["subject"] }] },
+        { "oneOf": [{ "required": ["role"] }, { "required": ["deny"] }] },
+    ])
+)]
+struct Access {
+    /// A group at the provider, spelled as there.
+    #[schemars(length(min = 1, max = 100))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    /// An e-mail address. It counts if the provider has verified it.
+    #[schemars(length(max = 100), regex(pattern = r"^[^@ ]+@[^@ ]+\.[^@ ]+$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// A domain. With Google it is that of the workspace, elsewhere that of a verified e-mail address.
+    #[schemars(length(max = 100), regex(pattern = r"^[^@ ]+\.[^@ ]+$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    /// An account's identifier at the provider, its claim `sub`.
+    #[schemars(length(min = 1, max = 100))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    /// `viewer` sees numbers; `lead` also pull requests, of the teams named; `manager` the same for all teams; `admin` also the
+    /// collection.
+    #[schemars(with = "Option<String>", extend("enum" = ["viewer", "lead", "manager", "admin"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    /// The only teams that they see, by slug. A viewer sees all when left out; a lead needs it.
+    #[schemars(
+        length(min = 1),
+        inner(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    teams: Option<Vec<String>>,
+    /// `true` if they get nothing, even where a later line is about them.
+    #[schemars(extend("const" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deny: Option<bool>,
+    /// A day or an instant: who logged in before must do so again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
 }
 
 /// A team and its members.

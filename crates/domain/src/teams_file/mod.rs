@@ -1,5 +1,6 @@
 //! The teams file: which repositories are collected, and who belongs to which team, when, and with which share.
 
+mod access;
 mod checks;
 mod delivery;
 mod document;
@@ -14,7 +15,9 @@ pub use document::json_schema;
 
 use serde::Serialize;
 
-use crate::{ExternalId, Forge, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight};
+use crate::{
+    AccessLines, ExternalId, Forge, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight,
+};
 
 /// A valid teams file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct TeamsFile {
     pub instances: Vec<InstanceEntry>,
     /// Services, environments, windows and hotfixes.
     pub delivery: DeliverySettings,
+    /// Who may see what on the page.
+    pub access: AccessLines,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

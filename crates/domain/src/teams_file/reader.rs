@@ -10,8 +10,8 @@ use super::tree::{Key, Node, Value};
 use super::{InstanceEntry, MemberEntry, TeamEntry, TeamsFile};
 use crate::names::is_invisible;
 use crate::{
-    ExternalId, Forge, Login, NameError, Period, Position, Problem, RepoEntry, RepoName, RepoRules, TeamSlug, Weight,
-    parse_zone, start_of_day,
+    AccessLine, AccessLines, ExternalId, Forge, Login, NameError, Period, Position, Problem, RepoEntry, RepoName,
+    RepoRules, TeamSlug, Weight, parse_zone, start_of_day,
 };
 
 pub(super) const FILE_KEYS: &[&str] = &[
@@ -27,6 +27,7 @@ pub(super) const FILE_KEYS: &[&str] = &[
     "deployments",
     "incidents",
     "services",
+    "access",
     "teams",
 ];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
@@ -62,6 +63,7 @@ pub(super) struct Draft {
     pub(super) min_group_size: Option<u8>,
     pub(super) instances: Vec<Placed<InstanceEntry>>,
     pub(super) delivery: DeliveryDraft,
+    pub(super) access: Vec<Placed<AccessLine>>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -116,6 +118,7 @@ impl Draft {
             min_group_size: self.min_group_size,
             instances: self.instances.into_iter().map(|instance| instance.value).collect(),
             delivery: self.delivery.finish(),
+            access: AccessLines::new(self.access.into_iter().map(|line| line.value)),
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -162,6 +165,10 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
     if let Some(node) = fields.optional(&mut reader, "services") {
         delivery.services = reader.list(node, "services", Reader::service);
     }
+    let access = match fields.optional(&mut reader, "access") {
+        Some(node) => reader.list(node, "access", Reader::access),
+        None => Vec::new(),
+    };
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -175,6 +182,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         min_group_size,
         instances,
         delivery,
+        access,
         teams,
     }
 }
@@ -213,6 +221,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         min_group_size: None,
         instances: Vec::new(),
         delivery: DeliveryDraft::default(),
+        access: Vec::new(),
         teams,
     }
 }

@@ -514,6 +514,7 @@ fn the_schema_has_exactly_the_accepted_keys() {
     assert_eq!(keys("/$defs/Hotfix/properties"), sorted(delivery::HOTFIX_KEYS));
     assert_eq!(keys("/$defs/Service/properties"), sorted(delivery::SERVICE_KEYS));
     assert_eq!(keys("/$defs/Owner/properties"), sorted(delivery::OWNER_KEYS));
+    assert_eq!(keys("/$defs/Access/properties"), sorted(access::ACCESS_KEYS));
 }
 
 #[test]
@@ -532,7 +533,35 @@ fn the_schema_and_the_reader_agree() {
             r#"{{"version": 1, "repositories": ["a/b"], "instances": {instances}, "teams": [{{"slug": "pay", "members": []}}]}}"#
         )
     };
+    let deployments = |deployments: &str| {
+        format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "deployments": {deployments}, "teams": [{{"slug": "pay", "members": []}}]}}"#
+        )
+    };
+    let access = |line: &str| {
+        format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "access": [{line}], "teams": [{{"slug": "pay", "members": []}}]}}"#
+        )
+    };
     for (json, valid) in [
+        (deployments(r#"{"workflow": "deploy.yml"}"#), true),
+        (deployments(r#"{"source": "merges", "branch": "main"}"#), true),
+        (deployments(r#"{"source": "jenkins"}"#), false),
+        (access(r#"{"group": "eng", "role": "manager"}"#), true),
+        (access(r#"{"group": "eng", "role": "lead", "teams": ["pay"], "not_before": "2026-06-01"}"#), true),
+        (access(r#"{"email": "ana@acme.com", "deny": true}"#), true),
+        (access(r#"{"domain": "acme.com", "role": "viewer"}"#), true),
+        (access(r#"{"subject": "00u1", "role": "admin"}"#), true),
+        (access(r#"{"role": "viewer"}"#), false),
+        (access(r#"{"group": "eng"}"#), false),
+        (access(r#"{"group": "eng", "email": "ana@acme.com", "role": "viewer"}"#), false),
+        (access(r#"{"group": "eng", "role": "viewer", "deny": true}"#), false),
+        (access(r#"{"group": "eng", "deny": false}"#), false),
+        (access(r#"{"group": "eng", "role": "owner"}"#), false),
+        (access(r#"{"group": "eng", "role": "viewer", "teams": []}"#), false),
+        (access(r#"{"email": "ana", "role": "viewer"}"#), false),
+        (access(r#"{"domain": "@acme.com", "role": "viewer"}"#), false),
+        (access(r#""eng""#), false),
         (member(r#"{"github": "ana"}"#), true),
         (member(r#"{"gitlab": "ana.smith"}"#), true),
         (member(r#"{"github": "ana", "gitlab": "ana.smith", "weight": 0.5}"#), true),
@@ -828,4 +857,59 @@ fn unusable_instances_are_refused_without_their_password() {
     assert!(
         problems(text).list.iter().all(|problem| problem.help.as_ref().is_none_or(|help| !help.contains("hunter2")))
     );
+}
+
+#[test]
+fn access_lines_are_read_in_order_and_in_lower_case() {
+    let file = parse(&with_top(
+        "version: 1
+repositories: [a/b]
+access:
+  - { group: Eng Managers, role: manager }
+  - { group: payments, role: lead, teams: [pay] }
+  - { email: Ana@Acme.com, role: admin, not_before: 2026-06-01 }
+  - { domain: ACME.com, role: viewer }
+  - { subject: 00u1, deny: true }",
+    ))
+    .expect("valid");
+    let lines: Vec<String> = file.access.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "group Eng Managers: manager",
+            "group payments: lead of pay",
+            "email ana@acme.com: admin, for logins since 2026-06-01T00:00:00Z",
+            "domain acme.com: viewer",
+            "subject 00u1: nothing",
+        ]
+    );
+}
+
+#[test]
+fn problems_of_access_have_places() {
+    let of = |lines: &str| {
+        let problems = problems(&with_top(&format!("version: 1\nrepositories: [a/b]\naccess: [{lines}]")));
+        problems.list.iter().map(|it| format!("{} {}: {}", it.code, it.path, it.message)).collect::<Vec<_>>()
+    };
+    for (line, expected) in [
+        ("{ group: eng, role: lead }", "config.access access[0]: a lead needs `teams`"),
+        (
+            "{ group: eng, role: manager, teams: [pay] }",
+            "config.access access[0]: `teams` is for the roles `viewer` and `lead`",
+        ),
+        (
+            "{ group: eng, role: viewer, teams: [shop] }",
+            "config.access access[0]: there is no team `shop` in this file",
+        ),
+        ("{ email: ana, role: viewer }", "config.access access[0].email: `ana` is not an e-mail address"),
+        ("{ domain: localhost, role: viewer }", "config.access access[0].domain: `localhost` is not a domain"),
+        ("{ group: eng, role: owner }", "config.access access[0].role: unknown role `owner`"),
+        ("{ group: eng, role: viewer, scope: admin }", "config.unknown_key access[0].scope: unknown key `scope`"),
+        (
+            "{ group: eng, role: viewer }, { group: eng, role: manager }",
+            "config.access access[1]: an earlier line is about group eng too, and the first one decides",
+        ),
+    ] {
+        assert_eq!(of(line), [expected], "{line}");
+    }
 }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use futures::FutureExt;
-use mergeline_api::{Api, NoticeQueue, Settings, Webhooks, router};
+use mergeline_api::{Api, Login, NoticeQueue, Sessions, Settings, Webhooks, router};
 use mergeline_aws::{
-    API_KEYS, Aws, DATABASE_URL, SecretValues, SecretVariable, Secrets, VariableError, WEBHOOK_SECRETS,
+    API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, SESSION_SECRET, SecretValues, SecretVariable, Secrets, VariableError,
+    WEBHOOK_SECRETS,
 };
 use mergeline_lambda::ChangesQueue;
+use mergeline_login::Provider;
 use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
 /// The variables that may be stored as secrets.
-const SECRETS: [SecretVariable; 3] = [DATABASE_URL, API_KEYS, WEBHOOK_SECRETS];
+const SECRETS: [SecretVariable; 5] = [DATABASE_URL, API_KEYS, WEBHOOK_SECRETS, LOGIN_SECRET, SESSION_SECRET];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -31,6 +33,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         tracing::error!(code = error.code(), "The function cannot start: {error}");
     })?;
     let (store, poster) = (Reader::connect(&settings.database), Poster::connect(&settings.database));
+    let database = settings.database.fingerprint();
     let (store, poster) = match function.secrets {
         Some(_) => {
             let renewal = renewal(function, store.clone(), poster.clone());
@@ -43,7 +46,13 @@ async fn main() -> Result<(), lambda_http::Error> {
     let queue = queue.map(|queue| -> Arc<dyn NoticeQueue> { Arc::new(queue) });
     let webhooks = Webhooks { secrets: settings.webhooks, queue };
     let keys = settings.keys;
-    let api = Api { poster: Some(poster), keys, webhooks, hosts, ..Api::new(store, settings.timeout, clock) };
+    // Never without a login: anyone can reach the page through the gateway.
+    let page = Some(match settings.login {
+        Some(login) => Login::Oidc(Arc::new(Sessions::new(Provider::new(login)?))),
+        None => Login::Key,
+    });
+    let api =
+        Api { poster: Some(poster), keys, webhooks, hosts, page, database, ..Api::new(store, settings.timeout, clock) };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
     lambda_http::run(service).await
 }

@@ -1,6 +1,6 @@
 /** Questions to the API: their address, the key, and errors as people can use them. */
 
-import createClient from 'openapi-fetch'
+import createClient, { defaultPathSerializer } from 'openapi-fetch'
 import { ref } from 'vue'
 import type { components, paths } from './schema'
 
@@ -8,10 +8,12 @@ export type Schemas = components['schemas']
 
 /** Where the page learns how it is served. */
 export interface Config {
-  /** `none`: everybody who reaches the server may ask. `key`: a key is needed. */
-  login: 'none' | 'key'
+  /** `none`: everybody who reaches the server may ask. `key`: a key is needed. `oidc`: people log in with a provider. */
+  login: 'none' | 'key' | 'oidc'
   /** Where the API is, relative to the page. */
   api: string
+  /** Which database it shows. */
+  database: string
 }
 
 /** An answer that is no data. */
@@ -36,7 +38,7 @@ export function useKey(text: string | null): void {
   else sessionStorage.setItem(KEY, text)
 }
 
-export const config = ref<Config>({ login: 'none', api: '../' })
+export const config = ref<Config>({ login: 'none', api: '../', database: '' })
 
 /** Reads how the page is served. */
 export async function loadConfig(): Promise<void> {
@@ -72,11 +74,23 @@ async function send(request: Request): Promise<Response> {
   throw new ApiFailure(response.status, code, reasons === '' ? message : reasons, trace_id)
 }
 
+/** Ends the session of somebody who logged in. */
+export async function logOut(): Promise<void> {
+  const response = await fetch('logout', { method: 'POST' })
+  if (!response.ok) throw new ApiFailure(response.status, 'logout_failed', 'The server did not end the session.', undefined)
+}
+
+/** Where somebody logs in, and comes back to what is shown now. */
+export const loginAddress = (hash: string): string => `login?${new URLSearchParams({ to: hash })}`
+
 /** A client whose types are those of the API's own description. */
 export function api() {
-  // The paths of the description begin with /v1, which is where the address of the API ends.
-  const baseUrl = apiAddress().replace(/\/v1\/$/, '').replace(/\/$/, '')
-  return createClient<paths>({ baseUrl, fetch: send })
+  return createClient<paths>({
+    baseUrl: apiAddress().replace(/\/$/, ''),
+    fetch: send,
+    // The paths of the description begin with /v1, which the address of the API stands for.
+    pathSerializer: (path, parameters) => defaultPathSerializer(path.replace(/^\/v1/, ''), parameters),
+  })
 }
 
 /** The address of a table with the same rows as an answer. */

@@ -2,7 +2,8 @@
 
 import { useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
-import { api, apiAddress, config, key, keyHeader, type ApiFailure } from './client'
+import { keep, recall } from '../offline'
+import { api, apiAddress, config, key, keyHeader, ApiFailure } from './client'
 
 const MINUTE = 60_000
 /** How often the page asks whether anything changed, while it is visible. */
@@ -15,7 +16,7 @@ type Client = ReturnType<typeof api>
 /** Some answers exist as tables, too, which are text. */
 type Json<T> = Exclude<T, string>
 
-const mayAsk = () => config.value.login === 'none' || key.value !== null
+const mayAsk = () => config.value.login !== 'key' || key.value !== null
 
 /** An answer. Errors are thrown by the client, so there is data. */
 function useAnswer<T>(
@@ -25,7 +26,18 @@ function useAnswer<T>(
 ): UseQueryReturnType<Json<T>, ApiFailure> {
   return useQuery<Json<T>, ApiFailure>({
     queryKey: computed(() => [...about(), key.value]),
-    queryFn: async ({ signal }) => (await ask(api(), signal)).data as Json<T>,
+    queryFn: async ({ signal }) => {
+      const asked = about()
+      try {
+        const answer = (await ask(api(), signal)).data as Json<T>
+        void keep(asked, answer)
+        return answer
+      } catch (error) {
+        const kept = error instanceof ApiFailure && error.code === 'offline' ? await recall(asked) : undefined
+        if (kept === undefined) throw error
+        return kept as Json<T>
+      }
+    },
     enabled: computed(() => mayAsk() && isWanted()),
     // The old answer stays while other days are read, but never as that of another team or service.
     placeholderData: (before, query) => (isAboutSame(query?.queryKey, about()) ? before : undefined) as never,
@@ -103,12 +115,7 @@ export const useDeployments = (filters: Given<Query>) =>
     (client, signal) => client.GET('/v1/deployments', { params: { query: query(filters) }, signal }),
   )
 
-export const useCollectionStatus = (isAllowed: Given<boolean>) =>
-  useAnswer(
-    () => ['collection'],
-    (client, signal) => client.GET('/v1/collection/status', { signal }),
-    () => toValue(isAllowed),
-  )
+export const useCoverage = () => useAnswer(() => ['coverage'], (client, signal) => client.GET('/v1/coverage', { signal }))
 
 /** The pull requests of a team, a page at a time, all of them up to a limit. */
 export function usePullRequests(team: Given<string | undefined>, filters: Given<Query>, isWanted: () => boolean = () => true) {
@@ -149,6 +156,8 @@ export function useRefresh(): { now: Ref<number> } {
     try {
       const headers = { ...keyHeader(), ...(seen === null ? {} : { 'if-none-match': seen }) }
       const response = await fetch(`${apiAddress()}metrics/summary`, { headers, cache: 'no-store' })
+      // Questions say themselves why they are refused.
+      if (response.status === 401) await client.invalidateQueries()
       if (!response.ok) return
       const isFirst = seen === null
       seen = response.headers.get('etag')

@@ -172,7 +172,7 @@ describe('with keys', () => {
       return key === 'mgl_right' ? route.continue() : json(refused, 401)(route)
     }
     const { context, page } = await open(browser, 'overview', {
-      routes: { '**/v1/{me,teams,metrics/**}': guarded, '**/app/config.json': json({ login: 'key', api: '../' }) },
+      routes: { '**/v1/{me,teams,metrics/**}': guarded, '**/app/config.json': json({ login: 'key', api: '../', database: '' }) },
     })
     assert.deepEqual(asked, [], 'nothing is asked without a key')
     assert.deepEqual(await violations(page), [])
@@ -188,6 +188,29 @@ describe('with keys', () => {
     await page.getByRole('button', { name: 'Forget the key' }).click()
     await page.getByLabel('Key').waitFor()
     assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), [])
+    await context.close()
+  })
+})
+
+describe('without a network', () => {
+  test('the page opens with its last numbers, says of when, and keeps no lists', async () => {
+    const { context, page, problems } = await open(browser, 'overview', { worker: true })
+    await page.evaluate(() => navigator.serviceWorker.ready)
+    await page.waitForFunction(async () => (await (await caches.open('mergeline-page')).keys()).some((it) => it.url.endsWith('config.json')))
+    await page.goto(`${URL_OF_DEMO}/v1/app/#/pull-requests`)
+    await page.waitForLoadState('networkidle')
+    await page.goto(`${URL_OF_DEMO}/v1/app/#/overview`)
+    await page.locator('.tile .value').first().waitFor()
+    const shown = await page.locator('.tile .value').first().innerText()
+    await context.setOffline(true)
+    await page.reload()
+    await page.getByText('The server cannot be reached. These are its answers of').waitFor()
+    assert.equal(await page.locator('.tile .value').first().innerText(), shown)
+    const kept = await page.evaluate(async () => (await (await caches.open('mergeline-data')).keys()).map((it) => decodeURIComponent(it.url)))
+    assert.ok(kept.some((it) => it.includes('"summary"')) && !kept.some((it) => it.includes('pull-requests')), kept.join(' '))
+    await context.setOffline(false)
+    await page.getByText('The server cannot be reached').waitFor({ state: 'detached' })
+    assert.deepEqual(problems, [])
     await context.close()
   })
 })

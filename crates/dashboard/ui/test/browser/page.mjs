@@ -24,8 +24,8 @@ export async function launch() {
 }
 
 /** Opens a screen. What goes wrong in the page is collected in `problems`. */
-export async function open(browser, screen, { viewport = { width: 1280, height: 900 }, dark = false, routes = {} } = {}) {
-  const context = await browser.newContext({ viewport, colorScheme: dark ? 'dark' : 'light', locale: 'en-US', timezoneId: 'UTC', reducedMotion: 'reduce' })
+export async function open(browser, screen, { viewport = { width: 1280, height: 900 }, dark = false, worker = false, routes = {} } = {}) {
+  const context = await browser.newContext({ viewport, colorScheme: dark ? 'dark' : 'light', locale: 'en-US', timezoneId: 'UTC', reducedMotion: 'reduce', serviceWorkers: worker ? 'allow' : 'block' })
   const page = await context.newPage()
   const problems = []
   page.on('pageerror', (error) => problems.push(`error: ${error.message}`))

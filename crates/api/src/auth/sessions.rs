@@ -1,0 +1,285 @@
+//! People who log in to the page: their sessions, and what the teams file lets them see.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{Query, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, TimeDelta, Utc};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use mergeline_domain::{AccessLines, Grant, Refusal, Role, TeamSlug};
+use mergeline_login::{Answer, LoginError, Provider, SESSION_HOURS, Session};
+use mergeline_store::Reader;
+use serde::Deserialize;
+
+use super::access::Access;
+use super::scope::Scope;
+use crate::http::context::trace_id;
+use crate::http::errors::ApiError;
+use crate::state::{Api, Login};
+
+/// Readable by no script, sent by no other site's page, and bound to this host.
+const SESSION_COOKIE: &str = "__Host-mergeline";
+/// Sent when the provider leads back here, which is another site's link.
+const ATTEMPT_COOKIE: &str = "__Host-mergeline-login";
+const ATTEMPT_SECONDS: i64 = 600;
+/// A changed line of `access:` counts after this.
+const LINES_KNOWN_FOR: TimeDelta = TimeDelta::minutes(5);
+/// Longer addresses of the page are mistakes.
+const MAX_TO_BYTES: usize = 2_000;
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The provider that people log in with, and the lines of `access:` that were last read.
+#[derive(Debug)]
+pub struct Sessions {
+    provider: Provider,
+    lines: Mutex<Option<(Arc<AccessLines>, DateTime<Utc>)>>,
+}
+
+impl Sessions {
+    /// People log in with this provider.
+    pub fn new(provider: Provider) -> Self {
+        Self { provider, lines: Mutex::default() }
+    }
+
+    /// The lines of `access:`, at most five minutes old.
+    async fn lines(&self, store: &Reader, now: DateTime<Utc>) -> Result<Arc<AccessLines>, ApiError> {
+        let known = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((lines, at)) = known
+            && at <= now
+            && now < at + LINES_KNOWN_FOR
+        {
+            return Ok(lines);
+        }
+        let lines = Arc::new(store.access().await?);
+        *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = Some((lines.clone(), now));
+        Ok(lines)
+    }
+}
+
+/// Somebody who has logged in, and what they may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// Their verified address, else their identifier at the provider.
+    pub(crate) name: String,
+    pub(crate) scope: Scope,
+    /// The only teams that they see; `None` for all.
+    pub(crate) teams: Option<BTreeSet<TeamSlug>>,
+    pub(crate) session_ends_at: DateTime<Utc>,
+}
+
+impl Person {
+    fn new(session: &Session, grant: Grant<'_>) -> Self {
+        let identity = &session.identity;
+        Self {
+            name: identity.email.clone().unwrap_or_else(|| identity.subject.clone()),
+            scope: match grant.role {
+                Role::Viewer => Scope::MetricsRead,
+                Role::Lead | Role::Manager => Scope::PrsRead,
+                Role::Admin => Scope::Admin,
+            },
+            teams: (!grant.teams.is_empty()).then(|| grant.teams.iter().cloned().collect()),
+            session_ends_at: session.expires_at(),
+        }
+    }
+}
+
+/// The paths of the page that log in and out.
+pub(crate) fn login_routes() -> Router<Api> {
+    Router::new()
+        .route("/app/login", get(login))
+        .route("/app/callback", get(callback))
+        .route("/app/logout", post(logout))
+}
+
+/// Accepts a request of the page by somebody who has logged in, and records what they may see.
+pub(crate) async fn require_session(
+    State(api): State<Api>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let sessions = sessions(&api)?;
+    is_of_the_page(request.headers())?;
+    let now = api.now();
+    let session = cookie(request.headers(), SESSION_COOKIE)
+        .and_then(|cookie| sessions.provider.session(cookie, now))
+        .ok_or(ApiError::LoginRequired)?;
+    let lines = sessions.lines(&api.store, now).await?;
+    let grant = lines.decide(&session.identity).map_err(|refusal| match refusal {
+        Refusal::LoginTooOld { .. } => ApiError::LoginRequired,
+        Refusal::NoLine | Refusal::Denied { .. } => ApiError::NoAccess,
+    })?;
+    request.extensions_mut().insert(Access::of_person(Person::new(&session, grant)));
+    Ok(next.run(request).await)
+}
+
+#[derive(Debug, Deserialize)]
+struct Start {
+    /// The part of the page's address behind `#`, with it.
+    to: Option<String>,
+}
+
+/// Sends the browser to the provider.
+async fn login(State(api): State<Api>, Query(start): Query<Start>) -> Result<Response, ApiError> {
+    let sessions = sessions(&api)?;
+    let to = start.to.filter(|to| is_screen(to)).unwrap_or_else(|| "#/".to_owned());
+    match sessions.provider.start(&to, api.now()).await {
+        Ok(started) => {
+            let cookie = set_cookie(ATTEMPT_COOKIE, &started.cookie, ATTEMPT_SECONDS, "Lax");
+            Ok(redirect(started.location.as_str(), [cookie]))
+        }
+        Err(error) => Ok(failed(sessions, &error)),
+    }
+}
+
+/// Where the provider sends the browser back to.
+async fn callback(
+    State(api): State<Api>,
+    Query(answer): Query<Answer>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (sessions, now) = (sessions(&api)?, api.now());
+    // Those that were just written count: somebody who was let in a minute ago tries now.
+    let lines = api.store.access().await?;
+    let finished = sessions.provider.finish(answer, cookie(&headers, ATTEMPT_COOKIE), &lines.groups(), now).await;
+    let (session, sealed, to) = match finished {
+        Ok(finished) => finished,
+        Err(error) => return Ok(failed(sessions, &error)),
+    };
+    let grant = match lines.decide(&session.identity) {
+        Ok(grant) => grant,
+        Err(refusal) => {
+            tracing::warn!(trace_id = trace_id(), "Somebody logged in and may see nothing: {refusal:?}");
+            return Ok(back_to_login(sessions, "no_access"));
+        }
+    };
+    tracing::info!(trace_id = trace_id(), role = %grant.role, line = grant.line, "Somebody logged in as {}", grant.role);
+    let mut target = sessions.provider.page().clone();
+    target.set_fragment(to.strip_prefix('#'));
+    let cookie = set_cookie(SESSION_COOKIE, &sealed, SESSION_HOURS * 3_600, "Strict");
+    Ok(redirect(target.as_str(), [cookie, set_cookie(ATTEMPT_COOKIE, "", 0, "Lax")]))
+}
+
+/// Forgets the session. Only the page itself may ask for that.
+async fn logout(headers: HeaderMap) -> Result<Response, ApiError> {
+    is_of_the_page(&headers)?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().append(header::SET_COOKIE, set_cookie(SESSION_COOKIE, "", 0, "Strict"));
+    Ok(response)
+}
+
+fn sessions(api: &Api) -> Result<&Sessions, ApiError> {
+    match &api.page {
+        Some(Login::Oidc(sessions)) => Ok(sessions),
+        _ => Err(ApiError::NotFound("There is nothing at this path.")),
+    }
+}
+
+/// Whether the page itself asks: browsers say so, and no page can change what they say.
+fn is_of_the_page(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut values = headers.get_all(FETCH_SITE).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) if value == "same-origin" => Ok(()),
+        _ => Err(ApiError::NotOfThePage),
+    }
+}
+
+/// Whether this is the part of one of the page's own addresses that starts with `#`.
+fn is_screen(to: &str) -> bool {
+    to.starts_with("#/") && to.len() <= MAX_TO_BYTES && !to.chars().any(char::is_control)
+}
+
+/// Back to the page, which says in a sentence what this code means.
+fn failed(sessions: &Sessions, error: &LoginError) -> Response {
+    tracing::warn!(trace_id = trace_id(), code = error.code(), "A login failed: {error}");
+    back_to_login(sessions, error.code())
+}
+
+fn back_to_login(sessions: &Sessions, code: &str) -> Response {
+    let mut target = sessions.provider.page().clone();
+    target.set_fragment(Some(&format!("/?failed={code}&trace={}", trace_id())));
+    redirect(target.as_str(), [set_cookie(ATTEMPT_COOKIE, "", 0, "Lax")])
+}
+
+fn redirect(to: &str, cookies: impl IntoIterator<Item = HeaderValue>) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let headers = response.headers_mut();
+    if let Ok(to) = HeaderValue::from_str(to) {
+        headers.insert(header::LOCATION, to);
+    }
+    // The address of the callback has a code.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    for cookie in cookies {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn set_cookie(name: &str, value: &str, seconds: i64, same_site: &str) -> HeaderValue {
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite={same_site}");
+    // Sealed values are letters and digits.
+    let mut header = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    header.set_sensitive(true);
+    header
+}
+
+/// The value of the first cookie with this name.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_screens_of_the_page_are_gone_to() {
+        for to in ["#/", "#/overview?team=payments&last=P12W", "#/lead-time?team=zahlungen%20ä"] {
+            assert!(is_screen(to), "{to}");
+        }
+        let long = format!("#/{}", "a".repeat(MAX_TO_BYTES));
+        for to in [
+            "",
+            "/",
+            "//evil.example",
+            "https://evil.example",
+            "#",
+            "#overview",
+            "\\\\evil",
+            "#/\r\nset-cookie: a=b",
+            &long,
+        ] {
+            assert!(!is_screen(to), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("a=1; __Host-mergeline-login=2;__Host-mergeline=3"));
+        headers.append(header::COOKIE, HeaderValue::from_static("x__Host-mergeline=4"));
+        assert_eq!(cookie(&headers, SESSION_COOKIE), Some("3"));
+        assert_eq!(cookie(&headers, ATTEMPT_COOKIE), Some("2"));
+        assert_eq!(cookie(&headers, "__Host"), None);
+    }
+
+    #[test]
+    fn only_the_page_itself_counts_as_the_page() {
+        let with = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(FETCH_SITE, HeaderValue::from_static(value));
+            }
+            is_of_the_page(&headers).is_ok()
+        };
+        assert!(with(&["same-origin"]));
+        for values in [&[][..], &["same-site"], &["cross-site"], &["none"], &["same-origin", "cross-site"]] {
+            assert!(!with(values), "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+/**
+ * The last answers, so that the page shows something without a network: numbers only, no lists and no people, of whoever is logged in,
+ * until the session ends. Never with a key, whose holder is not known.
+ */
+
+import { ref } from 'vue'
+import { config } from './api/client'
+
+const DATA = 'mergeline-data'
+/** What is kept: the first part of a question. */
+const KEPT = new Set<unknown>(['me', 'teams', 'overview', 'summary', 'velocity', 'lead-time', 'dora', 'services', 'coverage', 'definitions'])
+const WHO = 'who'
+
+/** Whose answers are kept, of which database, and until when they may be shown. */
+interface Owner {
+  name: string | null
+  database: string
+  until: string | null
+}
+
+/** When the oldest of the answers on the screen was given, while they are shown without a network. */
+export const keptSince = ref<number>()
+
+const mayKeep = (): boolean => config.value.login !== 'key' && 'caches' in window
+const address = (about: unknown): string => new URL(`kept/${encodeURIComponent(JSON.stringify(about))}`, document.baseURI).href
+
+async function read<T>(about: unknown): Promise<T | undefined> {
+  const response = await (await caches.open(DATA)).match(address(about))
+  return response ? ((await response.json()) as T) : undefined
+}
+async function write(about: unknown, value: unknown): Promise<void> {
+  await (await caches.open(DATA)).put(address(about), new Response(JSON.stringify(value)))
+}
+
+/** Deletes everything that is kept. */
+export async function forget(): Promise<void> {
+  keptSince.value = undefined
+  if ('caches' in window) await caches.delete(DATA)
+}
+
+/** Keeps an answer, if it is one of those, and it is known whose it is. */
+export async function keep(about: unknown[], answer: unknown): Promise<void> {
+  keptSince.value = undefined
+  if (!mayKeep() || !KEPT.has(about[0])) return
+  if (about[0] === 'me') {
+    const { name, session_ends_at } = (answer as { data: { name: string | null; session_ends_at: string | null } }).data
+    const before = await read<Owner>(WHO)
+    if (before && (before.name !== name || before.database !== config.value.database)) await forget()
+    await write(WHO, { name, database: config.value.database, until: session_ends_at } satisfies Owner)
+  }
+  if (await read<Owner>(WHO)) await write(about, { at: Date.now(), answer })
+}
+
+/** The last answer to a question, if it may still be shown. */
+export async function recall(about: unknown[]): Promise<unknown> {
+  if (!mayKeep() || !KEPT.has(about[0])) return undefined
+  const owner = await read<Owner>(WHO)
+  const isOver = owner?.until != null && Date.parse(owner.until) <= Date.now()
+  if (!owner || isOver || owner.database !== config.value.database) {
+    if (owner) await forget()
+    return undefined
+  }
+  const kept = await read<{ at: number; answer: unknown }>(about)
+  if (kept) keptSince.value = Math.min(keptSince.value ?? Infinity, kept.at)
+  return kept?.answer
+}
+
+/** Trusted types, where the browser has them. A script address made by a policy is used like text. */
+interface Policies {
+  createPolicy(name: string, rules: { createScriptURL: () => string }): { createScriptURL: (text: string) => string }
+}
+const policies = (): Policies | undefined => (window as { trustedTypes?: Policies }).trustedTypes
+
+/** Has the browser keep the page itself, where its answers are kept too. */
+export async function keepPage(): Promise<void> {
+  if (!('serviceWorker' in navigator)) return
+  if (!mayKeep()) {
+    for (const registration of await navigator.serviceWorker.getRegistrations()) await registration.unregister()
+    return forget()
+  }
+  // The only script address that this policy makes is the worker's own.
+  const worker = policies()?.createPolicy('mergeline', { createScriptURL: () => 'sw.js' }).createScriptURL('') ?? 'sw.js'
+  await navigator.serviceWorker.register(worker)
+}

@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+mod connector;
+
+pub use connector::{HttpClient, NoAuthorities, Proxy, client};

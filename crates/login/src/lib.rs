@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod provider;
+mod seal;
+mod session;
+mod settings;
+mod token;
+
+pub use error::LoginError;
+pub use provider::{Answer, Provider, Started};
+pub use session::{SESSION_HOURS, Session};
+pub use settings::LoginSettings;

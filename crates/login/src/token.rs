@@ -1,0 +1,377 @@
+//! Checks an ID token, and reads who it is about.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use mergeline_domain::Identity;
+use serde_json::{Map, Value};
+
+use crate::error::LoginError;
+
+/// Signatures that only the provider can make. A token cannot choose another: with `none` anyone could write it, and with HS256
+/// the provider's public key would be the secret.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+/// How far the provider's clock may be off.
+const LEEWAY: TimeDelta = TimeDelta::minutes(1);
+/// Google says in a claim of its own which workspace somebody belongs to. Anybody can have a Google account with an address of any
+/// domain.
+const GOOGLE: &str = "https://accounts.google.com";
+
+/// What an ID token must say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) nonce: &'a str,
+    pub(crate) groups_claim: &'a [String],
+    /// The groups that matter. Others are not kept.
+    pub(crate) groups: &'a BTreeSet<&'a str>,
+}
+
+/// The key that a token says it is signed with.
+pub(crate) enum KeyChoice<'a> {
+    /// This one.
+    Found(&'a Jwk),
+    /// None of the known ones: the provider may have a new one.
+    Unknown,
+}
+
+/// Finds the key of a token.
+///
+/// # Errors
+/// If the token is not one, or its signature is of a kind that is not accepted.
+pub(crate) fn key_of<'a>(token: &str, keys: &'a JwkSet) -> Result<KeyChoice<'a>, LoginError> {
+    let header = jsonwebtoken::decode_header(token).map_err(|error| invalid(format!("no header: {error}")))?;
+    if !ALGORITHMS.contains(&header.alg) {
+        return Err(invalid(format!("its signature is of the kind {:?}", header.alg)));
+    }
+    let mut usable = keys.keys.iter().filter(|key| is_for(key, header.alg));
+    let found = match &header.kid {
+        Some(id) => usable.find(|key| key.common.key_id.as_ref() == Some(id)),
+        // Without an id it must be the only one.
+        None => usable.next().filter(|_| usable.next().is_none()),
+    };
+    Ok(found.map_or(KeyChoice::Unknown, KeyChoice::Found))
+}
+
+/// Whether a key may have made a signature of this kind.
+fn is_for(key: &Jwk, algorithm: Algorithm) -> bool {
+    let is_for_signing = !matches!(key.common.public_key_use, Some(PublicKeyUse::Encryption));
+    let is_of_kind = match key.common.key_algorithm {
+        None => true,
+        Some(kind) => same_name(kind, algorithm),
+    };
+    is_for_signing && is_of_kind
+}
+
+fn same_name(kind: KeyAlgorithm, algorithm: Algorithm) -> bool {
+    format!("{kind:?}") == format!("{algorithm:?}")
+}
+
+/// Who the token is about, if it is genuine, for this program, of this login, and in force.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn identity(
+    token: &str,
+    key: &Jwk,
+    expected: Expected<'_>,
+    now: DateTime<Utc>,
+) -> Result<Identity, LoginError> {
+    let claims = claims(token, key, expected)?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let instant = |name: &str| {
+        let seconds = claims.get(name)?.as_f64()?;
+        #[expect(clippy::cast_possible_truncation, reason = "a time beyond 64 bits is refused by the next line")]
+        DateTime::from_timestamp(seconds as i64, 0)
+    };
+    // By the program's own clock, not the library's.
+    let expires_at = instant("exp").ok_or_else(|| invalid("it has no end"))?;
+    if now >= expires_at + LEEWAY {
+        return Err(invalid(format!("it ended at {expires_at}")));
+    }
+    for name in ["iat", "nbf"] {
+        if instant(name).is_some_and(|at| at > now + LEEWAY) {
+            return Err(invalid(format!("its {name} is in the future: one of the clocks is wrong")));
+        }
+    }
+    if text("nonce") != Some(expected.nonce) {
+        return Err(invalid("it belongs to another login"));
+    }
+    // With several audiences, the token must say that this program asked for it.
+    let is_shared = claims.get("aud").and_then(Value::as_array).is_some_and(|all| all.len() > 1);
+    if text("azp").map_or(is_shared, |party| party != expected.client_id) {
+        return Err(invalid("another program asked for it"));
+    }
+    let subject = text("sub").filter(|subject| !subject.is_empty()).ok_or_else(|| invalid("it names nobody"))?;
+    let is_verified = match claims.get("email_verified") {
+        Some(Value::Bool(is_verified)) => *is_verified,
+        Some(Value::String(text)) => text == "true",
+        _ => false,
+    };
+    let email = text("email").filter(|_| is_verified).map(str::to_lowercase);
+    let domain = if expected.issuer == GOOGLE {
+        text("hd").map(str::to_lowercase)
+    } else {
+        email.as_deref().and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain.to_owned())
+    };
+    let groups = groups(&claims, expected)?;
+    Ok(Identity { subject: subject.to_owned(), email, domain, groups, logged_in_at: now })
+}
+
+/// The claims of a token with a right signature, issuer and audience.
+fn claims(token: &str, key: &Jwk, expected: Expected<'_>) -> Result<Map<String, Value>, LoginError> {
+    let header = jsonwebtoken::decode_header(token).map_err(|error| invalid(error.to_string()))?;
+    let decoding = DecodingKey::from_jwk(key).map_err(|error| invalid(format!("the key cannot be used: {error}")))?;
+    let mut validation = Validation::new(header.alg);
+    validation.set_issuer(&[expected.issuer]);
+    validation.set_audience(&[expected.client_id]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &decoding, &validation);
+    decoded.map(|data| data.claims).map_err(|error| invalid(error.to_string()))
+}
+
+/// The person's groups, as far as they matter.
+fn groups(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<BTreeSet<String>, LoginError> {
+    let (first, rest) = expected.groups_claim.split_first().ok_or_else(|| invalid("no claim has the groups"))?;
+    let found = rest.iter().try_fold(claims.get(first), |value, key| Some(value?.get(key))).flatten();
+    let names: Vec<&str> = match found {
+        Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(name)) => vec![name],
+        _ => {
+            // Entra writes where the groups could be asked for instead.
+            let is_left_out = claims.get("_claim_names").is_some_and(|names| names.get(first).is_some())
+                || claims.get("hasgroups").is_some_and(|flag| flag != &Value::Bool(false));
+            if is_left_out && !expected.groups.is_empty() {
+                return Err(LoginError::TooManyGroups);
+            }
+            Vec::new()
+        }
+    };
+    Ok(names.into_iter().filter(|name| expected.groups.contains(name)).map(str::to_owned).collect())
+}
+
+fn invalid(reason: impl Into<String>) -> LoginError {
+    LoginError::Token(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use jsonwebtoken::{EncodingKey, Header};
+    use serde_json::json;
+
+    use super::*;
+
+    const ISSUER: &str = "https://id.acme.com";
+    const NOW: i64 = 1_781_697_600;
+
+    struct Signer {
+        key: EncodingKey,
+        public: Jwk,
+    }
+
+    fn signer(id: &str) -> Result<Signer> {
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)?;
+        let key = EncodingKey::from_ec_der(pair.as_ref());
+        let mut public = Jwk::from_encoding_key(&key, Algorithm::ES256)?;
+        public.common.key_id = Some(id.to_owned());
+        Ok(Signer { key, public })
+    }
+
+    fn token(signer: &Signer, id: Option<&str>, claims: &Value) -> Result<String> {
+        let header = Header { kid: id.map(str::to_owned), ..Header::new(Algorithm::ES256) };
+        Ok(jsonwebtoken::encode(&header, claims, &signer.key)?)
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": ISSUER, "aud": "mergeline", "sub": "1", "exp": NOW + 300, "iat": NOW, "nonce": "n",
+            "email": "Ana@Acme.com", "email_verified": true, "groups": ["payments", "everyone"],
+        })
+    }
+
+    fn with(changed: Value) -> Value {
+        let mut claims = claims();
+        if let (Some(claims), Value::Object(changed)) = (claims.as_object_mut(), changed) {
+            for (name, value) in changed {
+                if value.is_null() {
+                    claims.remove(&name);
+                } else {
+                    claims.insert(name, value);
+                }
+            }
+        }
+        claims
+    }
+
+    fn read_as(signer: &Signer, claims: &Value, issuer: &str, groups_claim: &str) -> Result<Identity> {
+        let groups = BTreeSet::from(["payments"]);
+        let groups_claim: Vec<String> = groups_claim.split('.').map(str::to_owned).collect();
+        let expected =
+            Expected { issuer, client_id: "mergeline", nonce: "n", groups_claim: &groups_claim, groups: &groups };
+        let now = DateTime::from_timestamp(NOW, 0).unwrap_or_default();
+        Ok(identity(&token(signer, Some("a"), claims)?, &signer.public, expected, now)?)
+    }
+
+    fn read(signer: &Signer, claims: &Value) -> Result<Identity> {
+        read_as(signer, claims, ISSUER, "groups")
+    }
+
+    #[test]
+    fn a_token_says_who_it_is_about_and_only_groups_that_matter() -> Result<()> {
+        let signer = signer("a")?;
+        let ana = read(&signer, &claims())?;
+        assert_eq!(ana.subject, "1");
+        assert_eq!(ana.email.as_deref(), Some("ana@acme.com"));
+        assert_eq!(ana.domain.as_deref(), Some("acme.com"));
+        assert_eq!(ana.groups, BTreeSet::from(["payments".to_owned()]));
+        for unverified in
+            [json!({ "email_verified": null }), json!({ "email_verified": false }), json!({ "email_verified": "no" })]
+        {
+            let someone = read(&signer, &with(unverified.clone()))?;
+            assert_eq!((someone.email, someone.domain), (None, None), "{unverified}");
+        }
+        let nested = with(json!({ "groups": null, "realm_access": { "roles": ["payments"] } }));
+        assert_eq!(read_as(&signer, &nested, ISSUER, "realm_access.roles")?.groups.len(), 1);
+        assert!(read(&signer, &nested)?.groups.is_empty());
+        assert_eq!(read(&signer, &with(json!({ "groups": "payments" })))?.groups.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn with_google_a_domain_is_that_of_the_workspace() -> Result<()> {
+        let signer = signer("a")?;
+        let google = |changed: Value| read_as(&signer, &with(changed), GOOGLE, "groups");
+        assert_eq!(google(json!({ "iss": GOOGLE, "hd": "Acme.com" }))?.domain.as_deref(), Some("acme.com"));
+        assert_eq!(
+            google(json!({ "iss": GOOGLE }))?.domain,
+            None,
+            "an account with such an address is not of the workspace"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_of_another_issuer_program_login_or_time_is_refused() -> Result<()> {
+        let signer = signer("a")?;
+        for changed in [
+            json!({ "iss": "https://id.evil.example" }),
+            json!({ "iss": null }),
+            json!({ "aud": "other" }),
+            json!({ "aud": null }),
+            json!({ "aud": ["mergeline", "other"] }),
+            json!({ "aud": ["mergeline", "other"], "azp": "other" }),
+            json!({ "azp": "other" }),
+            json!({ "nonce": "other" }),
+            json!({ "nonce": null }),
+            json!({ "exp": NOW - 60 }),
+            json!({ "exp": null }),
+            json!({ "exp": "soon" }),
+            json!({ "iat": NOW + 61 }),
+            json!({ "nbf": NOW + 61 }),
+            json!({ "sub": null }),
+            json!({ "sub": "" }),
+        ] {
+            assert!(read(&signer, &with(changed.clone())).is_err(), "{changed}");
+        }
+        for changed in [
+            json!({ "aud": ["mergeline"] }),
+            json!({ "aud": ["mergeline", "other"], "azp": "mergeline" }),
+            json!({ "exp": NOW - 59 }),
+            json!({ "iat": NOW + 60 }),
+        ] {
+            assert!(read(&signer, &with(changed.clone())).is_ok(), "{changed}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn only_the_providers_key_signs() -> Result<()> {
+        let (ours, other) = (signer("a")?, signer("b")?);
+        let keys = JwkSet { keys: vec![ours.public.clone(), other.public.clone()] };
+        let found = |token: &str| -> Result<Option<String>> {
+            Ok(match key_of(token, &keys)? {
+                KeyChoice::Found(key) => key.common.key_id.clone(),
+                KeyChoice::Unknown => None,
+            })
+        };
+        assert_eq!(found(&token(&ours, Some("a"), &claims())?)?.as_deref(), Some("a"));
+        assert_eq!(found(&token(&ours, Some("c"), &claims())?)?, None, "an unknown id");
+        assert_eq!(found(&token(&ours, None, &claims())?)?, None, "no id, and two keys");
+        // Signed by another key than the one that is named.
+        let forged = Signer { key: other.key, public: ours.public.clone() };
+        assert!(read(&forged, &claims()).is_err());
+        let token = token(&ours, Some("a"), &claims())?;
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header, body, signature] = parts.as_slice() else { anyhow::bail!("three parts") };
+        for other in [
+            format!("{header}.{body}."),
+            format!("{header}.{body}"),
+            format!("{header}.{header}.{signature}"),
+            String::new(),
+        ] {
+            let groups = BTreeSet::new();
+            let claim = ["groups".to_owned()];
+            let expected =
+                Expected { issuer: ISSUER, client_id: "mergeline", nonce: "n", groups_claim: &claim, groups: &groups };
+            let now = DateTime::from_timestamp(NOW, 0).unwrap_or_default();
+            assert!(identity(&other, &ours.public, expected, now).is_err(), "{other}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_cannot_choose_how_it_is_checked() -> Result<()> {
+        use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+        let ours = signer("a")?;
+        let keys = JwkSet { keys: vec![ours.public.clone()] };
+        let body = BASE64_URL_SAFE_NO_PAD.encode(claims().to_string());
+        for header in
+            [json!({ "alg": "none" }), json!({ "alg": "None", "kid": "a" }), json!({ "alg": "HS256", "kid": "a" })]
+        {
+            let head = BASE64_URL_SAFE_NO_PAD.encode(header.to_string());
+            assert!(key_of(&format!("{head}.{body}."), &keys).is_err(), "{header}");
+        }
+        // HS256 with the public key as the secret.
+        let secret = serde_json::to_vec(&ours.public)?;
+        let header = Header { kid: Some("a".to_owned()), ..Header::new(Algorithm::HS256) };
+        let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(&secret))?;
+        assert!(key_of(&forged, &keys).is_err());
+        let mut encrypting = ours.public.clone();
+        encrypting.common.public_key_use = Some(PublicKeyUse::Encryption);
+        let keys = JwkSet { keys: vec![encrypting] };
+        assert!(matches!(key_of(&token(&ours, Some("a"), &claims())?, &keys)?, KeyChoice::Unknown));
+        Ok(())
+    }
+
+    #[test]
+    fn left_out_groups_refuse_the_login_only_where_groups_matter() -> Result<()> {
+        let signer = signer("a")?;
+        for changed in [
+            json!({ "groups": null, "_claim_names": { "groups": "src1" } }),
+            json!({ "groups": null, "hasgroups": true }),
+        ] {
+            let error = read(&signer, &with(changed.clone())).expect_err("refused");
+            assert!(matches!(error.downcast_ref(), Some(LoginError::TooManyGroups)), "{changed}: {error}");
+        }
+        assert!(read(&signer, &with(json!({ "groups": null })))?.groups.is_empty());
+        Ok(())
+    }
+}
