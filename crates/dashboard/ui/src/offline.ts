@@ -21,6 +21,10 @@ interface Owner {
 /** When the oldest of the answers on the screen was given, while they are shown without a network. */
 export const keptSince = ref<number>()
 
+/** Answers wait until it is known whose they are. */
+let settle: () => void
+const isOwnerKnown = new Promise<void>((resolve) => (settle = resolve))
+
 const mayKeep = (): boolean => config.value.login !== 'key' && 'caches' in window
 const address = (about: unknown): string => new URL(`kept/${encodeURIComponent(JSON.stringify(about))}`, document.baseURI).href
 
@@ -47,7 +51,9 @@ export async function keep(about: unknown[], answer: unknown): Promise<void> {
     const before = await read<Owner>(WHO)
     if (before && (before.name !== name || before.database !== config.value.database)) await forget()
     await write(WHO, { name, database: config.value.database, until: session_ends_at } satisfies Owner)
+    settle()
   }
+  await isOwnerKnown
   if (await read<Owner>(WHO)) await write(about, { at: Date.now(), answer })
 }
 

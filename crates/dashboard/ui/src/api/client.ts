@@ -1,6 +1,6 @@
 /** Questions to the API: their address, the key, and errors as people can use them. */
 
-import createClient, { defaultPathSerializer } from 'openapi-fetch'
+import createClient from 'openapi-fetch'
 import { ref } from 'vue'
 import type { components, paths } from './schema'
 
@@ -85,12 +85,10 @@ export const loginAddress = (hash: string): string => `login?${new URLSearchPara
 
 /** A client whose types are those of the API's own description. */
 export function api() {
-  return createClient<paths>({
-    baseUrl: apiAddress().replace(/\/$/, ''),
-    fetch: send,
-    // The paths of the description begin with /v1, which the address of the API stands for.
-    pathSerializer: (path, parameters) => defaultPathSerializer(path.replace(/^\/v1/, ''), parameters),
-  })
+  const baseUrl = apiAddress().replace(/\/$/, '')
+  // The paths of the description begin with /v1, which the address of the API stands for.
+  const fetch = (request: Request): Promise<Response> => send(new Request(request.url.replace(`${baseUrl}/v1/`, `${baseUrl}/`), request))
+  return createClient<paths>({ baseUrl, fetch })
 }
 
 /** The address of a table with the same rows as an answer. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,7 +48,7 @@ before(async () => {
     clients: [
       {
         client_id: 'mergeline',
-        client_secret: 'a secret / with ünusual characters',
+        client_secret: 'a secret / with %unusual+ characters',
         redirect_uris: [`${address}/v1/app/callback`],
         token_endpoint_auth_method: 'client_secret_basic',
       },
@@ -61,6 +61,8 @@ before(async () => {
   })
   provider = oidc.listen(providerPort, '127.0.0.1')
   folder = mkdtempSync(join(tmpdir(), 'mergeline-login-'))
+  // As root, PostgreSQL runs under another account, which must reach it.
+  chmodSync(folder, 0o755)
   const teams = join(folder, 'teams.yaml')
   writeFileSync(teams, TEAMS)
   const environment = {
@@ -71,7 +73,7 @@ before(async () => {
     API_KEY: 'a-key-of-sixteen-or-more',
     OIDC_ISSUER: issuer,
     OIDC_CLIENT_ID: 'mergeline',
-    OIDC_CLIENT_SECRET: 'a secret / with ünusual characters',
+    OIDC_CLIENT_SECRET: 'a secret / with %unusual+ characters',
     OIDC_SCOPES: 'openid email groups',
     PUBLIC_URL: `${address}/v1/app/`,
     SESSION_SECRET: '8f3a61c97e04b5d28f3a61c97e04b5d2',
@@ -100,6 +102,7 @@ after(async () => {
 async function visit(screen = 'teams') {
   const context = await browser.newContext({ locale: 'en-US', timezoneId: 'UTC', reducedMotion: 'reduce' })
   const page = await context.newPage()
+  page.setDefaultTimeout(15_000)
   const problems = []
   page.on('pageerror', (error) => problems.push(error.message))
   page.on('console', (message) => {
@@ -128,6 +131,7 @@ describe('with a provider', { concurrency: false }, () => {
     await logIn(page, 'ana')
     await page.getByRole('button', { name: 'Log out' }).waitFor()
     assert.equal(page.url(), `${address}/v1/app/#/lead-time?last=P4W`)
+    await page.getByRole('combobox', { name: 'Team' }).waitFor()
     const teams = await page.getByRole('combobox', { name: 'Team' }).locator('option').allInnerTexts()
     assert.deepEqual(teams, ['Payments'], 'not those of others')
     assert.equal(await page.getByRole('button', { name: 'Log out' }).getAttribute('title'), 'ana@acme.com')
@@ -143,12 +147,12 @@ describe('with a provider', { concurrency: false }, () => {
     // A reload needs no login, and without a network the numbers stay until the logout.
     await page.reload()
     await page.getByRole('button', { name: 'Log out' }).waitFor()
-    const kept = () => page.evaluate(async () => (await (await caches.open('mergeline-data')).keys()).length)
+    const keptAnswers = () => page.evaluate(async () => (await (await caches.open('mergeline-data')).keys()).length)
     await page.waitForFunction(async () => (await (await caches.open('mergeline-data')).keys()).length > 3)
     await page.getByRole('button', { name: 'Log out' }).click()
     await page.getByText('Log in to see how your teams deliver.').waitFor()
     assert.equal(await page.getByRole('combobox', { name: 'Team' }).count(), 0)
-    assert.equal(await kept(), 0, 'nothing is kept after a logout')
+    assert.equal(await keptAnswers(), 0, 'nothing is kept after a logout')
     assert.deepEqual((await context.cookies(address)).filter((it) => it.name.startsWith('__Host-')), [])
     assert.deepEqual(problems, [])
     await context.close()
@@ -161,6 +165,7 @@ describe('with a provider', { concurrency: false }, () => {
     await logIn(page, 'root')
     await page.getByRole('button', { name: 'Log out' }).waitFor()
     await page.waitForLoadState('networkidle')
+    await page.getByRole('combobox', { name: 'Team' }).waitFor()
     const teams = await page.getByRole('combobox', { name: 'Team' }).locator('option').allInnerTexts()
     assert.deepEqual(teams, ['Payments', 'Platform'])
     const data = asked.filter((path) => path.startsWith('/v1/') && !path.startsWith('/v1/app/'))
