@@ -37,7 +37,8 @@ async fn reveal_access(pool: &PgPool) -> Result<()> {
             raise exception 'as %, read only: %', current_user, current_setting('transaction_read_only');
         end $$;
         create or replace view configuration_in_force as
-        select revision, applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery
+        select revision, applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery,
+            access
         from configurations
         where access()",
     )

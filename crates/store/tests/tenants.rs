@@ -523,10 +523,12 @@ async fn every_query_of_grafana_shows_rows_to_its_role() -> Result<()> {
     let pool = database.pool().await?;
     fill(&pool, Tenant::FIRST).await?;
     // Complete weeks up to now.
-    let until_now = "update repositories set collected_at = now(); update deployment_progress set read_at = now();
+    let until_now =
+        "delete from quarantined_pull_requests; delete from reopened_histories; delete from incomplete_patterns; delete from reattributions;
+        update repositories set collected_at = now(); update deployment_progress set read_at = now();
         update incident_progress set read_at = now();";
     as_tenant(&pool, Tenant::FIRST, until_now).await?;
-    let role = format!("grafana_{}", std::process::id());
+    let role = format!("grafana_panels_{}", std::process::id());
     let setup = include_str!("../../../infra/grafana/reader.sql").replace("grafana", &role);
     run(&pool, setup).await?;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/grafana/dashboards");
