@@ -183,7 +183,8 @@ def account(name, properties):
 def rest_api(name, properties):
     gateway, body = client("apigateway"), properties["Body"]
     types = properties["EndpointConfiguration"]["Types"]
-    api = gateway.create_rest_api(name=name, endpointConfiguration={"types": types})["id"]
+    compression = {"minimumCompressionSize": int(properties["MinimumCompressionSize"])}
+    api = gateway.create_rest_api(name=name, endpointConfiguration={"types": types}, **compression)["id"]
     gateway.put_rest_api(restApiId=api, mode="overwrite", body=json.dumps(body).encode())
     # Of the definition moto takes the paths only.
     resources = {it["path"]: it["id"] for it in gateway.get_resources(restApiId=api, limit=500)["items"]}
@@ -218,7 +219,9 @@ def stage(name, properties):
     call("apigateway", "CreateStage", decapitalized(properties))
     changes = {f"/accessLogSettings/{key[0].lower()}{key[1:]}": value for key, value in access_log.items()}
     for limit in limits:
-        place = limit["ResourcePath"].replace("/", "~1") + "/" + limit["HttpMethod"]
+        # CloudFormation's spelling: a slash, then the path with ~1 for each of its slashes.
+        path = limit["ResourcePath"]
+        place = ("~1" if path == "/" else path.removeprefix("/")) + "/" + limit["HttpMethod"]
         changes[f"/{place}/throttling/rateLimit"] = limit["ThrottlingRateLimit"]
         changes[f"/{place}/throttling/burstLimit"] = limit["ThrottlingBurstLimit"]
     if changes:
