@@ -1,6 +1,6 @@
 //! Seeded histories of changes, faults, kills and edits: after each of them, the database equals GitHub.
 //!
-//! `HISTORIES` sets how many there are (30), from `FIRST_HISTORY` (0) on, so that several processes can share them;
+//! `HISTORIES` sets how many there are (15), from `FIRST_HISTORY` (0) on, so that several processes can share them;
 //! `HISTORY_SEED` replays one and prints what happens in it.
 
 mod crash;
@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use world::World;
 
 /// How many histories are tried by default.
-const HISTORIES: u64 = 30;
+const HISTORIES: u64 = 15;
 /// How many steps a history has.
 const STEPS: usize = 28;
 
