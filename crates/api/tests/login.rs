@@ -467,7 +467,36 @@ async fn an_answer_belongs_to_the_login_of_its_browser() -> Result<()> {
     let (cookie, parameters) = world.start("").await?;
     let query = format!("code=once&state={}", parameters["state"]);
     assert!(cookies(&world.callback(&query, &cookie).await?).contains_key("__Host-mergeline"));
-    assert_eq!(failure(&world.callback(&query, &cookie).await?), "provider_settings");
+    assert_eq!(failure(&world.callback(&query, &cookie).await?), "login_expired");
+    let asked = world.fake.with(|state| state.used_codes.iter().filter(|code| *code == "once").count());
+    assert_eq!(asked, 1, "the provider is not asked again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_line_about_a_new_group_needs_a_new_login() -> Result<()> {
+    let world = World::new().await?;
+    let session = world.session(json!({ "groups": ["payments", "contractors"] })).await?;
+    let lines = "access: [{ group: contractors, deny: true }, { group: payments, role: viewer }]";
+    world.backend.apply(&format!("{lines}\n{TEAMS}")).await?;
+    let later = world.at(|| at(NOW) + TimeDelta::minutes(5))?;
+    assert_eq!(later.data("teams", &session).await?.code(), "login_required", "she may be a contractor");
+    assert_eq!(failure(&later.log_in().await?), "no_access");
+    // A token without groups does not get around a line that denies one.
+    world.fake.say(json!({}));
+    assert_eq!(failure(&later.log_in().await?), "provider_settings");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_of_a_session_stays_in_the_browsers_cache() -> Result<()> {
+    let world = World::new().await?;
+    let session = world.session(json!({ "groups": ["managers"] })).await?;
+    for path in ["metrics/team/payments/pull-requests", "metrics/team/payments/summary", "me"] {
+        assert_eq!(world.data(path, &session).await?.header("cache-control"), "no-store", "{path}");
+    }
+    let left = ask(&world.router, "POST", "/v1/app/logout", &[("cookie", &session), SAME_ORIGIN]).await?;
+    assert_eq!(left.header("clear-site-data"), "\"cache\"");
     Ok(())
 }
 

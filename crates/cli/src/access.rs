@@ -42,14 +42,19 @@ pub(crate) fn run(command: &Access, options: &Options, now: DateTime<Utc>) -> Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// The person that the arguments describe. An address that is given counts as verified.
+/// The person that the arguments describe.
 fn identity(args: &ExplainAccess, now: DateTime<Utc>) -> Identity {
     let email = args.email.as_ref().map(|address| address.trim().to_lowercase());
     let of_address = email.as_deref().and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain.to_owned());
     Identity {
         subject: args.subject.clone().unwrap_or_default(),
-        domain: args.domain.as_ref().map(|domain| domain.trim().to_lowercase()).or(of_address),
-        email,
+        domain: args
+            .domain
+            .as_ref()
+            .map(|domain| domain.trim().to_lowercase())
+            .or(of_address.filter(|_| !args.unverified)),
+        email: email.clone().filter(|_| !args.unverified),
+        claimed_email: email.filter(|_| args.unverified),
         groups: args.groups.iter().cloned().collect(),
         logged_in_at: args.logged_in_at.unwrap_or(now),
     }

@@ -372,9 +372,12 @@ pub(crate) enum Access {
 pub(crate) struct ExplainAccess {
     #[command(flatten)]
     pub(crate) teams: TeamsFile,
-    /// The person's address; it counts as verified
+    /// The person's address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<String>,
+    /// Whether the provider does not say that the address is verified, as Entra
+    #[arg(long)]
+    pub(crate) unverified: bool,
     /// A group of the person at the provider; repeat for each
     #[arg(long = "group", value_name = "NAME")]
     pub(crate) groups: Vec<String>,

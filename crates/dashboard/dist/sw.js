@@ -4,9 +4,9 @@ const CACHE = 'mergeline-page'
 /** What the page is made of, relative to this file. The rest is named in files.json, which the build writes. */
 const ALWAYS = ['./', 'config.json', 'icon.svg', 'manifest.webmanifest']
 
-/** Puts a file away as it is now. */
+/** Puts a file away; names with a digest may come from the browser's cache. */
 async function keep(cache, address) {
-  const response = await fetch(address, { cache: 'no-cache' })
+  const response = await fetch(address, { cache: address.includes('/assets/') ? 'default' : 'no-cache' })
   if (response.ok) await cache.put(address, response)
 }
 

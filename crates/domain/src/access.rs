@@ -106,6 +106,9 @@ pub struct Identity {
     /// Their address, in lower case, if the provider has verified it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// An address that the provider has not verified. It can only deny.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_email: Option<String>,
     /// The domain that they belong to, in lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
@@ -173,18 +176,28 @@ impl AccessLines {
             .collect()
     }
 
+    /// Whether a line denies a group something. Then it must be known in which groups somebody is.
+    pub fn deny_groups(&self) -> bool {
+        self.0.iter().any(|line| line.role.is_none() && matches!(line.who, Who::Group(_)))
+    }
+
     /// What somebody gets, and by which line.
     ///
     /// # Errors
     /// Why they get nothing.
     pub fn decide(&self, person: &Identity) -> Result<Grant<'_>, Refusal> {
-        let is_about = |who: &Who| match who {
+        // Somebody who is denied something must not get it because the provider did not verify who they are.
+        let claimed = |line: &AccessLine| person.claimed_email.as_deref().filter(|_| line.role.is_none());
+        let is_about = |line: &AccessLine| match &line.who {
             Who::Group(name) => person.groups.contains(name),
-            Who::Email(address) => person.email.as_ref() == Some(address),
-            Who::Domain(name) => person.domain.as_ref() == Some(name),
+            Who::Email(address) => person.email.as_ref() == Some(address) || claimed(line) == Some(address),
+            Who::Domain(name) => {
+                let of_claimed = claimed(line).and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain);
+                person.domain.as_ref() == Some(name) || of_claimed == Some(name)
+            }
             Who::Subject(id) => person.subject == *id,
         };
-        let (line, found) = (1..).zip(&self.0).find(|(_, line)| is_about(&line.who)).ok_or(Refusal::NoLine)?;
+        let (line, found) = (1..).zip(&self.0).find(|(_, line)| is_about(line)).ok_or(Refusal::NoLine)?;
         let role = found.role.ok_or(Refusal::Denied { line })?;
         if found.not_before.is_some_and(|instant| person.logged_in_at < instant) {
             return Err(Refusal::LoginTooOld { line });
@@ -238,6 +251,7 @@ mod tests {
         Identity {
             subject: "1".to_owned(),
             email: Some("ana@acme.com".to_owned()),
+            claimed_email: None,
             domain: Some("acme.com".to_owned()),
             groups: BTreeSet::from(["payments".to_owned(), "all".to_owned()]),
             logged_in_at: DateTime::UNIX_EPOCH,
@@ -271,6 +285,13 @@ mod tests {
         ]);
         assert_eq!(denied.decide(&ana()), Err(Refusal::Denied { line: 1 }));
         assert!(denied.decide(&Identity { subject: "2".to_owned(), ..ana() }).is_ok());
+        assert!(!denied.deny_groups());
+        // An address that is not verified denies, and gives nothing.
+        let bob = |role| line(Who::Email("bob@acme.com".to_owned()), role);
+        let claimed = Identity { email: None, claimed_email: Some("bob@acme.com".to_owned()), ..ana() };
+        let payments = || line(Who::Group("payments".to_owned()), Some(Role::Lead));
+        assert_eq!(AccessLines::new([bob(None), payments()]).decide(&claimed), Err(Refusal::Denied { line: 1 }));
+        assert_eq!(AccessLines::new([bob(Some(Role::Admin)), payments()]).decide(&claimed).map(|it| it.line), Ok(2));
         let since = DateTime::from_timestamp(1_000, 0);
         let lines = AccessLines::new([
             AccessLine { not_before: since, ..line(Who::Group("payments".to_owned()), Some(Role::Lead)) },

@@ -47,10 +47,9 @@ pub fn without_base_path(mut request: Request) -> Request {
         }
     };
     let client = ClientPath(requested.unwrap_or_else(|| path.clone()));
-    if let Some(uri) = with_path(request.uri(), &path) {
-        *request.uri_mut() = uri;
-        request.extensions_mut().insert(client);
-    }
+    // A path that is none leads nowhere: what the URI was made of may have been resolved to somewhere else.
+    *request.uri_mut() = with_path(request.uri(), &path).unwrap_or_else(|| Uri::from_static("/v1/app/-"));
+    request.extensions_mut().insert(client);
     request
 }
 

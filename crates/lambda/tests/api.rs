@@ -279,6 +279,10 @@ async fn no_path_of_the_page_leads_to_data() -> Result<()> {
             "teams/payments",
             ";/../teams",
             "..;/teams",
+            "<x/../../teams",
+            "x y/../../teams",
+            "`/../../v1/teams",
+            ">/../../../v1/teams",
             "\\..\\teams",
         ] {
             for proxy in [below, below.trim_start_matches('/'), "teams", ""] {

@@ -27,6 +27,11 @@ pub enum LoginError {
     /// Lines of `access:` name groups, and the provider left this person's out because there are too many.
     #[error("the person is in more groups than the provider writes into a token")]
     TooManyGroups,
+    /// A line of `access:` denies a group something, and the token does not say which groups the person is in.
+    #[error(
+        "the token has no groups, and a line of `access` denies one something: check OIDC_SCOPES and OIDC_GROUPS_CLAIM"
+    )]
+    NoGroups,
 }
 
 impl LoginError {
@@ -36,7 +41,7 @@ impl LoginError {
             Self::NotStarted | Self::OtherLogin => "login_expired",
             Self::Refused(_) => "login_refused",
             Self::Unreachable(_) => "provider_unreachable",
-            Self::Unsuitable(_) | Self::CodeRefused(_) => "provider_settings",
+            Self::Unsuitable(_) | Self::CodeRefused(_) | Self::NoGroups => "provider_settings",
             Self::Token(_) => "login_invalid",
             Self::TooManyGroups => "too_many_groups",
         }

@@ -8,6 +8,6 @@ mod settings;
 mod token;
 
 pub use error::LoginError;
-pub use provider::{Answer, Provider, Started};
+pub use provider::{Answer, Answered, Provider, Started};
 pub use session::{SESSION_HOURS, Session};
 pub use settings::LoginSettings;

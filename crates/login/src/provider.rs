@@ -1,6 +1,7 @@
 //! The provider: where people log in, and what it says about them.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -9,22 +10,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use jsonwebtoken::jwk::JwkSet;
-use mergeline_domain::error_chain;
+use mergeline_domain::{AccessLines, error_chain};
 use mergeline_http_client::HttpClient;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::LoginError;
 use crate::seal::Purpose;
-use crate::session::{Attempt, Session};
+use crate::session::{ATTEMPT_MINUTES, Attempt, Session};
 use crate::settings::LoginSettings;
 use crate::token::{Expected, KeyChoice, identity, key_of};
 
 /// For each request to the provider. A person waits.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// Answers are a few kilobytes.
 const MAX_BYTES: usize = 512 * 1024;
 /// What the provider says about itself, and its keys, are asked for again after this.
@@ -38,7 +38,12 @@ pub struct Provider {
     settings: LoginSettings,
     http: HttpClient<Full<Bytes>>,
     known: Mutex<Known>,
+    /// States of answers that were used, for as long as their logins would count.
+    used: Mutex<VecDeque<(String, DateTime<Utc>)>>,
 }
+
+/// More answers within ten minutes are no people.
+const MOST_USED: usize = 10_000;
 
 #[derive(Debug, Default)]
 struct Known {
@@ -84,6 +89,13 @@ pub struct Answer {
     error: Option<String>,
 }
 
+/// The answer to a login that was started in this browser.
+#[derive(Debug)]
+pub struct Answered {
+    attempt: Attempt,
+    code: String,
+}
+
 impl Provider {
     /// With these settings. It asks for nothing yet.
     ///
@@ -92,7 +104,7 @@ impl Provider {
     pub fn new(settings: LoginSettings) -> Result<Self, LoginError> {
         let http = mergeline_http_client::client(settings.proxy.as_ref())
             .map_err(|error| LoginError::Unreachable(error.to_string()))?;
-        Ok(Self { settings, http, known: Mutex::default() })
+        Ok(Self { settings, http, known: Mutex::default(), used: Mutex::default() })
     }
 
     /// The address of the page, with a slash at its end.
@@ -124,17 +136,11 @@ impl Provider {
         Ok(Started { location, cookie })
     }
 
-    /// Ends a login: the session, the value of its cookie, and where the person wanted to go. `groups` are those that matter.
+    /// The login that an answer of the provider belongs to, if it was started in this browser and not used yet.
     ///
     /// # Errors
-    /// Why nobody is logged in.
-    pub async fn finish(
-        &self,
-        answer: Answer,
-        cookie: Option<&str>,
-        groups: &BTreeSet<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<(Session, String, String), LoginError> {
+    /// Why there is none. Nothing was asked of anybody until then.
+    pub fn answered(&self, answer: Answer, cookie: Option<&str>, now: DateTime<Utc>) -> Result<Answered, LoginError> {
         let attempt: Attempt =
             cookie.and_then(|cookie| self.opened(Purpose::Attempt, cookie)).ok_or(LoginError::NotStarted)?;
         if !attempt.is_in_force(now) {
@@ -147,13 +153,41 @@ impl Provider {
             return Err(LoginError::Refused(plain(&error)));
         }
         let code = answer.code.ok_or_else(|| LoginError::Refused("without a code".to_owned()))?;
+        self.use_up(&attempt, now)?;
+        Ok(Answered { attempt, code })
+    }
+
+    /// Each login is ended once: nobody makes this program ask the provider again and again.
+    fn use_up(&self, attempt: &Attempt, now: DateTime<Utc>) -> Result<(), LoginError> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|(_, at)| now < *at + TimeDelta::minutes(ATTEMPT_MINUTES));
+        if used.len() >= MOST_USED || used.iter().any(|(state, _)| *state == attempt.state) {
+            return Err(LoginError::NotStarted);
+        }
+        used.push_back((attempt.state.clone(), now));
+        Ok(())
+    }
+
+    /// Ends a login: the session, the value of its cookie, and where the person wanted to go. `lines` say which groups matter.
+    ///
+    /// # Errors
+    /// Why nobody is logged in.
+    pub async fn finish(
+        &self,
+        answered: Answered,
+        lines: &AccessLines,
+        now: DateTime<Utc>,
+    ) -> Result<(Session, String, String), LoginError> {
+        let Answered { attempt, code } = answered;
+        let groups = lines.groups();
         let token = self.exchange(&code, &attempt.verifier, now).await?;
         let expected = Expected {
             issuer: &self.settings.issuer,
             client_id: &self.settings.client_id,
             nonce: &attempt.nonce,
             groups_claim: &self.settings.groups_claim,
-            groups,
+            groups: &groups,
+            needs_groups: lines.deny_groups(),
         };
         let keys = self.keys(now, false).await?;
         let identity = match key_of(&token, &keys)? {
@@ -166,7 +200,8 @@ impl Provider {
                 }
             }
         };
-        let session = Session { issuer: self.settings.issuer.clone(), identity };
+        let asked = groups.iter().map(|group| (*group).to_owned()).collect();
+        let session = Session { issuer: self.settings.issuer.clone(), identity, asked };
         let cookie = self.sealed(Purpose::Session, &session)?;
         Ok((session, cookie, attempt.to))
     }
@@ -251,8 +286,7 @@ impl Provider {
 
     /// What the provider says about itself.
     async fn metadata(&self, now: DateTime<Utc>) -> Result<Metadata, LoginError> {
-        let mut known = self.known.lock().await;
-        if let Some((metadata, at)) = &known.metadata
+        if let Some((metadata, at)) = self.known().metadata.as_ref()
             && is_recent(*at, now, KNOWN_FOR)
         {
             return Ok(metadata.clone());
@@ -276,15 +310,19 @@ impl Provider {
                 return Err(LoginError::Unsuitable(format!("its address {} has no TLS", plain(url.as_str()))));
             }
         }
-        known.metadata = Some((metadata.clone(), now));
+        self.known().metadata = Some((metadata.clone(), now));
         Ok(metadata)
+    }
+
+    /// What is known. Never held while the provider is asked.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The provider's keys; `again` asks for them although they are known, if that was a minute ago.
     async fn keys(&self, now: DateTime<Utc>, again: bool) -> Result<JwkSet, LoginError> {
         let address = self.metadata(now).await?.jwks_uri;
-        let mut known = self.known.lock().await;
-        if let Some((keys, at)) = &known.keys
+        if let Some((keys, at)) = self.known().keys.as_ref()
             && is_recent(*at, now, if again { BETWEEN_KEYS } else { KNOWN_FOR })
         {
             return Ok(keys.clone());
@@ -294,7 +332,7 @@ impl Provider {
         if keys.keys.is_empty() {
             return Err(LoginError::Unsuitable("it has no keys that can be used".to_owned()));
         }
-        known.keys = Some((keys.clone(), now));
+        self.known().keys = Some((keys.clone(), now));
         Ok(keys)
     }
 
@@ -317,6 +355,8 @@ impl Provider {
         let request = request
             .body(Full::from(body))
             .map_err(|error| LoginError::Unsuitable(format!("a bad address: {error}")))?;
+        let place =
+            format!("{}{}", request.uri().authority().map_or("", http::uri::Authority::as_str), request.uri().path());
         let answering = async {
             let response = self.http.request(request).await.map_err(|error| error_chain(&error))?;
             let status = response.status();
@@ -325,8 +365,8 @@ impl Provider {
             Ok::<_, String>((status, body.to_bytes()))
         };
         match tokio::time::timeout(TIMEOUT, answering).await {
-            Ok(answer) => answer.map_err(LoginError::Unreachable),
-            Err(_) => Err(LoginError::Unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))),
+            Ok(answer) => answer.map_err(|reason| LoginError::Unreachable(format!("{place}: {reason}"))),
+            Err(_) => Err(LoginError::Unreachable(format!("{place}: no answer within {} s", TIMEOUT.as_secs()))),
         }
     }
 }

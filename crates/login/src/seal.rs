@@ -25,7 +25,11 @@ impl Purpose {
 }
 
 /// The keys made from the secrets: the first seals, all open. So a secret can be exchanged without ending sessions.
-pub(crate) struct Seal(Vec<RandomizedNonceKey>);
+pub(crate) struct Seal {
+    keys: Vec<RandomizedNonceKey>,
+    /// Where sealed texts are good: nowhere else do they open.
+    place: String,
+}
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,16 +38,21 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// From these secrets. `None` if there are none.
-    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+    /// From these secrets, for this place. `None` if there are none.
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>, place: &str) -> Option<Self> {
         let keys: Option<Vec<_>> = secrets.into_iter().map(key).collect();
-        keys.filter(|keys| !keys.is_empty()).map(Self)
+        keys.filter(|keys| !keys.is_empty()).map(|keys| Self { keys, place: place.to_owned() })
+    }
+
+    /// What is authenticated beside the text.
+    fn label(&self, purpose: Purpose) -> Vec<u8> {
+        [purpose.name(), b"\n", self.place.as_bytes()].concat()
     }
 
     /// The text, sealed, for a cookie.
     pub(crate) fn close(&self, purpose: Purpose, text: &[u8]) -> Option<String> {
         let mut bytes = text.to_vec();
-        let nonce = self.0.first()?.seal_in_place_append_tag(Aad::from(purpose.name()), &mut bytes).ok()?;
+        let nonce = self.keys.first()?.seal_in_place_append_tag(Aad::from(self.label(purpose)), &mut bytes).ok()?;
         let sealed = [nonce.as_ref().as_slice(), &bytes].concat();
         Some(BASE64_URL_SAFE_NO_PAD.encode(sealed))
     }
@@ -52,10 +61,10 @@ impl Seal {
     pub(crate) fn open(&self, purpose: Purpose, sealed: &str) -> Option<Vec<u8>> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, text) = bytes.split_at_checked(NONCE_LEN)?;
-        self.0.iter().find_map(|key| {
+        self.keys.iter().find_map(|key| {
             let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
             let mut text = text.to_vec();
-            key.open_in_place(nonce, Aad::from(purpose.name()), &mut text).ok().map(|opened| opened.to_vec())
+            key.open_in_place(nonce, Aad::from(self.label(purpose)), &mut text).ok().map(|opened| opened.to_vec())
         })
     }
 }
@@ -75,7 +84,7 @@ mod tests {
     const NEW: &str = "a-new-secret-of-32-characters-or-more-";
 
     fn seal(secrets: &[&str]) -> Seal {
-        Seal::new(secrets.iter().copied()).expect("keys")
+        Seal::new(secrets.iter().copied(), "https://metrics.acme.com/app/").expect("keys")
     }
 
     #[test]
@@ -105,6 +114,8 @@ mod tests {
         assert_eq!(seal(&[NEW]).open(Purpose::Session, &sealed), None);
         let renewed = seal(&[NEW, OLD]).close(Purpose::Session, b"ana").expect("sealed");
         assert!(seal(&[NEW]).open(Purpose::Session, &renewed).is_some());
-        assert!(Seal::new([]).is_none());
+        assert!(Seal::new([], "").is_none());
+        let elsewhere = Seal::new([NEW], "https://staging.acme.com/app/").expect("keys");
+        assert_eq!(elsewhere.open(Purpose::Session, &renewed), None, "the same secret at another place");
     }
 }

@@ -1,5 +1,7 @@
 //! What the two cookies hold.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::Identity;
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How long a session lasts. Changes at the provider, such as a removed group, count at the next login.
 pub const SESSION_HOURS: i64 = 8;
 /// How long a login may take.
-const ATTEMPT_MINUTES: i64 = 10;
+pub(crate) const ATTEMPT_MINUTES: i64 = 10;
 
 /// Somebody who has logged in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,12 +18,19 @@ pub struct Session {
     pub(crate) issuer: String,
     /// What it said.
     pub identity: Identity,
+    /// The groups that mattered at the login. Whether somebody is in others is not known.
+    pub(crate) asked: BTreeSet<String>,
 }
 
 impl Session {
     /// When the session ends.
     pub fn expires_at(&self) -> DateTime<Utc> {
         self.identity.logged_in_at + TimeDelta::hours(SESSION_HOURS)
+    }
+
+    /// Whether it is known of each of these groups if the person is in it.
+    pub fn knows(&self, groups: &BTreeSet<&str>) -> bool {
+        groups.iter().all(|group| self.asked.contains(*group))
     }
 
     /// Whether it still counts.

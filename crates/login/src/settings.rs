@@ -80,7 +80,9 @@ impl LoginSettings {
             refuse(SCOPES, "`openid` is missing", "write the scopes separated by spaces: openid email profile groups");
         }
         let groups_claim = set(GROUPS_CLAIM).unwrap_or_else(|| DEFAULT_GROUPS_CLAIM.to_owned());
-        let seal = seal(set(SESSION_SECRET).as_deref()).map_err(|problem| problems.push(problem)).ok();
+        // A session is good for this program's account at this provider, and for this page.
+        let place = format!("{issuer}\n{client_id}\n{}", page.as_ref().map_or("", Url::as_str));
+        let seal = seal(set(SESSION_SECRET).as_deref(), &place).map_err(|problem| problems.push(problem)).ok();
         let proxy = Proxy::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok().flatten();
         match (page, seal) {
             (Some(page), Some(seal)) if problems.is_empty() => Ok(Some(Self {
@@ -142,7 +144,7 @@ fn page(text: Option<&str>) -> Option<Url> {
 }
 
 /// From one secret, or several separated by commas.
-fn seal(text: Option<&str>) -> Result<Seal, Problem> {
+fn seal(text: Option<&str>, place: &str) -> Result<Seal, Problem> {
     let help = "set it to `openssl rand -hex 32`; while one is exchanged, write the new one, a comma, and the old one";
     let refuse = |message: String| Err(Problem::setting("config.weak_secret", SESSION_SECRET, message, help));
     let Some(text) = text else { return refuse("it is not set, and OIDC_ISSUER is".to_owned()) };
@@ -150,7 +152,7 @@ fn seal(text: Option<&str>) -> Result<Seal, Problem> {
     if secrets.iter().any(|secret| secret.chars().count() < MIN_SECRET_CHARS) {
         return refuse(format!("it has fewer than {MIN_SECRET_CHARS} characters"));
     }
-    match Seal::new(secrets) {
+    match Seal::new(secrets, place) {
         Some(seal) => Ok(seal),
         None => refuse("no key can be made from it".to_owned()),
     }

@@ -38,6 +38,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) groups_claim: &'a [String],
     /// The groups that matter. Others are not kept.
     pub(crate) groups: &'a BTreeSet<&'a str>,
+    /// Whether the token must say which groups the person is in.
+    pub(crate) needs_groups: bool,
 }
 
 /// The key that a token says it is signed with.
@@ -121,14 +123,20 @@ pub(crate) fn identity(
         Some(Value::String(text)) => text == "true",
         _ => false,
     };
-    let email = text("email").filter(|_| is_verified).map(str::to_lowercase);
+    let claimed = text("email").map(str::to_lowercase);
+    // Google verifies an address once, and vouches later only for its own and those of a workspace.
+    let is_of_google = |address: &str| ["@gmail.com", "@googlemail.com"].iter().any(|end| address.ends_with(end));
+    let is_trusted =
+        |address: &String| is_verified && (expected.issuer != GOOGLE || text("hd").is_some() || is_of_google(address));
+    let email = claimed.clone().filter(is_trusted);
+    let claimed_email = claimed.filter(|_| email.is_none());
     let domain = if expected.issuer == GOOGLE {
         text("hd").map(str::to_lowercase)
     } else {
         email.as_deref().and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain.to_owned())
     };
     let groups = groups(&claims, expected)?;
-    Ok(Identity { subject: subject.to_owned(), email, domain, groups, logged_in_at: now })
+    Ok(Identity { subject: subject.to_owned(), email, claimed_email, domain, groups, logged_in_at: now })
 }
 
 /// The claims of a token with a right signature, issuer and audience.
@@ -158,6 +166,9 @@ fn groups(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<BTreeSe
                 || claims.get("hasgroups").is_some_and(|flag| flag != &Value::Bool(false));
             if is_left_out && !expected.groups.is_empty() {
                 return Err(LoginError::TooManyGroups);
+            }
+            if expected.needs_groups {
+                return Err(LoginError::NoGroups);
             }
             Vec::new()
         }
@@ -224,8 +235,14 @@ mod tests {
     fn read_as(signer: &Signer, claims: &Value, issuer: &str, groups_claim: &str) -> Result<Identity> {
         let groups = BTreeSet::from(["payments"]);
         let groups_claim: Vec<String> = groups_claim.split('.').map(str::to_owned).collect();
-        let expected =
-            Expected { issuer, client_id: "mergeline", nonce: "n", groups_claim: &groups_claim, groups: &groups };
+        let expected = Expected {
+            issuer,
+            client_id: "mergeline",
+            nonce: "n",
+            groups_claim: &groups_claim,
+            groups: &groups,
+            needs_groups: false,
+        };
         let now = DateTime::from_timestamp(NOW, 0).unwrap_or_default();
         Ok(identity(&token(signer, Some("a"), claims)?, &signer.public, expected, now)?)
     }
@@ -247,6 +264,7 @@ mod tests {
         {
             let someone = read(&signer, &with(unverified.clone()))?;
             assert_eq!((someone.email, someone.domain), (None, None), "{unverified}");
+            assert_eq!(someone.claimed_email.as_deref(), Some("ana@acme.com"));
         }
         let nested = with(json!({ "groups": null, "realm_access": { "roles": ["payments"] } }));
         assert_eq!(read_as(&signer, &nested, ISSUER, "realm_access.roles")?.groups.len(), 1);
@@ -265,6 +283,10 @@ mod tests {
             None,
             "an account with such an address is not of the workspace"
         );
+        let email = |changed: Value| google(changed).map(|person| person.email);
+        assert_eq!(email(json!({ "iss": GOOGLE }))?, None, "a private account with a company's address");
+        assert_eq!(email(json!({ "iss": GOOGLE, "hd": "acme.com" }))?.as_deref(), Some("ana@acme.com"));
+        assert_eq!(email(json!({ "iss": GOOGLE, "email": "ana@gmail.com" }))?.as_deref(), Some("ana@gmail.com"));
         Ok(())
     }
 
@@ -329,8 +351,14 @@ mod tests {
         ] {
             let groups = BTreeSet::new();
             let claim = ["groups".to_owned()];
-            let expected =
-                Expected { issuer: ISSUER, client_id: "mergeline", nonce: "n", groups_claim: &claim, groups: &groups };
+            let expected = Expected {
+                issuer: ISSUER,
+                client_id: "mergeline",
+                nonce: "n",
+                groups_claim: &claim,
+                groups: &groups,
+                needs_groups: false,
+            };
             let now = DateTime::from_timestamp(NOW, 0).unwrap_or_default();
             assert!(identity(&other, &ours.public, expected, now).is_err(), "{other}");
         }

@@ -30,6 +30,9 @@ const ATTEMPT_SECONDS: i64 = 600;
 const LINES_KNOWN_FOR: TimeDelta = TimeDelta::minutes(5);
 /// Longer addresses of the page are mistakes.
 const MAX_TO_BYTES: usize = 2_000;
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+/// The part of a request's time that the provider may take, so that the person hears what took too long.
+const PROVIDERS_PART: f64 = 0.7;
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The provider that people log in with, and the lines of `access:` that were last read.
@@ -54,6 +57,11 @@ impl Sessions {
         {
             return Ok(lines);
         }
+        self.read_lines(store, now).await
+    }
+
+    /// The lines of `access:` as they are now.
+    async fn read_lines(&self, store: &Reader, now: DateTime<Utc>) -> Result<Arc<AccessLines>, ApiError> {
         let lines = Arc::new(store.access().await?);
         *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = Some((lines.clone(), now));
         Ok(lines)
@@ -108,12 +116,19 @@ pub(crate) async fn require_session(
         .and_then(|cookie| sessions.provider.session(cookie, now))
         .ok_or(ApiError::LoginRequired)?;
     let lines = sessions.lines(&api.store, now).await?;
+    // A line about another group may be about them: only a new login can tell.
+    if !session.knows(&lines.groups()) {
+        return Err(ApiError::LoginRequired);
+    }
     let grant = lines.decide(&session.identity).map_err(|refusal| match refusal {
         Refusal::LoginTooOld { .. } => ApiError::LoginRequired,
         Refusal::NoLine | Refusal::Denied { .. } => ApiError::NoAccess,
     })?;
     request.extensions_mut().insert(Access::of_person(Person::new(&session, grant)));
-    Ok(next.run(request).await)
+    let mut response = next.run(request).await;
+    // The browser's own cache would outlive the session.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,7 +141,7 @@ struct Start {
 async fn login(State(api): State<Api>, Query(start): Query<Start>) -> Result<Response, ApiError> {
     let sessions = sessions(&api)?;
     let to = start.to.filter(|to| is_screen(to)).unwrap_or_else(|| "#/".to_owned());
-    match sessions.provider.start(&to, api.now()).await {
+    match in_time(&api, sessions.provider.start(&to, api.now())).await {
         Ok(started) => {
             let cookie = set_cookie(ATTEMPT_COOKIE, &started.cookie, ATTEMPT_SECONDS, "Lax");
             Ok(redirect(started.location.as_str(), [cookie]))
@@ -142,9 +157,13 @@ async fn callback(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (sessions, now) = (sessions(&api)?, api.now());
+    let answered = match sessions.provider.answered(answer, cookie(&headers, ATTEMPT_COOKIE), now) {
+        Ok(answered) => answered,
+        Err(error) => return Ok(failed(sessions, &error)),
+    };
     // Those that were just written count: somebody who was let in a minute ago tries now.
-    let lines = api.store.access().await?;
-    let finished = sessions.provider.finish(answer, cookie(&headers, ATTEMPT_COOKIE), &lines.groups(), now).await;
+    let lines = sessions.read_lines(&api.store, now).await?;
+    let finished = in_time(&api, sessions.provider.finish(answered, &lines, now)).await;
     let (session, sealed, to) = match finished {
         Ok(finished) => finished,
         Err(error) => return Ok(failed(sessions, &error)),
@@ -168,7 +187,19 @@ async fn logout(headers: HeaderMap) -> Result<Response, ApiError> {
     is_of_the_page(&headers)?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().append(header::SET_COOKIE, set_cookie(SESSION_COOKIE, "", 0, "Strict"));
+    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
     Ok(response)
+}
+
+/// What the provider says, unless it takes too long.
+async fn in_time<T>(api: &Api, asking: impl Future<Output = Result<T, LoginError>>) -> Result<T, LoginError> {
+    let limit = api.timeout.mul_f64(PROVIDERS_PART);
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
+        Err(LoginError::Unreachable(format!(
+            "no answer within {:.1} s, which REQUEST_TIMEOUT_SECONDS leaves",
+            limit.as_secs_f64()
+        )))
+    })
 }
 
 fn sessions(api: &Api) -> Result<&Sessions, ApiError> {

@@ -11,19 +11,21 @@ const DATA = 'mergeline-data'
 const KEPT = new Set<unknown>(['me', 'teams', 'overview', 'summary', 'velocity', 'lead-time', 'dora', 'services', 'coverage', 'definitions'])
 const WHO = 'who'
 
-/** Whose answers are kept, of which database, and until when they may be shown. */
+/** Whose answers are kept, what they may see of which database, and until when the answers may be shown. */
 interface Owner {
-  name: string | null
-  database: string
+  is: string
   until: string | null
+}
+interface Me {
+  data: { name: string | null; scopes: string[]; teams: string[] | null; session_ends_at: string | null }
 }
 
 /** When the oldest of the answers on the screen was given, while they are shown without a network. */
 export const keptSince = ref<number>()
 
 /** Answers wait until it is known whose they are. */
-let settle: () => void
-const isOwnerKnown = new Promise<void>((resolve) => (settle = resolve))
+let settle: (owner: string) => void
+const isOwnerKnown = new Promise<string>((resolve) => (settle = resolve))
 
 const mayKeep = (): boolean => config.value.login !== 'key' && 'caches' in window
 const address = (about: unknown): string => new URL(`kept/${encodeURIComponent(JSON.stringify(about))}`, document.baseURI).href
@@ -42,19 +44,34 @@ export async function forget(): Promise<void> {
   if ('caches' in window) await caches.delete(DATA)
 }
 
+let isLeaving = false
+/** Ends the session, and forgets what was kept; nothing that still arrives is kept. If that fails, everything stays as it was. */
+export async function leaving(end: () => Promise<void>): Promise<void> {
+  isLeaving = true
+  try {
+    await end()
+    await forget()
+  } catch (error) {
+    isLeaving = false
+    throw error
+  }
+}
+
 /** Keeps an answer, if it is one of those, and it is known whose it is. */
 export async function keep(about: unknown[], answer: unknown): Promise<void> {
   keptSince.value = undefined
   if (!mayKeep() || !KEPT.has(about[0])) return
   if (about[0] === 'me') {
-    const { name, session_ends_at } = (answer as { data: { name: string | null; session_ends_at: string | null } }).data
-    const before = await read<Owner>(WHO)
-    if (before && (before.name !== name || before.database !== config.value.database)) await forget()
-    await write(WHO, { name, database: config.value.database, until: session_ends_at } satisfies Owner)
-    settle()
+    const { name, scopes, teams, session_ends_at } = (answer as Me).data
+    const is = JSON.stringify([config.value.login, config.value.database, name, scopes, teams])
+    if ((await read<Owner>(WHO))?.is !== is) await forget()
+    if (isLeaving) return
+    await write(WHO, { is, until: session_ends_at } satisfies Owner)
+    settle(is)
   }
-  await isOwnerKnown
-  if (await read<Owner>(WHO)) await write(about, { at: Date.now(), answer })
+  const owner = await isOwnerKnown
+  if (isLeaving || (await read<Owner>(WHO))?.is !== owner) return
+  await write(about, { owner, at: Date.now(), answer })
 }
 
 /** The last answer to a question, if it may still be shown. */
@@ -62,13 +79,15 @@ export async function recall(about: unknown[]): Promise<unknown> {
   if (!mayKeep() || !KEPT.has(about[0])) return undefined
   const owner = await read<Owner>(WHO)
   const isOver = owner?.until != null && Date.parse(owner.until) <= Date.now()
-  if (!owner || isOver || owner.database !== config.value.database) {
+  const isOfThis = owner?.is.startsWith(JSON.stringify([config.value.login, config.value.database]).slice(0, -1))
+  if (!owner || isOver || !isOfThis) {
     if (owner) await forget()
     return undefined
   }
-  const kept = await read<{ at: number; answer: unknown }>(about)
-  if (kept) keptSince.value = Math.min(keptSince.value ?? Infinity, kept.at)
-  return kept?.answer
+  const kept = await read<{ owner: string; at: number; answer: unknown }>(about)
+  if (kept?.owner !== owner.is) return undefined
+  keptSince.value = Math.min(keptSince.value ?? Infinity, kept.at)
+  return kept.answer
 }
 
 /** Trusted types, where the browser has them. A script address made by a policy is used like text. */

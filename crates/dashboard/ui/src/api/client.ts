@@ -38,6 +38,9 @@ export function useKey(text: string | null): void {
   else sessionStorage.setItem(KEY, text)
 }
 
+/** With a provider: whether somebody is logged in, must log in, or may see nothing. */
+export const access = ref<'given' | 'login' | 'none'>('given')
+
 export const config = ref<Config>({ login: 'none', api: '../', database: '' })
 
 /** Reads how the page is served. */
@@ -70,6 +73,10 @@ async function send(request: Request): Promise<Response> {
     // The gateway's own pages are no JSON.
   }
   const { code = `http_${response.status}`, message = 'The server gave no answer that this page understands.', trace_id, details = [] } = body.error ?? {}
+  if (config.value.login === 'oidc') {
+    if (response.status === 401) access.value = 'login'
+    if (code === 'no_access') access.value = 'none'
+  }
   const reasons = details.map((it) => `${it.parameter}: ${it.message}`).join('; ')
   throw new ApiFailure(response.status, code, reasons === '' ? message : reasons, trace_id)
 }
