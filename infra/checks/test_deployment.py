@@ -348,7 +348,7 @@ def test_the_page_is_compressed_and_throttled(usual, full):
             for place, it in stage["methodSettings"].items()
             if "webhook" not in place
         )
-        assert limits == sorted([(20, 60)] * 6 + [of_session] * 3)
+        assert limits == sorted([(50, 200)] * 6 + [of_session] * 3)
     assert full.outputs["CustomPageUrl"] == full.variables("Api")["PUBLIC_URL"]
     assert usual.outputs["PageUrl"] == usual.outputs["ApiUrl"] + "/app/"
 
