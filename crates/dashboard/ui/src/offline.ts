@@ -1,5 +1,5 @@
 /**
- * The last answers, so that the page shows something without a network: numbers only, no lists and no people, of whoever is logged in,
+ * The last answers, so that the page shows something without a network: numbers only, no lists and no people, of the person who is logged in,
  * until the session ends. Never with a key, whose holder is not known.
  */
 
