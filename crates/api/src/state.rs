@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use mergeline_login::{LoginError, LoginSettings, Provider};
 use mergeline_store::{Poster, Reader};
 use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
 
@@ -40,6 +41,16 @@ pub enum Login {
     Key,
     /// With a provider of OpenID Connect.
     Oidc(Arc<Sessions>),
+}
+
+impl Login {
+    /// With the provider of these settings.
+    ///
+    /// # Errors
+    /// If no certificate authority is known.
+    pub fn oidc(settings: LoginSettings) -> Result<Self, LoginError> {
+        Ok(Self::Oidc(Arc::new(Sessions::new(Provider::new(settings)?))))
+    }
 }
 
 /// Shared state of the handlers.

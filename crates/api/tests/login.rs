@@ -17,9 +17,9 @@ use common::{Answered, Backend, KEY, NOW, TEAMS, ask, history};
 use http::{HeaderMap, StatusCode};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use mergeline_api::{Api, ApiKeys, Login, Sessions, router};
+use mergeline_api::{Api, ApiKeys, Login, router};
 use mergeline_fake_github::at;
-use mergeline_login::{LoginSettings, Provider};
+use mergeline_login::LoginSettings;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -193,7 +193,7 @@ fn serving(
         })
     });
     let settings = settings.map_err(|problems| anyhow::anyhow!("{problems:?}"))?.context("set")?;
-    let page = Some(Login::Oidc(Arc::new(Sessions::new(Provider::new(settings)?))));
+    let page = Some(Login::oidc(settings)?);
     Ok(router(Api { page, keys, ..Api::new(reader, Duration::from_secs(20), clock) }))
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::{Identity, Refusal, Role, TeamSlug};
+use mergeline_domain::{Identity, Refusal, Role, TeamSlug, domain_of};
 
 use crate::args::{Access, ExplainAccess, Options};
 use crate::collecting::teams_source;
@@ -45,7 +45,7 @@ pub(crate) fn run(command: &Access, options: &Options, now: DateTime<Utc>) -> Re
 /// The person that the arguments describe.
 fn identity(args: &ExplainAccess, now: DateTime<Utc>) -> Identity {
     let email = args.email.as_ref().map(|address| address.trim().to_lowercase());
-    let of_address = email.as_deref().and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain.to_owned());
+    let of_address = email.as_deref().and_then(domain_of).map(str::to_owned);
     Identity {
         subject: args.subject.clone().unwrap_or_default(),
         domain: args

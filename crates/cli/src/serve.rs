@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
-use mergeline_api::{Api, Login, Sessions, Settings, Webhooks, router};
+use mergeline_api::{Api, Login, Settings, Webhooks, router};
 use mergeline_domain::Problem;
 use mergeline_github::GitHub;
-use mergeline_login::{LoginSettings, Provider};
+use mergeline_login::LoginSettings;
 use mergeline_store::{Poster, Reader, Writer};
 use mergeline_webhooks::Plugin;
 use tokio::net::TcpListener;
@@ -99,10 +98,7 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
 /// How people log in to the page.
 fn login(settings: Option<LoginSettings>, is_open: bool) -> Result<Login, Failure> {
     match settings {
-        Some(settings) => {
-            let provider = Provider::new(settings).map_err(|error| Failure::Other(error.into()))?;
-            Ok(Login::Oidc(Arc::new(Sessions::new(provider))))
-        }
+        Some(settings) => Login::oidc(settings).map_err(|error| Failure::Other(error.into())),
         None if is_open => Ok(Login::None),
         None => Ok(Login::Key),
     }

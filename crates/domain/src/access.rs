@@ -119,6 +119,11 @@ pub struct Identity {
     pub logged_in_at: DateTime<Utc>,
 }
 
+/// The domain of an e-mail address.
+pub fn domain_of(address: &str) -> Option<&str> {
+    address.rsplit_once('@').map(|(_, domain)| domain)
+}
+
 /// Why somebody gets nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -192,8 +197,7 @@ impl AccessLines {
             Who::Group(name) => person.groups.contains(name),
             Who::Email(address) => person.email.as_ref() == Some(address) || claimed(line) == Some(address),
             Who::Domain(name) => {
-                let of_claimed = claimed(line).and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain);
-                person.domain.as_ref() == Some(name) || of_claimed == Some(name)
+                person.domain.as_ref() == Some(name) || claimed(line).and_then(domain_of) == Some(name)
             }
             Who::Subject(id) => person.subject == *id,
         };

@@ -22,7 +22,7 @@ mod weight;
 mod words;
 mod zone;
 
-pub use access::{AccessChange, AccessLine, AccessLines, Grant, Identity, Refusal, Role, Who};
+pub use access::{AccessChange, AccessLine, AccessLines, Grant, Identity, Refusal, Role, Who, domain_of};
 pub use attribution::{
     Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
 };

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy;
 use mergeline_domain::error_chain;
+use mergeline_http_client::is_loopback;
 use mergeline_source::{Usage, WaitBudget};
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -27,7 +28,7 @@ use crate::answer::{Answer, MAX_BODY_BYTES, too_large};
 use crate::credentials::Credentials;
 use crate::limits::{Limits, Resource};
 use crate::retry::{jitter, pause_before_retry};
-use crate::settings::{is_loopback, may_be_a_site};
+use crate::settings::may_be_a_site;
 use crate::{GitHubError, GitHubSettings};
 
 /// The API version that GitHub responds with. It has neither `merge_commit_sha` nor `assignee` in pull requests.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jsonwebtoken::EncodingKey;
 use mergeline_domain::{Problem, bounded_integer};
-use mergeline_http_client::Proxy;
+use mergeline_http_client::{Proxy, is_loopback};
 use secrecy::SecretString;
-use url::{Host, Url};
+use url::Url;
 
 const GITHUB_COM: &str = "https://api.github.com";
 
@@ -159,16 +159,6 @@ fn base_url(text: &str) -> Result<Url, Problem> {
         "https" => Ok(url),
         "http" if is_loopback => Ok(url),
         other => Err(refuse(format!("{other}: would send the token unprotected"))),
-    }
-}
-
-/// Whether an address is on this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

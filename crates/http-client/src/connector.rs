@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use mergeline_domain::Problem;
 use tokio::net::TcpStream;
 use tower::Service;
-use url::Url;
+use url::{Host, Url};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause within a response.
@@ -68,6 +68,16 @@ impl Proxy {
     pub fn address_for(&self, url: &Url) -> Option<String> {
         let intercept = self.0.intercept(&url.as_str().parse().ok()?)?;
         Some(intercept.uri().to_string().trim_end_matches('/').to_owned())
+    }
+}
+
+/// Whether an address is on this machine. Only there connections may be without TLS.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

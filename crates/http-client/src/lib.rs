@@ -2,4 +2,4 @@
 
 mod connector;
 
-pub use connector::{HttpClient, NoAuthorities, Proxy, client};
+pub use connector::{HttpClient, NoAuthorities, Proxy, client, is_loopback};

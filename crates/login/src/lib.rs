@@ -9,5 +9,5 @@ mod token;
 
 pub use error::LoginError;
 pub use provider::{Answer, Answered, Provider, Started};
-pub use session::{SESSION_HOURS, Session};
+pub use session::{ATTEMPT_MINUTES, SESSION_HOURS, Session};
 pub use settings::LoginSettings;

@@ -21,7 +21,7 @@ use crate::error::LoginError;
 use crate::seal::Purpose;
 use crate::session::{ATTEMPT_MINUTES, Attempt, Session};
 use crate::settings::LoginSettings;
-use crate::token::{Expected, KeyChoice, identity, key_of};
+use crate::token::{Expected, identity, key_of};
 
 /// For each request to the provider. A person waits.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -189,17 +189,12 @@ impl Provider {
             groups: &groups,
             needs_groups: lines.deny_groups(),
         };
-        let keys = self.keys(now, false).await?;
-        let identity = match key_of(&token, &keys)? {
-            KeyChoice::Found(key) => identity(&token, key, expected, now)?,
-            KeyChoice::Unknown => {
-                let keys = self.keys(now, true).await?;
-                match key_of(&token, &keys)? {
-                    KeyChoice::Found(key) => identity(&token, key, expected, now)?,
-                    KeyChoice::Unknown => return Err(LoginError::Token("it is signed by an unknown key".to_owned())),
-                }
-            }
-        };
+        let mut keys = self.keys(now, false).await?;
+        if key_of(&token, &keys)?.is_none() {
+            keys = self.keys(now, true).await?;
+        }
+        let unknown = || LoginError::Token("it is signed by an unknown key".to_owned());
+        let identity = identity(&token, key_of(&token, &keys)?.ok_or_else(unknown)?, expected, now)?;
         let asked = groups.iter().map(|group| (*group).to_owned()).collect();
         let session = Session { issuer: self.settings.issuer.clone(), identity, asked };
         let cookie = self.sealed(Purpose::Session, &session)?;

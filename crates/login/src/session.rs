@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How long a session lasts. Changes at the provider, such as a removed group, count at the next login.
 pub const SESSION_HOURS: i64 = 8;
 /// How long a login may take.
-pub(crate) const ATTEMPT_MINUTES: i64 = 10;
+pub const ATTEMPT_MINUTES: i64 = 10;
 
 /// Somebody who has logged in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use mergeline_domain::Problem;
-use mergeline_http_client::Proxy;
+use mergeline_http_client::{Proxy, is_loopback};
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use crate::seal::Seal;
 
@@ -128,13 +128,8 @@ impl LoginSettings {
 /// An address with TLS, or one of this machine.
 fn address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let is_loopback = match url.host()? {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    };
     let is_bare = url.username().is_empty() && url.password().is_none();
-    ((url.scheme() == "https" || (url.scheme() == "http" && is_loopback)) && is_bare).then_some(url)
+    ((url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url))) && is_bare).then_some(url)
 }
 
 fn page(text: Option<&str>) -> Option<Url> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use mergeline_domain::Identity;
+use mergeline_domain::{Identity, domain_of};
 use serde_json::{Map, Value};
 
 use crate::error::LoginError;
@@ -42,30 +42,21 @@ pub(crate) struct Expected<'a> {
     pub(crate) needs_groups: bool,
 }
 
-/// The key that a token says it is signed with.
-pub(crate) enum KeyChoice<'a> {
-    /// This one.
-    Found(&'a Jwk),
-    /// None of the known ones: the provider may have a new one.
-    Unknown,
-}
-
-/// Finds the key of a token.
+/// Finds the key that a token says it is signed with; `None` if it is not known: the provider may have a new one.
 ///
 /// # Errors
 /// If the token is not one, or its signature is of a kind that is not accepted.
-pub(crate) fn key_of<'a>(token: &str, keys: &'a JwkSet) -> Result<KeyChoice<'a>, LoginError> {
+pub(crate) fn key_of<'a>(token: &str, keys: &'a JwkSet) -> Result<Option<&'a Jwk>, LoginError> {
     let header = jsonwebtoken::decode_header(token).map_err(|error| invalid(format!("no header: {error}")))?;
     if !ALGORITHMS.contains(&header.alg) {
         return Err(invalid(format!("its signature is of the kind {:?}", header.alg)));
     }
     let mut usable = keys.keys.iter().filter(|key| is_for(key, header.alg));
-    let found = match &header.kid {
+    Ok(match &header.kid {
         Some(id) => usable.find(|key| key.common.key_id.as_ref() == Some(id)),
         // Without an id it must be the only one.
         None => usable.next().filter(|_| usable.next().is_none()),
-    };
-    Ok(found.map_or(KeyChoice::Unknown, KeyChoice::Found))
+    })
 }
 
 /// Whether a key may have made a signature of this kind.
@@ -133,7 +124,7 @@ pub(crate) fn identity(
     let domain = if expected.issuer == GOOGLE {
         text("hd").map(str::to_lowercase)
     } else {
-        email.as_deref().and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain.to_owned())
+        email.as_deref().and_then(domain_of).map(str::to_owned)
     };
     let groups = groups(&claims, expected)?;
     Ok(Identity { subject: subject.to_owned(), email, claimed_email, domain, groups, logged_in_at: now })
@@ -329,10 +320,7 @@ mod tests {
         let (ours, other) = (signer("a")?, signer("b")?);
         let keys = JwkSet { keys: vec![ours.public.clone(), other.public.clone()] };
         let found = |token: &str| -> Result<Option<String>> {
-            Ok(match key_of(token, &keys)? {
-                KeyChoice::Found(key) => key.common.key_id.clone(),
-                KeyChoice::Unknown => None,
-            })
+            Ok(key_of(token, &keys)?.and_then(|key| key.common.key_id.clone()))
         };
         assert_eq!(found(&token(&ours, Some("a"), &claims())?)?.as_deref(), Some("a"));
         assert_eq!(found(&token(&ours, Some("c"), &claims())?)?, None, "an unknown id");
@@ -385,7 +373,7 @@ mod tests {
         let mut encrypting = ours.public.clone();
         encrypting.common.public_key_use = Some(PublicKeyUse::Encryption);
         let keys = JwkSet { keys: vec![encrypting] };
-        assert!(matches!(key_of(&token(&ours, Some("a"), &claims())?, &keys)?, KeyChoice::Unknown));
+        assert!(key_of(&token(&ours, Some("a"), &claims())?, &keys)?.is_none());
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use mergeline_domain::{AccessLines, Grant, Refusal, Role, TeamSlug};
-use mergeline_login::{Answer, LoginError, Provider, SESSION_HOURS, Session};
+use mergeline_login::{ATTEMPT_MINUTES, Answer, LoginError, Provider, SESSION_HOURS, Session};
 use mergeline_store::Reader;
 use serde::Deserialize;
 
@@ -25,7 +25,6 @@ use crate::state::{Api, Login};
 const SESSION_COOKIE: &str = "__Host-mergeline";
 /// Sent when the provider leads back here, which is another site's link.
 const ATTEMPT_COOKIE: &str = "__Host-mergeline-login";
-const ATTEMPT_SECONDS: i64 = 600;
 /// A changed line of `access:` counts after this.
 const LINES_KNOWN_FOR: TimeDelta = TimeDelta::minutes(5);
 /// Longer addresses of the page are mistakes.
@@ -143,7 +142,7 @@ async fn login(State(api): State<Api>, Query(start): Query<Start>) -> Result<Res
     let to = start.to.filter(|to| is_screen(to)).unwrap_or_else(|| "#/".to_owned());
     match in_time(&api, sessions.provider.start(&to, api.now())).await {
         Ok(started) => {
-            let cookie = set_cookie(ATTEMPT_COOKIE, &started.cookie, ATTEMPT_SECONDS, "Lax");
+            let cookie = set_cookie(ATTEMPT_COOKIE, &started.cookie, ATTEMPT_MINUTES * 60, "Lax");
             Ok(redirect(started.location.as_str(), [cookie]))
         }
         Err(error) => Ok(failed(sessions, &error)),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use strum::VariantArray;
 
-use super::checks::problem;
+use super::checks::{problem, team_slugs};
 use super::reader::{Draft, Placed, Reader, given, join};
 use super::tree::{Node, Value};
 use crate::{AccessLine, Problem, Role, Who};
@@ -142,9 +142,9 @@ pub(super) fn lines_are_about_different_people(draft: &Draft, problems: &mut Vec
 }
 
 pub(super) fn lines_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>) {
-    let is_known = |slug| draft.teams.iter().any(|team| team.value.slug.as_ref() == Some(slug));
+    let known = team_slugs(draft);
     for line in &draft.access {
-        for slug in line.value.teams.iter().filter(|slug| !is_known(slug)) {
+        for slug in line.value.teams.iter().filter(|slug| !known.contains(slug)) {
             let message = format!("there is no team `{slug}` in this file");
             problems.push(problem("config.access", line, message, "name a team of this file by its slug"));
         }

@@ -376,8 +376,13 @@ fn both_take(one: &SourceRules, other: &SourceRules, has_environments: bool) -> 
         }
 }
 
+/// The teams of the file.
+pub(super) fn team_slugs(draft: &Draft) -> BTreeSet<&TeamSlug> {
+    draft.teams.iter().filter_map(|team| team.value.slug.as_ref()).collect()
+}
+
 fn services_have_known_owners(draft: &Draft, problems: &mut Vec<Problem>) {
-    let known: BTreeSet<&TeamSlug> = draft.teams.iter().filter_map(|team| team.value.slug.as_ref()).collect();
+    let known = team_slugs(draft);
     for service in &draft.delivery.services {
         for owner in service.value.owners.iter().filter(|owner| !known.contains(&owner.team)) {
             let message = format!("the owner `{}` of `{}` is not a team of this file", owner.team, service.value.slug);

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use futures::FutureExt;
-use mergeline_api::{Api, Login, NoticeQueue, Sessions, Settings, Webhooks, router};
+use mergeline_api::{Api, Login, NoticeQueue, Settings, Webhooks, router};
 use mergeline_aws::{
     API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, SESSION_SECRET, SecretValues, SecretVariable, Secrets, VariableError,
     WEBHOOK_SECRETS,
 };
 use mergeline_lambda::ChangesQueue;
-use mergeline_login::Provider;
 use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
@@ -48,7 +47,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let keys = settings.keys;
     // Never without a login: anyone can reach the page through the gateway.
     let page = Some(match settings.login {
-        Some(login) => Login::Oidc(Arc::new(Sessions::new(Provider::new(login)?))),
+        Some(login) => Login::oidc(login)?,
         None => Login::Key,
     });
     let api =
