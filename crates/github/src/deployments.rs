@@ -207,7 +207,7 @@ impl GitHubSession {
         CommitPages {
             session: self,
             repository: repository.clone(),
-            from: from.clone(),
+            from: *from,
             after,
             cursors: HashSet::new(),
             page_size: PAGE_SIZES[0],

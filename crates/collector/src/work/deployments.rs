@@ -368,7 +368,7 @@ impl RepositoryJob<'_> {
             .iter()
             .flat_map(|commit| commit.parents.iter().map(|(oid, _)| oid).chain([&commit.oid]))
             .filter(|oid| !reading.read.contains(*oid))
-            .cloned()
+            .copied()
             .collect();
         let id: RepositoryId = self.repository.id;
         let mentioned: Vec<Oid> = mentioned.into_iter().collect();
@@ -377,12 +377,12 @@ impl RepositoryJob<'_> {
         let mut has_new = false;
         for commit in page.commits {
             let is_wanted = commit.oid == reading.from || commit.committed_at >= floor;
-            if is_wanted && !stored.contains(&commit.oid) && reading.read.insert(commit.oid.clone()) {
+            if is_wanted && !stored.contains(&commit.oid) && reading.read.insert(commit.oid) {
                 has_new = true;
                 reading.open.remove(&commit.oid);
                 let parents = commit.parents.iter().filter(|(_, at)| *at >= floor).map(|(oid, _)| oid);
                 let unread = parents.filter(|oid| !stored.contains(*oid) && !reading.read.contains(*oid));
-                reading.open.extend(unread.cloned());
+                reading.open.extend(unread.copied());
                 reading.new.push(commit);
             }
         }
@@ -429,7 +429,7 @@ struct HistoryReading {
 impl HistoryReading {
     fn new(OpenCommit { oid, floor }: &OpenCommit) -> Self {
         let (read, new, open) = (HashSet::new(), Vec::new(), HashSet::new());
-        Self { from: oid.clone(), floor: *floor, read, new, open }
+        Self { from: *oid, floor: *floor, read, new, open }
     }
 }
 

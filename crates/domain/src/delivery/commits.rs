@@ -9,13 +9,21 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 /// The id of a commit: a SHA-1 or SHA-256 digest.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Oid(Box<[u8]>);
+// In place, because large repositories have many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Oid {
+    /// After a short digest there are zeros.
+    bytes: [u8; SHA256],
+    len: u8,
+}
 
-/// A digest is random already: its end is enough.
+const SHA1: usize = 20;
+const SHA256: usize = 32;
+
+/// A digest is random already: a part of it is enough.
 impl Hash for Oid {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(self.0.last_chunk::<8>().map_or(&self.0, <[u8; 8]>::as_slice));
+        state.write(&self.bytes[SHA1 - 8..SHA1]);
     }
 }
 
@@ -33,7 +41,7 @@ pub enum OidError {
 impl Oid {
     /// The digest: 20 or 32 bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes[..usize::from(self.len)]
     }
 }
 
@@ -46,7 +54,7 @@ impl FromStr for Oid {
             [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
             _ => None,
         });
-        let bytes: Option<Box<[u8]>> = pairs.collect();
+        let bytes: Option<Vec<u8>> = pairs.collect();
         let oid = bytes.and_then(|bytes| Self::try_from(&*bytes).ok());
         oid.ok_or_else(|| OidError::Text(text.chars().take(80).collect()))
     }
@@ -56,13 +64,20 @@ impl TryFrom<&[u8]> for Oid {
     type Error = OidError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, OidError> {
-        if matches!(bytes.len(), 20 | 32) { Ok(Self(bytes.into())) } else { Err(OidError::Length(bytes.len())) }
+        let (len, mut own) = (bytes.len(), [0; SHA256]);
+        match (u8::try_from(len), own.get_mut(..len)) {
+            (Ok(short), Some(part)) if matches!(len, SHA1 | SHA256) => {
+                part.copy_from_slice(bytes);
+                Ok(Self { bytes: own, len: short })
+            }
+            _ => Err(OidError::Length(len)),
+        }
     }
 }
 
 impl fmt::Display for Oid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -113,7 +128,7 @@ impl CommitGraph {
         let mut forgotten: HashSet<Oid> = HashSet::new();
         let mut waiting: Vec<&Oid> = open.iter().collect();
         while let Some(oid) = waiting.pop() {
-            if forgotten.insert(oid.clone()) {
+            if forgotten.insert(*oid) {
                 waiting.extend(children.get(oid).into_iter().flatten());
             }
         }
