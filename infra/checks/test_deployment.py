@@ -148,6 +148,7 @@ def test_the_stack_completes(usual, template):
         "ChangesUnread",
         "WebhooksRefusedCount",
         "WebhooksRefused",
+        "WebhooksWithPreviousSecretCount",
         "ChangesUnannounced",
     }
     assert set(usual.resources) == set(template["Resources"]) - conditional
