@@ -86,7 +86,7 @@ $$;
 
 COMMENT ON FUNCTION public.count_after_truncate() IS 'Recomputes the counters after a truncate.';
 
-CREATE FUNCTION public.count_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[]) RETURNS TABLE(bucket date, measure text, n bigint, share numeric)
+CREATE FUNCTION public.count_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[]) RETURNS TABLE(bucket date, measure text, n bigint, share numeric, attributed numeric)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     with judged as (
@@ -96,6 +96,7 @@ CREATE FUNCTION public.count_deployments(team bigint, service bigint, by_basis t
             )::date as bucket,
             d.deployment_id,
             d.share,
+            d.attributed,
             d.kind,
             d.rework,
             array(
@@ -105,7 +106,7 @@ CREATE FUNCTION public.count_deployments(team bigint, service bigint, by_basis t
         from scoped_deployments(team, service, by_basis, range_from, range_to) as d
     )
 
-    select j.bucket, m.measure, count(*), sum(j.share)
+    select j.bucket, m.measure, count(*), sum(j.share), sum(j.attributed)
     from judged as j
     cross join lateral (
         select 'finished' as measure
@@ -216,7 +217,7 @@ $$;
 
 COMMENT ON FUNCTION public.current_tenant() IS 'The tenant whose rows this transaction sees: the one that the program names, else that of a registered reader, else the only one.';
 
-CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean DEFAULT false, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
+CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, ignore_weights boolean DEFAULT false, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[], median_interval double precision[])
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     with delivered as (
@@ -244,7 +245,7 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
             p.author_id,
             case when d.delivered_at >= p.first_commit_at
                 then extract(epoch from d.delivered_at - p.first_commit_at)::double precision end,
-            case when d.delivered_at >= p.merged_at
+            case when d.delivered_at >= p.merged_at and x.source <> 'merges'
                 then extract(epoch from d.delivered_at - p.merged_at)::double precision end,
             case when team is null then 10000 else (
                 select (a.weight * 10000)::integer from pr_attributions as a
@@ -252,6 +253,7 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
             ) end
         from pr_deliveries as d
         inner join pull_requests as p on d.pull_request_id = p.id
+        inner join deployments as x on d.deployment_id = x.id
         where
             service is not null and d.service_id = service and p.deleted_at is null
             and d.delivered_at >= range_from and d.delivered_at < range_to
@@ -301,7 +303,8 @@ CREATE FUNCTION public.delivery_times(team bigint, service bigint, range_from ti
         coalesce(m.units, 0)::numeric / 10000,
         m.contributors,
         m.sum / m.units,
-        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
+        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95]),
+        median_interval(m.samples)
     from aggregated as a
     cross join lateral (
         values
@@ -435,7 +438,38 @@ $$;
 
 COMMENT ON FUNCTION public.lead_seconds(p public.pull_requests) IS 'From the first commit to the delivery (change_lead_time@1). Null if unknown or negative.';
 
-CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[])
+CREATE FUNCTION public.median_interval(samples bigint[]) RETURNS double precision[]
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+declare
+    n constant integer := cardinality(samples);
+    -- The interval is from the sample with this rank to the one with the same rank from above.
+    rank integer := 0;
+    -- Of n coins: the chance of exactly `rank` heads, and of fewer.
+    chance double precision;
+    below double precision := 0;
+begin
+    if n < 6 then
+        return null;
+    end if;
+    if n <= 1000 then
+        chance := power(0.5::double precision, n);
+        while below + chance <= 0.025 loop
+            below := below + chance;
+            chance := chance * (n - rank) / (rank + 1);
+            rank := rank + 1;
+        end loop;
+    else
+        -- The normal distribution is as good, and 0.5 ^ n would be too small.
+        rank := floor(n / 2.0 + 0.5 - 0.979982 * sqrt(n));
+    end if;
+    return array[(samples[n + 1 - rank] >> 14) / 1000.0::double precision, (samples[rank] >> 14) / 1000.0::double precision];
+end
+$$;
+
+COMMENT ON FUNCTION public.median_interval(samples bigint[]) IS 'The 95 % interval of the median in seconds (median_interval@1). Takes weighted_samples in descending order. Null below six.';
+
+CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[], median_interval double precision[])
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     with merged as (
@@ -548,7 +582,8 @@ CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with t
         coalesce(m.units, 0)::numeric / 10000,
         coalesce(m.contributors, 0),
         m.sum / m.units,
-        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95])
+        weighted_percentiles(m.samples, m.units, array[0.5, 0.75, 0.9, 0.95]),
+        median_interval(m.samples)
     from calendar as c
     left join aggregated as a on a.bucket is not distinct from c.bucket
     cross join lateral (
@@ -702,7 +737,7 @@ $$;
 
 COMMENT ON FUNCTION public.recount_repositories() IS 'Recomputes all counters of repositories, of all tenants, for use after triggers were disabled.';
 
-CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[], severities text[], ignore_weights boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, mean double precision, percentiles double precision[])
+CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[], severities text[], ignore_weights boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, mean double precision, percentiles double precision[], attributed numeric)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     with incidents as (
@@ -710,6 +745,7 @@ CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text
             i.resolved_at as at,
             extract(epoch from i.resolved_at - i.started_at)::double precision as seconds,
             i.share,
+            i.attributed,
             i.has_deployment
         from scoped_incidents(team, service, by_basis, severities) as i
         where i.resolved_at >= range_from and i.resolved_at < range_to and i.resolved_at >= i.started_at
@@ -740,12 +776,12 @@ CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text
     ),
 
     samples as (
-        select 'recovery_time' as measure, i.at, i.seconds, i.share from incidents as i where i.has_deployment
+        select 'recovery_time' as measure, i.at, i.seconds, i.share, i.attributed from incidents as i where i.has_deployment
         union all
-        select 'mttr', i.at, i.seconds, i.share from incidents as i
+        select 'mttr', i.at, i.seconds, i.share, i.attributed from incidents as i
         union all
         select
-            'deployment_recovery_time', r.at, extract(epoch from r.at - r.succeeded_at)::double precision, r.share
+            'deployment_recovery_time', r.at, extract(epoch from r.at - r.succeeded_at)::double precision, r.share, null
         from recovered as r
         where r.at >= range_from and r.at < range_to
     ),
@@ -757,6 +793,7 @@ CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text
                 date_trunc(unit, s.at at time zone zone), (select date_trunc(unit, range_from at time zone zone))
             )::date as bucket,
             s.seconds,
+            s.attributed,
             case when ignore_weights then 1 else s.share end as share,
             -- Sums stay exact; only percentiles use rounded weights.
             case when ignore_weights then 10000 else greatest((s.share * 10000)::integer, 1) end as units
@@ -773,12 +810,13 @@ CREATE FUNCTION public.recovery_times(team bigint, service bigint, by_basis text
             array_agg(weighted_sample(w.seconds, w.units) order by weighted_sample(w.seconds, w.units) desc),
             sum(w.units),
             array[0.5, 0.75, 0.9, 0.95]
-        )
+        ),
+        sum(w.attributed)
     from weighted as w
     group by grouping sets ((w.bucket, w.measure), (w.measure))
 $$;
 
-COMMENT ON FUNCTION public.recovery_times(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[], severities text[], ignore_weights boolean) IS 'Times to recover of incidents and failed deployments: one row per bucket and measure; bucket is null for the whole range.';
+COMMENT ON FUNCTION public.recovery_times(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, reasons text[], severities text[], ignore_weights boolean) IS 'Times to recover of incidents and failed deployments: one row per bucket and measure; bucket is null for the whole range. Of incidents also what belongs to any team.';
 
 CREATE FUNCTION public.remedy_of(deployment bigint, reasons text[]) RETURNS timestamp with time zone
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -810,36 +848,61 @@ $$;
 
 COMMENT ON FUNCTION public.remember_other_logins() IS 'Keeps the earlier logins of an account after any change.';
 
-CREATE FUNCTION public.scoped_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone) RETURNS TABLE(deployment_id bigint, finished_at timestamp with time zone, succeeded_at timestamp with time zone, kind text, rework text[], share numeric)
+CREATE FUNCTION public.scoped_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone) RETURNS TABLE(deployment_id bigint, finished_at timestamp with time zone, succeeded_at timestamp with time zone, kind text, rework text[], share numeric, attributed numeric)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    select s.deployment_id, s.finished_at, s.succeeded_at, s.kind, s.rework, s.share
+    select s.deployment_id, s.finished_at, s.succeeded_at, s.kind, s.rework, s.share, s.share
     from deployment_shares as s
     where
         team is not null and s.basis = by_basis and s.team_id = team and (service is null or s.service_id = service)
         and s.finished_at >= range_from and s.finished_at < range_to
         and s.kind is distinct from 'rollout'
     union all
-    select f.deployment_id, f.finished_at, f.succeeded_at, f.kind, f.rework, 1
+    select f.deployment_id, f.finished_at, f.succeeded_at, f.kind, f.rework, 1, coalesce(a.share, 0)
     from deployment_facts as f
+    left join (
+        select s.deployment_id, sum(s.share) as share
+        from deployment_shares as s
+        where
+            s.basis = by_basis and (service is null or s.service_id = service)
+            and s.finished_at >= range_from and s.finished_at < range_to
+        group by s.deployment_id
+    ) as a on f.deployment_id = a.deployment_id
     where
         team is null and (service is null or f.service_id = service)
         and f.finished_at >= range_from and f.finished_at < range_to
         and f.kind is distinct from 'rollout'
 $$;
 
-COMMENT ON FUNCTION public.scoped_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone) IS 'Finished deployments of a team, a service or the organization in a range, each with the scope''s share of it.';
+COMMENT ON FUNCTION public.scoped_deployments(team bigint, service bigint, by_basis text, range_from timestamp with time zone, range_to timestamp with time zone) IS 'Finished deployments of a team, a service or the organization in a range, each with the scope''s share of it and what of it belongs to any team.';
 
-CREATE FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis text, severities text[]) RETURNS TABLE(incident_id bigint, started_at timestamp with time zone, resolved_at timestamp with time zone, has_deployment boolean, share numeric)
+CREATE FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis text, severities text[]) RETURNS TABLE(incident_id bigint, started_at timestamp with time zone, resolved_at timestamp with time zone, has_deployment boolean, share numeric, attributed numeric)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    select f.incident_id, f.started_at, f.resolved_at, f.deployment_id is not null, 1
+    select
+        f.incident_id, f.started_at, f.resolved_at, f.deployment_id is not null, 1,
+        coalesce(
+            case by_basis
+                when 'delivered' then (
+                    select sum(s.share) from deployment_shares as s
+                    where s.basis = 'delivered' and s.deployment_id = f.deployment_id
+                )
+                else (
+                    select sum(o.weight) from service_owners as o
+                    where
+                        o.service_id = f.service_id and o.removed_in is null
+                        and (o.owned_from is null or o.owned_from <= f.started_at)
+                        and (o.owned_to is null or f.started_at < o.owned_to)
+                )
+            end,
+            0
+        )
     from incident_facts as f
     where
         team is null and (service is null or f.service_id = service)
         and (severities is null or f.severity = any(severities))
     union all
-    select f.incident_id, f.started_at, f.resolved_at, true, s.share
+    select f.incident_id, f.started_at, f.resolved_at, true, s.share, s.share
     from incident_facts as f
     inner join deployment_shares as s on f.deployment_id = s.deployment_id
     where
@@ -847,7 +910,7 @@ CREATE FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis te
         and (service is null or f.service_id = service)
         and (severities is null or f.severity = any(severities))
     union all
-    select f.incident_id, f.started_at, f.resolved_at, f.deployment_id is not null, o.weight
+    select f.incident_id, f.started_at, f.resolved_at, f.deployment_id is not null, o.weight, o.weight
     from incident_facts as f
     inner join service_owners as o on f.service_id = o.service_id
     where
@@ -857,7 +920,7 @@ CREATE FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis te
         and (severities is null or f.severity = any(severities))
 $$;
 
-COMMENT ON FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis text, severities text[]) IS 'Incidents of a team, a service or the organization, each with the scope''s share of it.';
+COMMENT ON FUNCTION public.scoped_incidents(team bigint, service bigint, by_basis text, severities text[]) IS 'Incidents of a team, a service or the organization, each with the scope''s share of it and what of it belongs to any team.';
 
 CREATE PROCEDURE public.separate_tenants(VARIADIC tables text[])
     LANGUAGE plpgsql
@@ -909,10 +972,11 @@ CREATE FUNCTION public.smallest_groups(of_service bigint, range_from timestamp w
             d.delivered_at,
             case when d.delivered_at >= p.first_commit_at
                 then extract(epoch from d.delivered_at - p.first_commit_at)::double precision end,
-            case when d.delivered_at >= p.merged_at
+            case when d.delivered_at >= p.merged_at and x.source <> 'merges'
                 then extract(epoch from d.delivered_at - p.merged_at)::double precision end
         from pr_deliveries as d
         inner join pull_requests as p on d.pull_request_id = p.id
+        inner join deployments as x on d.deployment_id = x.id
         where
             d.service_id = of_service and p.deleted_at is null and d.delivered_at >= range_from and d.delivered_at < range_to
     ),
@@ -1760,6 +1824,33 @@ CREATE VIEW public.lists_of_repositories AS
 
 COMMENT ON VIEW public.lists_of_repositories IS 'The lists of deployments that are read for each repository.';
 
+CREATE VIEW public.deployment_lists_read AS
+ SELECT w.repository_id,
+    w.source,
+    w.list,
+    p.covered_since,
+    p.read_at,
+    p.problem
+   FROM (public.lists_of_repositories w
+     LEFT JOIN ( SELECT g.repository_id,
+            'github-deployments'::text AS source,
+            ''::text AS list,
+            g.covered_since,
+            g.read_at,
+            g.problem
+           FROM public.deployment_progress g
+        UNION ALL
+         SELECT l.repository_id,
+            l.source,
+            l.list,
+            l.covered_since,
+            l.read_at,
+            l.problem
+           FROM public.deployment_lists l) p ON (((w.repository_id = p.repository_id) AND (w.source = p.source) AND (w.list = p.list))))
+  WHERE (w.source <> 'events'::text);
+
+COMMENT ON VIEW public.deployment_lists_read IS 'How far each list of deployments of each repository is read. Posted ones have no list.';
+
 CREATE VIEW public.deployments_read AS
  SELECT r.id AS repository_id,
     r.display_name,
@@ -1778,7 +1869,7 @@ CREATE VIEW public.deployments_read AS
             ELSE NULL::text
         END AS problem
    FROM ((public.repositories r
-     LEFT JOIN ( SELECT w.repository_id,
+     LEFT JOIN ( SELECT p.repository_id,
                 CASE
                     WHEN bool_and((p.covered_since IS NOT NULL)) THEN max(p.covered_since)
                     ELSE NULL::timestamp with time zone
@@ -1788,24 +1879,8 @@ CREATE VIEW public.deployments_read AS
                     ELSE NULL::timestamp with time zone
                 END AS read_at,
             min(p.problem) AS problem
-           FROM (public.lists_of_repositories w
-             LEFT JOIN ( SELECT p_1.repository_id,
-                    'github-deployments'::text AS source,
-                    ''::text AS list,
-                    p_1.covered_since,
-                    p_1.read_at,
-                    p_1.problem
-                   FROM public.deployment_progress p_1
-                UNION ALL
-                 SELECT p_1.repository_id,
-                    p_1.source,
-                    p_1.list,
-                    p_1.covered_since,
-                    p_1.read_at,
-                    p_1.problem
-                   FROM public.deployment_lists p_1) p ON (((w.repository_id = p.repository_id) AND (w.source = p.source) AND (w.list = p.list))))
-          WHERE (w.source <> 'events'::text)
-          GROUP BY w.repository_id) l ON ((r.id = l.repository_id)))
+           FROM public.deployment_lists_read p
+          GROUP BY p.repository_id) l ON ((r.id = l.repository_id)))
      LEFT JOIN ( SELECT o.repository_id,
             max(d.first_at) AS first_at,
             bool_and((d.first_at IS NOT NULL)) AS is_known

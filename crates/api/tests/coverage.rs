@@ -423,18 +423,24 @@ async fn coverage_names_what_the_key_may_see_and_why_it_is_not_complete() -> Res
     let router = router(Api { keys: Some(keys), ..backend.api() });
     let covered = async |key: &str| ask(&router, "GET", "/v1/coverage", &[("x-api-key", key)]).await?.json();
     let all = covered(&texts[0]).await?;
+    let deployments =
+        json!([{ "source": "github-deployments", "list": "", "covered_since": null, "read_at": null, "reason": null }]);
     let api = json!({
         "name": "acme/api", "state": "read", "reason": null, "covered_since": "2026-05-01T00:00:00Z", "read_at": "2026-06-17T08:00:00Z",
+        "deployments": deployments, "incidents": [],
     });
     let legacy = json!({
         "name": "acme/legacy", "state": "failing", "reason": "github_not_found", "covered_since": null, "read_at": null,
+        "deployments": deployments, "incidents": [],
     });
     assert_eq!(all["data"], json!([api, legacy]));
     assert_eq!(all["meta"]["coverage"]["repositories"]["failing"], json!(["acme/legacy"]));
     assert_eq!(all["meta"]["timezone"], json!("Europe/Oslo"));
+    assert_eq!(all["meta"]["sources"][0]["source"], json!("github-deployments"));
     let limited = covered(&texts[1]).await?;
     assert_eq!(limited["data"], json!([api]), "nothing of the team is in the other one");
     assert_eq!(limited["meta"]["coverage"]["repositories"]["failing"], Value::Null);
+    assert_eq!(limited["meta"]["sources"], Value::Null);
     assert_eq!(covered(&texts[2]).await?["data"], json!([]));
     Ok(())
 }

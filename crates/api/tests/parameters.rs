@@ -317,7 +317,7 @@ async fn accepting_only_problem_details_still_gets_answers() -> Result<()> {
 #[tokio::test]
 async fn a30_no_pull_requests_give_zeros_nulls_and_warning() -> Result<()> {
     let backend = Backend::with(&history()).await?;
-    let nothing = json!({ "n": 0, "weight": 0.0, "mean_hours": null, "p50_hours": null, "p75_hours": null, "p90_hours": null, "p95_hours": null });
+    let nothing = json!({ "n": 0, "weight": 0.0, "mean_hours": null, "p50_hours": null, "p50_interval_hours": null, "p75_hours": null, "p90_hours": null, "p95_hours": null });
     for path in ["velocity", "lead-time"] {
         let (status, answer) =
             backend.get(&format!("/v1/metrics/team/nobody/{path}?from=2026-06-01&to=2026-06-15&interval=week")).await?;

@@ -96,7 +96,7 @@ fn cycle_time(numbers: &Numbers) -> Option<Durations> {
 
 /// Median, mean and the higher percentiles, in seconds.
 fn statistics_of(durations: Durations) -> [f64; 5] {
-    let Durations { mean, p50, p75, p90, p95 } = durations;
+    let Durations { mean, p50, p75, p90, p95, median_interval: _ } = durations;
     [p50, mean, p75, p90, p95]
 }
 

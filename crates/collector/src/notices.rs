@@ -60,14 +60,14 @@ impl RunContext<'_> {
         if let Some(source) = self.source(repository.instance) {
             remember_remaining(source, repository.instance, self.store, self.now()).await;
         }
-        let is_new = report.result.changed > 0 || report.result.deployments > 0;
+        let is_new = report.result.has_news();
         let is_done = match report.result.state {
             ResultState::Busy => return Ok(FollowUp::Again(BUSY_FOR, notice)),
             ResultState::Succeeded => {
                 let read = self.store.repository(id).await?;
                 let watermark = read.and_then(|read| read.progress.watermark);
-                // Without a time, what came with the first reading or the next is what it was about.
-                is_shown(&notice, watermark) && (notice.updated_at.is_some() || is_new || notice.tries > 0)
+                // Without a time, the first news are what it was about.
+                is_shown(&notice, watermark) && (notice.updated_at.is_some() || is_new)
             }
             // The next run continues.
             ResultState::Failed | ResultState::Deferred => true,

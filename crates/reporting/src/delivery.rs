@@ -14,8 +14,8 @@ use crate::dora::part_of;
 use crate::pull_requests::{PagePosition, cut_to_page};
 use crate::query::{ReportError, Viewer};
 
-/// All environments that are production.
-const PRODUCTION: &str = "production";
+/// The name for all environments that are production.
+pub const PRODUCTION: &str = "production";
 
 /// A query for deployments or incidents.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use mergeline_domain::metrics::{
 use mergeline_domain::{RepoName, TeamId};
 use mergeline_store::{
     Bucketing, DataStatus, DeploymentCoverage, DoraScope, DoraTerms, ReadSession, Reader, Service, ServiceSelector,
-    StoreError, TeamRef, TeamSelector,
+    SourceCoverage, StoreError, TeamRef, TeamSelector,
 };
 
 use crate::query::{ReportError, Viewer, parts_that_isolate_people};
@@ -86,6 +86,7 @@ pub struct DoraReport {
     interval: Interval,
     status: DataStatus,
     deployments: DeploymentCoverage,
+    sources: Vec<SourceCoverage>,
     reader: ReadSession,
     warnings: Vec<Warning>,
     is_limited: bool,
@@ -100,8 +101,6 @@ pub struct DoraMetrics {
     pub buckets: Vec<DoraBucketNumbers>,
     /// The whole range, computed from what happened in it, not from the buckets.
     pub total: DoraBucketNumbers,
-    /// Succeeded deployments of the range that belong to no team; `None` for a team's numbers.
-    pub unattributed: Option<Share>,
     /// Pull requests that were merged in the range and not delivered so far, by reason.
     pub undelivered: BTreeMap<MissingReason, Count>,
     /// What readers must know, including about the collection.
@@ -209,6 +208,7 @@ impl DoraReport {
         let range = if hides_small_groups { range.whole_weeks() } else { range };
         let is_limited = viewer.is_limited();
         let deployments = reader.deployment_coverage(service.as_ref().map(|service| service.id), now).await?;
+        let sources = reader.deployment_sources(service.as_ref().map(|service| service.id), now).await?;
         let warnings = coverage_warnings(&status.coverage, &range, now, !is_limited).list;
         let data_version = match viewer.teams() {
             Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
@@ -223,6 +223,7 @@ impl DoraReport {
             interval,
             status,
             deployments,
+            sources,
             reader,
             warnings,
             is_limited,
@@ -274,6 +275,11 @@ impl DoraReport {
         &self.deployments
     }
 
+    /// How far each source of deployments is read.
+    pub fn sources(&self) -> &[SourceCoverage] {
+        &self.sources
+    }
+
     /// Whether repository names are hidden from the viewer.
     pub fn is_limited(&self) -> bool {
         self.is_limited
@@ -302,7 +308,7 @@ impl DoraReport {
             coverage.collected,
             coverage.quarantined,
             self.warnings,
-            deployments,
+            (deployments, &self.sources),
             day(Some(self.now)),
             self.status.min_group_size
         )
@@ -329,15 +335,7 @@ impl DoraReport {
         let found = self.reader.dora(scope, &terms, days, &bucketing).await;
         let mut found = found.map_err(|error| self.refusal(error))?;
         let is_suppressed = hides_small_groups && self.hide_small_groups(&mut found.buckets, &mut found.total).await?;
-        let unattributed = if scope.team.is_none() {
-            let (from, to) = (self.range.start(), self.range.end());
-            let attributed = self.reader.attributed_shares(service, terms.basis, from, to).await?;
-            let succeeded = found.total.deployments.succeeded.n * Share::WHOLE.0;
-            Some(Share(succeeded - attributed.0))
-        } else {
-            None
-        };
-        let warnings = self.all_warnings(&found.total, unattributed, is_suppressed);
+        let warnings = self.all_warnings(&found.total, is_suppressed);
         let buckets = found.buckets.into_iter().map(|numbers| {
             let (start, end) = (numbers.start, self.interval.end(numbers.start));
             let days = self.known_days(start, end, &numbers);
@@ -362,7 +360,6 @@ impl DoraReport {
                 has_source: self.deployments.with_source > 0,
                 numbers: found.total,
             },
-            unattributed,
             undelivered: found.undelivered,
             warnings,
         })
@@ -434,7 +431,7 @@ impl DoraReport {
         Ok(hide_small_timings(buckets, total, today, self.status.min_group_size))
     }
 
-    fn all_warnings(&self, total: &DoraBucket, unattributed: Option<Share>, is_suppressed: bool) -> Vec<Warning> {
+    fn all_warnings(&self, total: &DoraBucket, is_suppressed: bool) -> Vec<Warning> {
         let deployments = &self.deployments;
         let kind = |kind: DeploymentKind| total.deployments.kinds.get(&kind).map_or(0, |count| count.n);
         let succeeded = total.deployments.succeeded.n;
@@ -509,9 +506,11 @@ impl DoraReport {
                 format!("{} incidents were open at the end of the range; they have no duration", total.open_incidents.n),
             ),
             (
-                unattributed.is_some_and(|share| share > ROUNDING),
+                [total.unattributed.finished, total.unattributed.incidents, total.unattributed.open_incidents]
+                    .iter()
+                    .any(|share| *share > ROUNDING),
                 WarningCode::UnattributedShare,
-                "some deployments belong to no team, wholly or in part".to_owned(),
+                "some deployments or incidents belong to no team, wholly or in part".to_owned(),
             ),
             (
                 (1..FEW).contains(&succeeded) || (1..FEW).contains(&total.lead_time.count.n),

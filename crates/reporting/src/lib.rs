@@ -9,7 +9,7 @@ mod report;
 mod statistics;
 mod summary;
 
-pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList};
+pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
 pub use overview::{Overview, TeamOverview};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
-    ATTRIBUTION, CHANGE_LEAD_TIME, DefaultRange, Interval, InvalidParameter, PR_CYCLE_TIME, PR_PHASES, RangeRequest,
-    VELOCITY,
+    ATTRIBUTION, CHANGE_LEAD_TIME, DefaultRange, Interval, InvalidParameter, MEDIAN_INTERVAL, PR_CYCLE_TIME, PR_PHASES,
+    RangeRequest, VELOCITY,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -39,7 +39,7 @@ impl ReportKind {
     pub fn definitions(self) -> &'static [&'static str] {
         match self {
             Self::Velocity | Self::Summary | Self::Overview => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES],
-            Self::LeadTime => &[PR_CYCLE_TIME, CHANGE_LEAD_TIME, VELOCITY, PR_PHASES],
+            Self::LeadTime => &[PR_CYCLE_TIME, CHANGE_LEAD_TIME, VELOCITY, PR_PHASES, MEDIAN_INTERVAL],
             Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
         }
     }

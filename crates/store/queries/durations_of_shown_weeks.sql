@@ -11,7 +11,8 @@ select
         array_agg(weighted_sample(d.seconds, m.units) order by weighted_sample(d.seconds, m.units) desc),
         sum(m.units),
         array[0.5, 0.75, 0.9, 0.95]
-    ) as percentiles
+    ) as percentiles,
+    median_interval(array_agg(weighted_sample(d.seconds, m.units) order by weighted_sample(d.seconds, m.units) desc)) as median_interval
 from (
     select
         greatest(date_trunc('week', a.merged_at at time zone $4), date_trunc('week', $2::timestamptz at time zone $4))::date as week,

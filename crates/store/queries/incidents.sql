@@ -22,7 +22,13 @@ select
     m.target_id as "merged_into?",
     f.deployment_id as "deployment_id?",
     f.rule as "rule?",
-    (p.share * 100000000)::bigint as share
+    (p.share * 100000000)::bigint as share,
+    array(
+        select x.at from incident_states as x where x.incident_id = i.id order by x.at, incident_state_rank(x.state)
+    ) as "state_times!",
+    array(
+        select x.state from incident_states as x where x.incident_id = i.id order by x.at, incident_state_rank(x.state)
+    ) as "states!: Vec<String>"
 from incidents as i
 left join incident_facts as f on i.id = f.incident_id
 left join services as s on i.service_id = s.id

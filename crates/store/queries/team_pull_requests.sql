@@ -32,6 +32,12 @@ select
         order by d.deployment_id
         limit 1
     ) as delivered_by,
+    (
+        select d.via from pr_deliveries as d
+        where d.pull_request_id = p.id and d.delivered_at = p.delivered_at
+        order by d.deployment_id
+        limit 1
+    ) as via,
     p.delivered_at,
     lead_seconds(p) as lead_seconds,
     deploy_seconds(p) as deploy_seconds,

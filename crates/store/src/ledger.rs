@@ -129,6 +129,8 @@ pub struct RepositoryResult {
     pub enriched: u32,
     /// Deployments that are new or different.
     pub deployments: u32,
+    /// Incidents, and states of incidents, that are new or different. Not stored.
+    pub incidents: u32,
     /// Commits that are new.
     pub commits: u32,
     /// Stored pull requests whose phases are unknown or older than their last change. Not stored.
@@ -147,6 +149,11 @@ fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok
 }
 
 impl RepositoryResult {
+    /// Whether anything was found that was not stored before.
+    pub fn has_news(&self) -> bool {
+        self.changed > 0 || self.deployments > 0 || self.incidents > 0
+    }
+
     /// Adds the later part of the work, which decides how it ended.
     pub fn absorb(&mut self, later: Self) {
         let earlier = std::mem::replace(self, later);
@@ -172,6 +179,7 @@ impl RepositoryResult {
             (&mut self.changed, earlier.changed),
             (&mut self.enriched, earlier.enriched),
             (&mut self.deployments, earlier.deployments),
+            (&mut self.incidents, earlier.incidents),
             (&mut self.commits, earlier.commits),
         ] {
             *count += before;

@@ -34,12 +34,12 @@ pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
 pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Reader, Writer};
 pub use delivery::{
-    AskedDeployment, Channel, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentList,
+    AskedDeployment, Channel, DeliveredFor, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentList,
     DeploymentProblem, DeploymentProgress, DeploymentReading, DeploymentRow, DeploymentStateRow, Differences,
     DoraScope, DoraTerms, EventDigest, EventOutcome, EventRefusal, EventSubject, InForce, IncidentFilter,
-    IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, Merges, OpenCommit, Poster, Reported, Sender,
-    Service, ServiceOwner, ServiceSelector, ServiceState, StoredDeployment, StoredIncident, TeamShare,
-    UnreadDeployments, WithoutFiles,
+    IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, ListCoverage, Merges, OpenCommit, Poster,
+    Reported, Sender, Service, ServiceOwner, ServiceSelector, ServiceState, SourceCoverage, StoredDeployment,
+    StoredIncident, TeamShare, UnreadList, WithoutFiles,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

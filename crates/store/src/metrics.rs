@@ -105,10 +105,15 @@ pub struct Bucketing {
 /// The measure that counts all merged pull requests.
 const ALL_MERGED: &str = "merged";
 
-fn measure(n: i64, weight_units: i64, contributors: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Measure {
-    let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
-    let durations = mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
-    Measure { n, weight_units, contributors, durations }
+/// Durations, as SQL returns them.
+pub(crate) fn durations(
+    mean: Option<f64>,
+    percentiles: Option<Vec<f64>>,
+    median_interval: Option<Vec<f64>>,
+) -> Option<Durations> {
+    let [p50, p75, p90, p95] = percentiles?.try_into().ok()?;
+    let median_interval = median_interval.and_then(|ends| ends.try_into().ok());
+    Some(Durations { mean: mean?, p50, p75, p90, p95, median_interval })
 }
 
 /// The context of every response: the configuration in force, and the collection's coverage.
@@ -186,6 +191,8 @@ pub struct TeamPullRequest {
     pub review_seconds: Option<f64>,
     /// The first deployment that delivered it.
     pub delivered_by: Option<DeploymentId>,
+    /// The commit by which that is known: `merge_commit` or `head_commit`.
+    pub via: Option<String>,
     /// When that was.
     pub delivered_at: Option<DateTime<Utc>>,
     /// From the first commit to that, in seconds.
@@ -546,7 +553,7 @@ impl ReadSession {
         let rows = sqlx::query!(
             r#"select
                 bucket, measure as "measure!", n as "n!", (weight * 10000)::bigint as "units!", contributors as "contributors!",
-                mean, percentiles,
+                mean, percentiles, median_interval,
                 -- Mostly all first commits are known, and no pull request is looked up.
                 exists (
                     select from pr_attributions as a
@@ -594,7 +601,9 @@ impl ReadSession {
             };
             match MeasureKind::from_name(&row.measure) {
                 Some(kind) => {
-                    *bucket.measure_mut(kind) = measure(row.n, row.units, row.contributors, row.mean, row.percentiles);
+                    let durations = durations(row.mean, row.percentiles, row.median_interval);
+                    let (n, weight_units, contributors) = (row.n, row.units, row.contributors);
+                    *bucket.measure_mut(kind) = Measure { n, weight_units, contributors, durations };
                 }
                 None if row.measure == ALL_MERGED => {
                     (bucket.prs_merged, bucket.weight_units, bucket.contributors) =
@@ -642,8 +651,11 @@ impl ReadSession {
         .await?;
         let of_kind = |kind: MeasureKind| {
             let found = rows.iter().find(|row| row.kind == kind.as_str());
-            found.map_or(Measure::NONE, |row| {
-                measure(row.n, row.units, row.contributors, row.mean, row.percentiles.clone())
+            found.map_or(Measure::NONE, |row| Measure {
+                n: row.n,
+                weight_units: row.units,
+                contributors: row.contributors,
+                durations: durations(row.mean, row.percentiles.clone(), row.median_interval.clone()),
             })
         };
         Ok(MeasureKind::ALL.into_iter().map(|kind| (kind, of_kind(kind))).collect())
@@ -786,6 +798,7 @@ impl ReadSession {
                 pickup_seconds: row.pickup_seconds,
                 review_seconds: row.review_seconds,
                 delivered_by: row.delivered_by.map(DeploymentId),
+                via: row.via,
                 delivered_at: row.delivered_at,
                 lead_seconds: row.lead_seconds,
                 deploy_seconds: row.deploy_seconds,
@@ -830,7 +843,10 @@ impl ReadSession {
                     array_agg(weighted_sample(o.age, o.units) order by weighted_sample(o.age, o.units) desc),
                     sum(o.units),
                     array[0.5, 0.75, 0.9, 0.95]
-                ) as percentiles
+                ) as percentiles,
+                median_interval(
+                    array_agg(weighted_sample(o.age, o.units) order by weighted_sample(o.age, o.units) desc)
+                ) as median_interval
             from (
                 select
                     a.author_id,
@@ -854,7 +870,12 @@ impl ReadSession {
         .fetch_one(&mut *self.connection)
         .await?;
         Ok(OpenPullRequests {
-            age: measure(row.n, row.units, row.contributors, row.mean, row.percentiles),
+            age: Measure {
+                n: row.n,
+                weight_units: row.units,
+                contributors: row.contributors,
+                durations: durations(row.mean, row.percentiles, row.median_interval),
+            },
             oldest_seconds: row.oldest,
         })
     }

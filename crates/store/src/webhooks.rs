@@ -195,8 +195,8 @@ impl Reader {
 }
 
 impl Writer {
-    /// Notes that a collection found that a pull request was opened, merged or closed, and no delivery had announced it, although
-    /// deliveries about the repository come. One that came within a minute may have been about it.
+    /// Notes that a collection found that a pull request was opened, merged or closed, a deployment created or an incident opened, and no
+    /// delivery had announced it, although deliveries about the repository come. One that came within a minute may have been about it.
     ///
     /// # Errors
     /// When the database fails.
@@ -212,11 +212,22 @@ impl Writer {
                 where
                     a.repository_id = $1
                     and exists (
-                        select from pull_requests as p
-                        cross join lateral (select greatest(p.created_at, p.merged_at, p.closed_at) as at) as c
+                        select from (
+                            select greatest(p.created_at, p.merged_at, p.closed_at) as at
+                            from pull_requests as p
+                            where p.repository_id = $1
+                            union all
+                            -- Tags have no deliveries, and posted ones are none of GitHub's.
+                            select d.created_at
+                            from deployments as d
+                            where d.repository_id = $1 and d.source in ('github-deployments', 'github-actions')
+                            union all
+                            select i.started_at
+                            from incidents as i
+                            where i.repository_id = $1 and i.source = 'github-issues'
+                        ) as c
                         where
-                            p.repository_id = $1
-                            and c.at > a.last_at + interval '1 minute'
+                            c.at > a.last_at + interval '1 minute'
                             -- A later delivery may still be on its way.
                             and c.at < $2::timestamptz - interval '2 minutes'
                             and c.at > coalesce(a.missed_at, '-infinity')

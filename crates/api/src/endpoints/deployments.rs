@@ -16,6 +16,7 @@ use crate::auth::scope::Scope;
 use crate::http::cursors;
 use crate::http::envelope::{answer, csv, with_next_cursor};
 use crate::http::errors::ApiError;
+use crate::http::etag::ETag;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
@@ -38,7 +39,7 @@ pub(crate) const LIST: Operation = Operation {
     scope: Some(Scope::MetricsRead),
     parameters: DeploymentsParameters::DESCRIPTIONS,
     has_csv: true,
-    has_etag: false,
+    has_etag: true,
     request_body: None,
     body: Body::Json(enveloped::<Vec<Deployment>, DeploymentsMeta>),
 };
@@ -219,11 +220,12 @@ struct ContainedPullRequest {
     teams: Vec<TeamWeight>,
 }
 
-/// A team's weight of a pull request.
+/// A team's weight of a pull request, by the membership of its author that contains the merge (`attribution@1`).
 #[derive(Debug, Serialize, JsonSchema)]
 struct TeamWeight {
     team: String,
     weight: f64,
+    membership_id: i64,
 }
 
 /// The instant that the response describes.
@@ -236,7 +238,11 @@ pub(crate) struct DeploymentMeta {
 impl From<DeliveredPullRequest> for ContainedPullRequest {
     fn from(it: DeliveredPullRequest) -> Self {
         let teams = it.teams.into_iter();
-        let teams = teams.map(|(team, units)| TeamWeight { team: team.to_string(), weight: weight(units.into()) });
+        let teams = teams.map(|it| TeamWeight {
+            team: it.team.to_string(),
+            weight: weight(it.weight_units.into()),
+            membership_id: it.membership,
+        });
         Self {
             repository: it.repository,
             number: it.number,
@@ -362,6 +368,10 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         count: deployments.len(),
         next_cursor: next_cursor.clone(),
     };
+    let etag = ETag::of_content(&(request.operation.id, format!("{format:?} {form:?}"), &deployments, &meta))?;
+    if etag.is_known(&request.headers) {
+        return Ok(etag.not_modified());
+    }
     let response = match format {
         Format::Json => answer(deployments, meta),
         Format::Csv => {
@@ -372,7 +382,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             csv(rows, "deployments", &meta, form.has_bom)?
         }
     };
-    Ok(with_next_cursor(response, next_cursor))
+    Ok(etag.on(with_next_cursor(response, next_cursor)))
 }
 
 /// A deployment and what it delivered.
@@ -401,5 +411,9 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
         incidents,
         pull_requests: delivered.map(|delivered| delivered.into_iter().map(ContainedPullRequest::from).collect()),
     };
-    Ok(answer(details, DeploymentMeta { as_of: instant(api.now()) }))
+    let etag = ETag::of_content(&(request.operation.id, &details))?;
+    if etag.is_known(&request.headers) {
+        return Ok(etag.not_modified());
+    }
+    Ok(etag.on(answer(details, DeploymentMeta { as_of: instant(api.now()) })))
 }

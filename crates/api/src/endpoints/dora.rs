@@ -1,17 +1,18 @@
 //! `GET /v1/metrics/dora`, `/v1/metrics/team/{team_id}/dora` and `/v1/metrics/service/{service}/dora`: DORA's metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use chrono::NaiveDate;
 use http::{HeaderValue, Method};
-use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ReworkReason, Share};
+use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, ReworkReason};
 use mergeline_domain::metrics::{
     CHANGE_LEAD_TIME, Count as CountOf, Edition, FEW, NOT_FOR_PEOPLE, QUICK_CHECK, QuickCheckAnswers, Timing,
 };
 use mergeline_reporting::{DoraBucketNumbers, DoraMetrics, DoraReport, DoraSubject};
+use mergeline_store::SourceCoverage;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -148,9 +149,6 @@ struct DoraTotal {
     completeness: Completeness,
     #[serde(flatten)]
     numbers: DoraNumbers,
-    /// Succeeded deployments that belong to no team, by `basis`: with the shares of all teams they sum to their number. Null
-    /// for a team's numbers.
-    unattributed: Option<f64>,
     /// Pull requests that were merged in the range and not delivered so far, by reason.
     not_delivered: NotDelivered,
     /// DORA's Quick Check score of the range, each from 0 to 10 (`quick_check@2025`).
@@ -220,6 +218,38 @@ struct DoraNumbers {
     recovery_time: Recovery,
     mttr: Recovery,
     deployment_recovery_time: DeploymentRecovery,
+    /// What belongs to no team, by `basis`: with the shares of all teams it is the number. Null for a team's numbers.
+    unattributed: Option<Unattributed>,
+}
+
+/// What no team has.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+struct Unattributed {
+    /// Of finished deployments.
+    finished: f64,
+    /// Of succeeded ones.
+    succeeded: f64,
+    /// Of failed ones.
+    failed: f64,
+    /// Of rework.
+    rework: f64,
+    /// Of resolved incidents.
+    incidents: f64,
+    /// Of incidents that were open at the end.
+    open_incidents: f64,
+}
+
+impl From<mergeline_domain::metrics::Unattributed> for Unattributed {
+    fn from(it: mergeline_domain::metrics::Unattributed) -> Self {
+        Self {
+            finished: it.finished.as_part(),
+            succeeded: it.succeeded.as_part(),
+            failed: it.failed.as_part(),
+            rework: it.rework.as_part(),
+            incidents: it.incidents.as_part(),
+            open_incidents: it.open_incidents.as_part(),
+        }
+    }
 }
 
 /// Succeeded production deployments (`deployment_frequency@1`).
@@ -412,6 +442,46 @@ struct DeploymentsCovered {
     failing: usize,
     /// How many repositories' incidents could not be read.
     incidents_failing: usize,
+    /// The codes of the reasons.
+    incident_problems: Vec<String>,
+    /// The same by source, by name.
+    sources: Vec<SourceCovered>,
+}
+
+/// How far a source of deployments is read.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SourceCovered {
+    #[schemars(extend("enum" = ["github-deployments", "github-actions", "github-releases", "merges", "events"]))]
+    source: String,
+    /// The services that it reports.
+    services: i64,
+    /// Everything that was created since then was read; of `events`, which are posted, since the first one.
+    #[schemars(extend("format" = "date-time"))]
+    since: Option<String>,
+    /// Everything was read up to then. `events` count as read until now.
+    #[schemars(extend("format" = "date-time"))]
+    until: Option<String>,
+    /// The last one that was posted. Null for the other sources.
+    #[schemars(extend("format" = "date-time"))]
+    last_event_at: Option<String>,
+    /// How many repositories could not be read at the last attempt.
+    failing: i64,
+    /// The codes of the reasons, such as `no_permission`.
+    problems: Vec<String>,
+}
+
+impl From<&SourceCoverage> for SourceCovered {
+    fn from(it: &SourceCoverage) -> Self {
+        Self {
+            source: it.source.clone(),
+            services: it.services,
+            since: it.covered_since.map(instant),
+            until: it.complete_until.map(instant),
+            last_event_at: it.last_event_at.map(instant),
+            failing: it.failing,
+            problems: it.problems.clone(),
+        }
+    }
 }
 
 fn class(name: Option<mergeline_domain::metrics::Class>, n: i64) -> Option<ClassName> {
@@ -419,7 +489,7 @@ fn class(name: Option<mergeline_domain::metrics::Class>, n: i64) -> Option<Class
 }
 
 impl DoraNumbers {
-    fn of(bucket: &DoraBucketNumbers, edition: Option<Edition>) -> Self {
+    fn of(bucket: &DoraBucketNumbers, edition: Option<Edition>, is_of_team: bool) -> Self {
         let numbers = &bucket.numbers;
         let deployments = &numbers.deployments;
         let frequency = bucket.frequency();
@@ -502,6 +572,7 @@ impl DoraNumbers {
                     numbers.deployment_recovery.count.n,
                 ),
             },
+            unattributed: (!is_of_team).then(|| numbers.unattributed.into()),
         }
     }
 
@@ -534,6 +605,29 @@ impl DoraNumbers {
             "deployment_success_rate_weighted",
             "unremedied",
             "open_incidents",
+            "open_incidents_weighted",
+            "open_incidents_with_deployment",
+            "failed_incident",
+            "failed_rolled_back",
+            "failed_reverted",
+            "failed_failed_afterwards",
+            "failed_declared",
+            "rework_declared",
+            "rework_rollback",
+            "rework_revert",
+            "rework_hotfix",
+            "rework_incident_fix",
+            "unattributed_finished",
+            "unattributed_succeeded",
+            "unattributed_failed",
+            "unattributed_rework",
+            "unattributed_incidents",
+            "unattributed_open_incidents",
+            "deployment_frequency_class",
+            "change_lead_time_class",
+            "change_fail_rate_class",
+            "recovery_time_class",
+            "deployment_recovery_time_class",
         ];
         let timings = ["change_lead_time", "deploy", "recovery_time", "mttr", "deployment_recovery_time"];
         let durations = timings.iter().flat_map(|name| DurationStatistics::COLUMNS.map(|c| format!("{name}_{c}")));
@@ -544,6 +638,8 @@ impl DoraNumbers {
         let Self { deployment_frequency: frequency, change_lead_time: lead, change_fail_rate: failed, .. } = self;
         let whole = |count: Count| Cell::Whole(Some(count.n));
         let weight = |count: Count| Cell::Number(Some(count.weight));
+        let unattributed = |part: fn(&Unattributed) -> f64| Cell::Number(self.unattributed.as_ref().map(part));
+        let class = |class: Option<ClassName>| Cell::optional(class.map(|class| class.name));
         let kinds = &frequency.kinds;
         let counts = [
             whole(frequency.succeeded),
@@ -572,6 +668,29 @@ impl DoraNumbers {
             Cell::Number(self.deployment_success_rate.rate_weighted),
             whole(self.deployment_recovery_time.unremedied),
             whole(self.mttr.open),
+            weight(self.mttr.open),
+            whole(self.recovery_time.open),
+            whole(failed.reasons.incident),
+            whole(failed.reasons.rolled_back),
+            whole(failed.reasons.reverted),
+            whole(failed.reasons.failed_afterwards),
+            whole(failed.reasons.declared),
+            whole(self.rework_rate.reasons.declared),
+            whole(self.rework_rate.reasons.rollback),
+            whole(self.rework_rate.reasons.revert),
+            whole(self.rework_rate.reasons.hotfix),
+            whole(self.rework_rate.reasons.incident_fix),
+            unattributed(|it| it.finished),
+            unattributed(|it| it.succeeded),
+            unattributed(|it| it.failed),
+            unattributed(|it| it.rework),
+            unattributed(|it| it.incidents),
+            unattributed(|it| it.open_incidents),
+            class(frequency.class),
+            class(lead.class),
+            class(failed.class),
+            class(self.recovery_time.class),
+            class(self.deployment_recovery_time.class),
         ];
         let durations = [
             &lead.durations,
@@ -611,12 +730,13 @@ impl QuickCheck {
 impl Dora {
     fn of(report: &DoraReport, metrics: &DoraMetrics) -> Self {
         let edition = report.query().edition;
+        let is_of_team = report.team().is_some();
         let buckets = metrics.buckets.iter().map(|bucket| DoraBucket {
             bucket: bucket.label.clone(),
             start: bucket.start,
             end: bucket.end,
             completeness: bucket.incomplete.as_slice().into(),
-            numbers: DoraNumbers::of(bucket, edition),
+            numbers: DoraNumbers::of(bucket, edition, is_of_team),
         });
         Self {
             team: report.team().map(TeamRef::from),
@@ -624,8 +744,7 @@ impl Dora {
             buckets: buckets.collect(),
             total: DoraTotal {
                 completeness: metrics.total.incomplete.as_slice().into(),
-                numbers: DoraNumbers::of(&metrics.total, edition),
-                unattributed: metrics.unattributed.map(Share::as_part),
+                numbers: DoraNumbers::of(&metrics.total, edition, is_of_team),
                 not_delivered: (&metrics.undelivered).into(),
                 quick_check: QuickCheck::of(&metrics.total),
             },
@@ -660,6 +779,14 @@ impl DoraMeta {
                 incidents_until: deployments.incidents_until.map(instant),
                 failing: deployments.problems.len(),
                 incidents_failing: deployments.incident_problems.len(),
+                incident_problems: deployments
+                    .incident_problems
+                    .iter()
+                    .map(|(_, code)| code.clone())
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect(),
+                sources: report.sources().iter().map(SourceCovered::from).collect(),
             },
             warnings: metrics.warnings.iter().map(ToString::to_string).collect(),
             caveat: NOT_FOR_PEOPLE,

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use axum::body::Body as RequestBody;
+use axum::body::{Body as RequestBody, Bytes};
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
@@ -208,7 +208,7 @@ struct ReceivedEvent {
     outcome: String,
     /// Why it was refused.
     reason: Option<String>,
-    /// The digest of the body, in hexadecimal digits.
+    /// The digest of the body, in hexadecimal digits; of nothing if the body was not read.
     sha256: String,
 }
 
@@ -300,9 +300,27 @@ impl<'a> Event<'a> {
         Ok(Self { poster, sender: request.access()?.sender(), digest: Sha256::digest(bytes).into(), subject })
     }
 
+    /// The event with its body. One that is too large, or not declared as what it should be, is recorded with the digest of nothing.
+    async fn receive(
+        api: &'a Api,
+        request: &ApiRequest,
+        subject: EventSubject,
+        id: Option<&str>,
+        body: Result<Bytes, ApiError>,
+    ) -> Result<(Self, Bytes), ApiError> {
+        match body {
+            Ok(bytes) => Ok((Self::of(api, request, &bytes, subject)?, bytes)),
+            Err(error) => Err(Self::of(api, request, &[], subject)?.record(api, id, error).await?),
+        }
+    }
+
     /// Records that it cannot be used.
     async fn refuse(&self, api: &Api, id: Option<&str>, invalid: Vec<InvalidParameter>) -> Result<ApiError, ApiError> {
-        let error = ApiError::Validation(invalid);
+        self.record(api, id, ApiError::Validation(invalid)).await
+    }
+
+    /// Records an error.
+    async fn record(&self, api: &Api, id: Option<&str>, error: ApiError) -> Result<ApiError, ApiError> {
         let Self { poster, sender, digest, subject } = self;
         poster.record_refused_event(sender, digest, *subject, id, error.code(), api.now()).await?;
         Ok(error)
@@ -337,8 +355,8 @@ fn status(outcome: EventOutcome) -> StatusCode {
 async fn post_deployment(State(api): State<Api>, request: ApiRequest, body: RequestBody) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    let bytes = request.body(body, false).await?;
-    let event = Event::of(&api, &request, &bytes, EventSubject::Deployment)?;
+    let body = request.body(body, false).await;
+    let (event, bytes) = Event::receive(&api, &request, EventSubject::Deployment, None, body).await?;
     let reported: DeploymentEvent = event.parse(&api, &bytes).await?;
     let (id, now) = (reported.id.clone(), api.now());
     let posted = match reported.check(now) {
@@ -365,8 +383,8 @@ async fn post_deployment(State(api): State<Api>, request: ApiRequest, body: Requ
 async fn post_incident(State(api): State<Api>, request: ApiRequest, body: RequestBody) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    let bytes = request.body(body, false).await?;
-    let event = Event::of(&api, &request, &bytes, EventSubject::Incident)?;
+    let body = request.body(body, false).await;
+    let (event, bytes) = Event::receive(&api, &request, EventSubject::Incident, None, body).await?;
     let reported: IncidentEvent = event.parse(&api, &bytes).await?;
     let (id, now) = (reported.id.clone(), api.now());
     let posted = match reported.check(now) {
@@ -401,8 +419,8 @@ async fn link(State(api): State<Api>, request: ApiRequest, body: RequestBody) ->
     request.format(None)?;
     request.refuse_limited()?;
     let id = request.incident()?;
-    let bytes = request.body(body, false).await?;
-    let event = Event::of(&api, &request, &bytes, EventSubject::Incident)?;
+    let body = request.body(body, false).await;
+    let (event, bytes) = Event::receive(&api, &request, EventSubject::Incident, Some(id), body).await?;
     let Linking { deployment } = event.parse(&api, &bytes).await?;
     let now = api.now();
     if deployment.is_some_and(|deployment| deployment < 1) {
@@ -420,13 +438,20 @@ async fn batch(State(api): State<Api>, request: ApiRequest, body: RequestBody) -
     const TIME_FRACTION: f64 = 0.7;
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    let bytes = request.lines(body).await?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| ApiError::parameter("body", "invalid", "it is not UTF-8"))?;
-    let lines: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
-    if lines.is_empty() || lines.len() > MAX_LINES {
-        let message = format!("it has {} lines; 1 to {MAX_LINES} are taken", lines.len());
-        return Err(ApiError::parameter("body", "invalid", message));
-    }
+    let body = request.lines(body).await;
+    let (whole, bytes) = Event::receive(&api, &request, EventSubject::Deployment, None, body).await?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "it is not UTF-8".to_owned());
+    let lines = text.and_then(|text| {
+        let lines: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
+        let is_possible = (1..=MAX_LINES).contains(&lines.len());
+        if is_possible { Ok(lines) } else { Err(format!("it has {} lines; 1 to {MAX_LINES} are taken", lines.len())) }
+    });
+    let lines = match lines {
+        Ok(lines) => lines,
+        Err(message) => {
+            return Err(whole.refuse(&api, None, vec![InvalidParameter::new("body", "invalid", message)]).await?);
+        }
+    };
     let (started, budget) = (Instant::now(), api.timeout.mul_f64(TIME_FRACTION));
     let mut results = Vec::with_capacity(lines.len());
     for (line, text) in lines {
@@ -506,8 +531,8 @@ async fn change<T: DeserializeOwned + Default>(
     let NoParameters = request.parameters()?;
     request.format(None)?;
     let id = request.incident()?;
-    let bytes = request.body(body, true).await?;
-    let event = Event::of(api, request, &bytes, EventSubject::Incident)?;
+    let body = request.body(body, true).await;
+    let (event, bytes) = Event::receive(api, request, EventSubject::Incident, Some(id), body).await?;
     let reported = if bytes.is_empty() { T::default() } else { event.parse(api, &bytes).await? };
     let now = api.now();
     let at = match checked_instant(name, at(reported).as_deref(), now) {

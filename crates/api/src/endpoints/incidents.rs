@@ -16,6 +16,7 @@ use crate::auth::scope::Scope;
 use crate::http::cursors;
 use crate::http::envelope::{answer, csv, with_next_cursor};
 use crate::http::errors::ApiError;
+use crate::http::etag::ETag;
 use crate::http::negotiation::Format;
 use crate::http::operation::{Body, Operation, enveloped};
 use crate::http::parameters::{
@@ -100,8 +101,19 @@ pub(crate) struct Incident {
     /// Why it belongs to that one: `set` by a person, `named` by its source, or by the `window` before its start.
     #[schemars(extend("enum" = ["set", "named", "window", null]))]
     rule: Option<String>,
+    /// The states that it has had, in order. They are not in the CSV.
+    states: Vec<IncidentState>,
     /// The share of the team that was asked for.
     share: Option<f64>,
+}
+
+/// A state of an incident.
+#[derive(Debug, Serialize, JsonSchema)]
+struct IncidentState {
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    #[schemars(extend("enum" = ["opened", "resolved", "reopened", "dismissed", "merged"]))]
+    state: String,
 }
 
 /// Context for reading the list.
@@ -165,6 +177,7 @@ impl Incident {
             duration_hours: duration.filter(|seconds| *seconds >= 0.0).map(hours),
             deployment_id: row.deployment.map(|id| id.0),
             rule: row.rule,
+            states: row.states.into_iter().map(|(at, state)| IncidentState { at: instant(at), state }).collect(),
             share: row.share.map(Share::as_part),
         }
     }
@@ -218,6 +231,10 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         count: incidents.len(),
         next_cursor: next_cursor.clone(),
     };
+    let etag = ETag::of_content(&(request.operation.id, format!("{format:?} {form:?}"), &incidents, &meta))?;
+    if etag.is_known(&request.headers) {
+        return Ok(etag.not_modified());
+    }
     let response = match format {
         Format::Json => answer(incidents, meta),
         Format::Csv => {
@@ -228,5 +245,5 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             csv(rows, "incidents", &meta, form.has_bom)?
         }
     };
-    Ok(with_next_cursor(response, next_cursor))
+    Ok(etag.on(with_next_cursor(response, next_cursor)))
 }

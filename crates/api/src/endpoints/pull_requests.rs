@@ -119,6 +119,9 @@ pub(crate) struct PullRequest {
     delivered_at: Option<String>,
     /// That deployment; see `/v1/deployments/{deployment_id}`.
     deployment_id: Option<i64>,
+    /// The commit by which the deployment is known to contain it.
+    #[schemars(extend("enum" = ["merge_commit", "head_commit", null]))]
+    via: Option<String>,
     /// Why it is merged and not delivered so far.
     #[schemars(extend("enum" = [
         "not_deployed_yet", "before_first_deployment", "no_source", "unknown_history", "not_collected", "no_service", null
@@ -193,6 +196,7 @@ impl PullRequest {
             change_lead_time_hours: row.lead_seconds.map(hours),
             delivered_at: row.delivered_at.map(instant),
             deployment_id: row.delivered_by.map(|id| id.0),
+            via: row.via,
             not_delivered: row.missing.map(|reason| <&str>::from(reason).to_owned()),
             additions: row.additions,
             deletions: row.deletions,
@@ -201,7 +205,7 @@ impl PullRequest {
         }
     }
 
-    const COLUMNS: [&'static str; 33] = [
+    const COLUMNS: [&'static str; 34] = [
         "repository",
         "number",
         "title",
@@ -235,9 +239,10 @@ impl PullRequest {
         "url",
         "closed_at",
         "first_review_at",
+        "via",
     ];
 
-    fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 33] {
+    fn cells<'a>(&'a self, flags: &'a str) -> [Cell<'a>; 34] {
         let text = |text: &'a Option<String>| Cell::optional(text.as_deref());
         let whole = |number: Option<i32>| Cell::Whole(number.map(i64::from));
         let membership = self.rule.membership.as_ref();
@@ -278,6 +283,7 @@ impl PullRequest {
             Cell::Text(&self.url),
             text(&self.closed_at),
             text(&self.first_review_at),
+            text(&self.via),
         ]
     }
 }

@@ -80,6 +80,8 @@ pub(crate) struct DurationStatistics {
     p75_hours: Option<f64>,
     p90_hours: Option<f64>,
     p95_hours: Option<f64>,
+    /// The 95 % interval of the median of pull requests (`median_interval@1`): its ends, or null below six.
+    p50_interval_hours: Option<[f64; 2]>,
 }
 
 impl From<&Measure> for DurationStatistics {
@@ -93,6 +95,7 @@ impl From<&Measure> for DurationStatistics {
             p75_hours: durations.map(|d| hours(d.p75)),
             p90_hours: durations.map(|d| hours(d.p90)),
             p95_hours: durations.map(|d| hours(d.p95)),
+            p50_interval_hours: durations.and_then(|d| d.median_interval).map(|ends| ends.map(hours)),
         }
     }
 }
@@ -108,15 +111,25 @@ impl From<&mergeline_domain::metrics::Timing> for DurationStatistics {
             p75_hours: durations.map(|d| hours(d.p75)),
             p90_hours: durations.map(|d| hours(d.p90)),
             p95_hours: durations.map(|d| hours(d.p95)),
+            p50_interval_hours: durations.and_then(|d| d.median_interval).map(|ends| ends.map(hours)),
         }
     }
 }
 
 impl DurationStatistics {
-    pub(crate) const COLUMNS: [&'static str; 7] =
-        ["n", "weight", "mean_hours", "p50_hours", "p75_hours", "p90_hours", "p95_hours"];
+    pub(crate) const COLUMNS: [&'static str; 9] = [
+        "n",
+        "weight",
+        "mean_hours",
+        "p50_hours",
+        "p75_hours",
+        "p90_hours",
+        "p95_hours",
+        "p50_interval_from_hours",
+        "p50_interval_to_hours",
+    ];
 
-    pub(crate) fn cells(&self) -> [Cell<'static>; 7] {
+    pub(crate) fn cells(&self) -> [Cell<'static>; 9] {
         [
             Cell::Whole(Some(self.n)),
             Cell::Number(Some(self.weight)),
@@ -125,6 +138,8 @@ impl DurationStatistics {
             Cell::Number(self.p75_hours),
             Cell::Number(self.p90_hours),
             Cell::Number(self.p95_hours),
+            Cell::Number(self.p50_interval_hours.map(|[from, _]| from)),
+            Cell::Number(self.p50_interval_hours.map(|[_, to]| to)),
         ]
     }
 }

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::Method;
+use mergeline_reporting::PRODUCTION;
 use mergeline_store::ServiceOwner;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,8 +13,9 @@ use super::resources::{age_hours, instant};
 use crate::auth::scope::Scope;
 use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
+use crate::http::etag::ETag;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
-use crate::http::parameters::{NoParameters, Parameters};
+use crate::http::parameters::{ENVIRONMENT, NoParameters, Parameter, ParameterReader, Parameters, environment_of};
 use crate::http::request::ApiRequest;
 use crate::state::Api;
 
@@ -29,7 +31,7 @@ pub(crate) const SERVICES: Operation = Operation {
     scope: Some(Scope::MetricsRead),
     parameters: NoParameters::DESCRIPTIONS,
     has_csv: false,
-    has_etag: false,
+    has_etag: true,
     request_body: None,
     body: Body::Json(enveloped::<Vec<Service>, ServicesMeta>),
 };
@@ -39,11 +41,26 @@ pub(crate) const STATE: Operation = Operation {
     handler: |filter| on(filter, state),
     id: "getState",
     summary: "What is in force",
-    description: "For each service: what is in force of each repository in production and since when, merged pull requests that no deployment \
-                  contains, and open incidents.",
-    body: Body::Json(enveloped::<Vec<ServiceState>, ServicesMeta>),
+    description: "For each service: what is in force of each repository in production, or in `environment`, and since when; merged pull \
+                  requests that no deployment to production contains, and open incidents.",
+    parameters: StateParameters::DESCRIPTIONS,
+    has_etag: false,
+    body: Body::Json(enveloped::<Vec<ServiceState>, StateMeta>),
     ..SERVICES
 };
+
+#[derive(Debug)]
+struct StateParameters {
+    environment: Option<String>,
+}
+
+impl Parameters for StateParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&ENVIRONMENT];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self { environment: environment_of(reader) }
+    }
+}
 
 /// What is deployed and fails as one.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -84,7 +101,7 @@ pub(crate) struct ServiceState {
     id: i64,
     slug: String,
     name: String,
-    /// What is in force of each of its repositories in production, as far as its commits are known.
+    /// What is in force of each of its repositories in the environment, as far as its commits are known.
     in_force: Vec<InForce>,
     /// Merged pull requests that no deployment contains; null without a known deployment.
     not_deployed: Option<i64>,
@@ -129,6 +146,17 @@ pub(crate) struct ServicesMeta {
     as_of: String,
 }
 
+/// What the states are of.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct StateMeta {
+    /// The environment, in lower case, or `production` or `transient` for all that are.
+    environment: String,
+    count: usize,
+    /// The instant that the response describes.
+    #[schemars(extend("format" = "date-time"))]
+    as_of: String,
+}
+
 /// All services in force.
 async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
@@ -151,17 +179,22 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
             has_deployments: service.has_deployments,
         })
         .collect();
+    let etag = ETag::of_content(&(request.operation.id, &services))?;
+    if etag.is_known(&request.headers) {
+        return Ok(etag.not_modified());
+    }
     let meta = ServicesMeta { count: services.len(), as_of: instant(api.now()) };
-    Ok(answer(services, meta))
+    Ok(etag.on(answer(services, meta)))
 }
 
 /// What is in force of each service.
 async fn state(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    let NoParameters = request.parameters()?;
+    let StateParameters { environment } = request.parameters()?;
     request.format(None)?;
     request.refuse_limited()?;
     let now = api.now();
-    let states = api.store.session().await?.service_states().await?;
+    let environment = environment.map_or_else(|| PRODUCTION.to_owned(), |name| name.to_lowercase());
+    let states = api.store.session().await?.service_states(&environment).await?;
     let states: Vec<ServiceState> = states
         .into_iter()
         .map(|state| ServiceState {
@@ -175,6 +208,6 @@ async fn state(State(api): State<Api>, request: ApiRequest) -> Result<Response, 
             last_event_at: state.last_event_at.map(instant),
         })
         .collect();
-    let meta = ServicesMeta { count: states.len(), as_of: instant(now) };
+    let meta = StateMeta { environment, count: states.len(), as_of: instant(now) };
     Ok(answer(states, meta))
 }

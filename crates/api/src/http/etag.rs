@@ -2,7 +2,10 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
+
+use super::errors::ApiError;
 
 /// A digest of everything that a response is made from. It is weak, because each response has its own trace ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,18 @@ impl ETag {
         let digest = hasher.finalize();
         let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Self(format!("W/\"{hex}\""))
+    }
+
+    /// The tag of a response with this content, for what costs little to compute. Leave out what changes by itself, such as the current time.
+    ///
+    /// # Errors
+    /// If it cannot be serialized as JSON.
+    pub(crate) fn of_content(content: &impl Serialize) -> Result<Self, ApiError> {
+        let text = serde_json::to_string(content).map_err(|error| {
+            tracing::error!("Could not write JSON: {error}");
+            ApiError::Internal
+        })?;
+        Ok(Self::of(&[&text]))
     }
 
     /// Whether the client already has this response (RFC 9110, 13.1.2).

@@ -10,8 +10,8 @@ use mergeline_domain::{InstanceId, Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
     Announcements, ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, PluginActivity, QuarantineEntry,
-    RepositoryStatus, ResultState, RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP,
-    UnreadDeployments, Writer,
+    RepositoryStatus, ResultState, RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP, UnreadList,
+    Writer,
 };
 use mergeline_webhooks::WebhookSecrets;
 
@@ -260,6 +260,9 @@ async fn read(
         for check in deployments(&environments, &unread, &store.source_activity().await?) {
             findings.add(check)?;
         }
+        for check in unread_lists("incidents", &store.unread_incidents().await?) {
+            findings.add(check)?;
+        }
     }
     // Those that cannot be used were reported with the settings.
     let secrets = WebhookSecrets::from_vars(variable).unwrap_or_default();
@@ -401,11 +404,7 @@ fn services(repositories: &[RepositoryStatus], without: &[(String, String)]) -> 
 }
 
 /// What is known of deployments: whether any environment means production, and what could not be read.
-fn deployments(
-    environments: &[KnownEnvironment],
-    unread: &[UnreadDeployments],
-    sources: &[SourceActivity],
-) -> Vec<Check> {
+fn deployments(environments: &[KnownEnvironment], unread: &[UnreadList], sources: &[SourceActivity]) -> Vec<Check> {
     /// More do not help.
     const SHOWN: usize = 8;
     const NAME: &str = "deployments";
@@ -444,25 +443,34 @@ fn deployments(
             format!("check {named} in `deployments` of the teams file"),
         ));
     }
-    let mut by_code: BTreeMap<&str, Vec<&UnreadDeployments>> = BTreeMap::new();
+    checks.extend(unread_lists(NAME, unread));
+    checks
+}
+
+/// What could not be read, by reason.
+fn unread_lists(check: &str, unread: &[UnreadList]) -> Vec<Check> {
+    let mut by_code: BTreeMap<&str, Vec<&UnreadList>> = BTreeMap::new();
     for one in unread {
         by_code.entry(&one.code).or_default().push(one);
     }
-    for (code, of_code) in by_code {
+    let checks = by_code.into_iter().map(|(code, of_code)| {
         let names: Vec<&str> = of_code.iter().map(|one| one.repository.as_str()).collect();
         let message = of_code.first().map_or("", |one| one.message.as_str());
         let help = match code {
             "no_permission" if of_code.iter().any(|one| one.source == "github-actions") => {
                 "check the name of the workflow in the teams file, and give the token this permission"
             }
+            "no_permission" if check == "incidents" => {
+                "give the token this permission, or remove `incidents.labels` from the teams file"
+            }
             "no_permission" => "give the token this permission, or set COLLECT_DEPLOYMENTS=false",
             "no_token" => "set GITHUB_PAT, or COLLECT_DEPLOYMENTS=false",
             "details_pending" => "run `mergeline collect`: it reads them within its budget",
             _ => "run `mergeline collect` again; if it stays, report it",
         };
-        checks.push(Check::warning(NAME, format!("{}: not read: {code}: {message}", names.join(", ")), help));
-    }
-    checks
+        Check::warning(check, format!("{}: not read: {code}: {message}", names.join(", ")), help)
+    });
+    checks.collect()
 }
 
 /// What is known of webhooks: whether deliveries come of those that have a secret here, and what they missed.

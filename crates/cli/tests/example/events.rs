@@ -459,6 +459,8 @@ async fn what_cannot_be_stored_is_refused_and_recorded() -> Result<()> {
     assert_eq!((status, &answer["error"]["code"]), (415, &json!("unsupported_media_type")));
     let large = with("version", json!("x".repeat(65 * 1024))).to_string();
     assert_eq!(posting.send("ci", "/deployments", "application/json", large).await?.0, 413);
+    let lines = "{}\n".repeat(201);
+    assert_eq!(posting.send("ci", "/deployments/batch", "application/x-ndjson", lines).await?.0, 400, "too many lines");
     assert_eq!(posting.send("reader", "/deployments", "application/json", good.to_string()).await?.0, 403);
     let get = Request::get("/v1/deployments").header("x-api-key", posting.keys[0].1.as_str()).body(Body::empty())?;
     let response = posting.world.router.clone().oneshot(get).await?;
@@ -473,9 +475,11 @@ async fn what_cannot_be_stored_is_refused_and_recorded() -> Result<()> {
         "ci deployment 1 refused unknown_service 2",
         "ci deployment 2 refused unknown_repository 1",
         "ci deployment 2 refused validation_error 3",
-        "ci deployment refused validation_error 1",
+        "ci deployment refused too_large 1",
+        "ci deployment refused unsupported_media_type 1",
+        "ci deployment refused validation_error 2",
     ];
-    assert_eq!(recorded.await?, expected, "bodies are not kept");
+    assert_eq!(recorded.await?, expected, "bodies are not kept; a key without the scope has sent no event");
     assert_eq!(posting.text("select count(*)::text from deployments where source = 'events'").await?, ["1"]);
     Ok(())
 }

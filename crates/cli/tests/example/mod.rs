@@ -39,7 +39,7 @@ const INCIDENTS: &str = "
 with new as (
     insert into incidents (service_id, source, external_id, title, started_at)
     select s.id, 'events', i.id, i.id, i.started_at::timestamptz
-    from services as s
+    from services_in_force as s
     cross join (values
         ('I1', '2026-06-03T12:00:00Z'), ('I2', '2026-06-03T12:30:00Z'),
         ('I3', '2026-06-07T09:00:00Z'), ('I4', '2026-05-29T08:00:00Z')
@@ -75,11 +75,15 @@ async fn collected(fake: &FakeGitHub, database: &TestDatabase, teams: &str) -> R
 
 impl World {
     async fn new() -> Result<Self> {
+        Self::of(&teams_file()).await
+    }
+
+    async fn of(teams: &str) -> Result<Self> {
         let fake = FakeGitHub::start().await?;
         fake.require_token("ghp_canary");
         put(&fake, "acme/shop");
         let database = TestDatabase::create().await?;
-        collected(&fake, &database, &teams_file()).await?;
+        collected(&fake, &database, teams).await?;
         let store = database.store()?;
         sqlx::raw_sql(INCIDENTS).execute(&database.pool().await?).await?;
         sqlx::raw_sql("update services set has_facts = true").execute(&database.pool().await?).await?;
@@ -166,21 +170,351 @@ async fn assert_worked(world: &World) -> Result<()> {
     });
     assert_eq!(shown(&world.total("team/platform/", "").await?), of_platform);
     let organization = world.total("", "").await?;
-    assert_eq!(organization["unattributed"], json!(0.0), "4.75 and 1.25 are all 6");
+    assert_eq!(organization["unattributed"]["succeeded"], json!(0.0), "4.75 and 1.25 are all 6");
     assert_eq!(organization["not_delivered"]["not_deployed_yet"], json!({ "n": 1, "weight": 1.0 }), "#107");
     Ok(())
 }
 
+/// A teams file in which both teams own the service.
+fn owned_teams_file() -> String {
+    let owners = "owners: [{ team: payments, weight: 0.6 }, { team: platform, weight: 0.4 }]";
+    format!(
+        "version: 1\nrepositories: [acme/shop]\nservices: [{{ slug: shop, repositories: [acme/shop], {owners} }}]\nteams: [{TEAMS}]\n"
+    )
+}
+
+#[tokio::test]
+async fn each_number_of_the_owners_is_served() -> Result<()> {
+    let world = World::of(&owned_teams_file()).await?;
+    let of_owner = |share: f64, per_day: f64, lead_time: Value| {
+        let part = |n: f64| (n * share * 10_000.0).round() / 10_000.0;
+        json!({
+            "succeeded": [6.0, part(6.0)], "per_day": [0.8571, per_day], "kinds": [4.0, 1.0, 1.0],
+            "failed": [1.0, part(1.0)], "fail_rate": [0.1667, 0.1667], "rework_rate": [0.3333, 0.3333],
+            "finished": [7.0, part(7.0)], "success_rate": [0.8571, 0.8571],
+            // By the pull requests, as ever.
+            "lead_time": lead_time,
+            "recovery": [2.0, part(2.0), 2.0, 2.0], "mttr": [2.0, 2.0, 1.0, 0.0], "deployment_recovery": [1.0, 3.0],
+        })
+    };
+    let payments = world.total("team/payments/", "&basis=owned").await?;
+    assert_eq!(shown(&payments), of_owner(0.6, 0.5143, json!([4.0, 3.5, 5.7143, 2.75, 5.8333, 21.9667])));
+    let platform = world.total("team/platform/", "&basis=owned").await?;
+    assert_eq!(shown(&platform), of_owner(0.4, 0.3429, json!([2.0, 1.5, 40.6667, 37.0, 42.5, 46.9])));
+    let open = |total: &Value| total["mttr"]["open"].clone();
+    assert_eq!(
+        [open(&payments), open(&platform)],
+        [json!({ "n": 1, "weight": 0.6 }), json!({ "n": 1, "weight": 0.4 })],
+        "I3"
+    );
+    let pool = world.database.pool().await?;
+    let shares = "select concat_ws(' ', team, sum(share)::float8) from view_team_deployments
+        where basis = 'owned@1' and succeeded_at >= '2026-06-01' and kind <> 'rollout' group by team order by team";
+    assert_eq!(sqlx::query_scalar::<_, String>(shares).fetch_all(&pool).await?, ["payments 3.6", "platform 2.4"]);
+    Ok(())
+}
+
+/// Where a column of the table is in the answer.
+const COLUMNS: [(&str, &str); 41] = [
+    ("deployments", "/deployment_frequency/n"),
+    ("deployments_weighted", "/deployment_frequency/weight"),
+    ("days", "/deployment_frequency/days"),
+    ("deployments_per_day", "/deployment_frequency/per_day"),
+    ("deployments_per_day_weighted", "/deployment_frequency/per_day_weighted"),
+    ("first", "/deployment_frequency/kinds/first/n"),
+    ("change", "/deployment_frequency/kinds/change/n"),
+    ("rollback", "/deployment_frequency/kinds/rollback/n"),
+    ("redeploy", "/deployment_frequency/kinds/redeploy/n"),
+    ("unknown", "/deployment_frequency/kinds/unknown/n"),
+    ("delivered", "/change_lead_time/delivered/n"),
+    ("delivered_weighted", "/change_lead_time/delivered/weight"),
+    ("failed", "/change_fail_rate/failed/n"),
+    ("failed_weighted", "/change_fail_rate/failed/weight"),
+    ("change_fail_rate", "/change_fail_rate/rate"),
+    ("change_fail_rate_weighted", "/change_fail_rate/rate_weighted"),
+    ("rework", "/rework_rate/rework/n"),
+    ("rework_weighted", "/rework_rate/rework/weight"),
+    ("rework_rate", "/rework_rate/rate"),
+    ("rework_rate_weighted", "/rework_rate/rate_weighted"),
+    ("finished", "/deployment_success_rate/finished/n"),
+    ("finished_weighted", "/deployment_success_rate/finished/weight"),
+    ("deployment_success_rate", "/deployment_success_rate/rate"),
+    ("deployment_success_rate_weighted", "/deployment_success_rate/rate_weighted"),
+    ("unremedied", "/deployment_recovery_time/unremedied/n"),
+    ("open_incidents", "/mttr/open/n"),
+    ("open_incidents_weighted", "/mttr/open/weight"),
+    ("open_incidents_with_deployment", "/recovery_time/open/n"),
+    ("failed_incident", "/change_fail_rate/reasons/incident/n"),
+    ("failed_rolled_back", "/change_fail_rate/reasons/rolled_back/n"),
+    ("rework_rollback", "/rework_rate/reasons/rollback/n"),
+    ("rework_hotfix", "/rework_rate/reasons/hotfix/n"),
+    ("unattributed_finished", "/unattributed/finished"),
+    ("unattributed_succeeded", "/unattributed/succeeded"),
+    ("unattributed_failed", "/unattributed/failed"),
+    ("unattributed_rework", "/unattributed/rework"),
+    ("unattributed_incidents", "/unattributed/incidents"),
+    ("unattributed_open_incidents", "/unattributed/open_incidents"),
+    ("change_lead_time_p50_hours", "/change_lead_time/p50_hours"),
+    ("recovery_time_mean_hours", "/recovery_time/mean_hours"),
+    ("deployment_recovery_time_p50_hours", "/deployment_recovery_time/p50_hours"),
+];
+
 #[tokio::test]
 async fn the_example_as_a_table_has_the_same_numbers() -> Result<()> {
+    let world = World::of(&owned_teams_file()).await?;
+    for subject in ["", "service/shop/", "team/payments/", "team/platform/"] {
+        for basis in ["delivered", "owned"] {
+            let path = format!("/v1/metrics/{subject}dora?{WEEK}&basis={basis}");
+            let total = world.get(&path).await?["data"]["total"].clone();
+            let text = world.text(&format!("{path}&format=csv")).await?;
+            let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+            let header = lines.next().context("a header")?;
+            let row = lines.next_back().context("a total")?;
+            for (column, pointer) in COLUMNS {
+                let place = header.iter().position(|name| *name == column).context(column)?;
+                let in_json = total.pointer(pointer).and_then(Value::as_f64);
+                assert_eq!(row[place].parse::<f64>().ok(), in_json, "{path}: {column}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_teams_and_what_is_unattributed_are_all_deployments_and_incidents() -> Result<()> {
+    // In the second one payments owns half of the service, and nobody the rest.
+    let half = owned_teams_file().replace("weight: 0.6 }, { team: platform, weight: 0.4", "weight: 0.5");
+    for teams in [owned_teams_file(), half] {
+        let world = World::of(&teams).await?;
+        for (basis, weighting) in [("delivered", ""), ("owned", "")] {
+            let more = format!("{WEEK}&basis={basis}&interval=day{weighting}");
+            let [all, payments, platform] =
+                ["", "team/payments/", "team/platform/"].map(|subject| format!("/v1/metrics/{subject}dora?{more}"));
+            let (all, teams) = (world.get(&all).await?, [world.get(&payments).await?, world.get(&platform).await?]);
+            let measures = [
+                ("finished", "/deployment_success_rate/finished"),
+                ("succeeded", "/deployment_frequency"),
+                ("failed", "/change_fail_rate/failed"),
+                ("rework", "/rework_rate/rework"),
+                ("incidents", "/mttr"),
+                ("open_incidents", "/mttr/open"),
+            ];
+            let places = (0..7).map(|day| format!("/data/buckets/{day}")).chain(["/data/total".to_owned()]);
+            for place in places {
+                for (name, pointer) in measures {
+                    let of = |answer: &Value, last: &str| {
+                        answer.pointer(&format!("{place}{pointer}/{last}")).and_then(Value::as_f64).unwrap_or(f64::NAN)
+                    };
+                    let left = all.pointer(&format!("{place}/unattributed/{name}")).and_then(Value::as_f64);
+                    let sum = teams.iter().map(|team| of(team, "weight")).sum::<f64>() + left.unwrap_or(f64::NAN);
+                    assert!((sum - of(&all, "n")).abs() < 1e-7, "{basis} {place} {name}: {sum}");
+                }
+            }
+            assert_eq!(teams[0]["data"]["total"]["unattributed"], Value::Null, "of a team there is no rest");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_no_team_has_is_told() -> Result<()> {
+    let world = World::of(&owned_teams_file()).await?;
+    let of = async |basis: &str| {
+        let answer = world.get(&format!("/v1/metrics/dora?{WEEK}&basis={basis}")).await?;
+        let warns = answer["meta"]["warnings"].to_string().contains("unattributed_share");
+        let left = &answer["data"]["total"]["unattributed"];
+        anyhow::Ok((left["succeeded"].clone(), left["incidents"].clone(), left["open_incidents"].clone(), warns))
+    };
+    // The open incident has no deployment, and its service has owners.
+    assert_eq!(of("delivered").await?, (json!(0.0), json!(0.0), json!(1.0), true));
+    assert_eq!(of("owned").await?, (json!(0.0), json!(0.0), json!(0.0), false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn classes_and_the_score_of_the_example_are_served() -> Result<()> {
     let world = World::new().await?;
-    let text = world.text(&format!("/v1/metrics/team/payments/dora?{WEEK}&format=csv")).await?;
-    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let header = lines.next().context("a header")?;
-    let total = lines.next_back().context("a total")?;
-    let cell = |name: &str| header.iter().position(|column| *column == name).map(|place| total[place]);
-    let names = ["deployments", "deployments_weighted", "failed", "finished_weighted", "change_lead_time_p50_hours"];
-    assert_eq!(names.map(cell), ["5", "4.75", "1", "4.75", "2.75"].map(Some));
+    for (edition, classes) in [
+        ("dora-2019", ["high", "elite", "high", "low"]),
+        ("dora-2021", ["high", "high", "high", "high"]),
+        ("dora-2023", ["high", "elite", "high", "low"]),
+        ("dora-2024", ["high", "elite", "high", "high"]),
+    ] {
+        let total = world.total("service/acme.shop/", &format!("&edition={edition}")).await?;
+        let names = ["deployment_frequency", "change_lead_time", "recovery_time", "change_fail_rate"];
+        assert_eq!(
+            names.map(|name| total[name]["class"]["name"].clone()),
+            classes.map(|class| json!(class)),
+            "{edition}"
+        );
+        assert_eq!(total["recovery_time"]["class"]["few"], json!(true), "two incidents");
+    }
+    let without = world.total("service/acme.shop/", "").await?;
+    assert_eq!(without["change_lead_time"]["class"], Value::Null, "only with an edition");
+    let rounded = |name: &str| without["quick_check"][name].as_f64().map(|score| (score * 100.0).round() / 100.0);
+    let scores = ["change_lead_time", "deployment_frequency", "recovery_time", "throughput", "stability", "score"];
+    assert_eq!(scores.map(rounded), [8.0, 6.0, 8.0, 7.33, 7.5, 7.4].map(Some));
+    Ok(())
+}
+
+#[tokio::test]
+async fn coverage_tells_each_source_and_its_problem() -> Result<()> {
+    let world = World::new().await?;
+    let meta =
+        async || anyhow::Ok(world.get(&format!("/v1/metrics/dora?{WEEK}")).await?["meta"]["deployments"].clone());
+    let covered = meta().await?;
+    let source = &covered["sources"][0];
+    assert_eq!((&source["source"], &source["services"]), (&json!("github-deployments"), &json!(1)));
+    assert_eq!(
+        (&source["failing"], &source["problems"], &source["last_event_at"]),
+        (&json!(0), &json!([]), &Value::Null)
+    );
+    assert_eq!((&source["until"], &source["since"]), (&covered["until"], &covered["since"]));
+    let pool = world.database.pool().await?;
+    let refused = "update deployment_progress set problem = 'no_permission', problem_message = 'Deployments'";
+    sqlx::raw_sql(refused).execute(&pool).await?;
+    let source = meta().await?["sources"][0].clone();
+    assert_eq!((&source["failing"], &source["problems"]), (&json!(1), &json!(["no_permission"])));
+    let coverage = world.get("/v1/coverage").await?;
+    let list = &coverage["data"][0]["deployments"][0];
+    assert_eq!((&list["source"], &list["list"]), (&json!("github-deployments"), &json!("")));
+    assert_eq!((&list["reason"], &list["read_at"]), (&json!("no_permission"), &source["until"]));
+    assert_eq!(coverage["data"][0]["incidents"], json!([]), "no label means incidents");
+    assert_eq!(coverage["meta"]["sources"][0]["problems"], json!(["no_permission"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_any_source_nothing_is_claimed() -> Result<()> {
+    let world = World::new().await?;
+    let pool = world.database.pool().await?;
+    sqlx::raw_sql("update deployments set deleted_at = now()").execute(&pool).await?;
+    world.database.store()?.derive_all(true).await?;
+    let answer = world.get(&format!("/v1/metrics/dora?{WEEK}&edition=dora-2024")).await?;
+    let total = &answer["data"]["total"];
+    for pointer in [
+        "/deployment_frequency/per_day",
+        "/deployment_frequency/per_day_weighted",
+        "/deployment_frequency/class",
+        "/change_lead_time/p50_hours",
+        "/change_fail_rate/rate",
+        "/rework_rate/rate",
+        "/deployment_success_rate/rate",
+        "/recovery_time/p50_hours",
+        "/deployment_recovery_time/p50_hours",
+        "/quick_check/score",
+    ] {
+        assert_eq!(total.pointer(pointer), Some(&Value::Null), "{pointer}");
+    }
+    assert_eq!(
+        total["not_delivered"]["no_source"],
+        json!({ "n": 6, "weight": 6.0 }),
+        "merged, and no source tells more"
+    );
+    assert!(answer["meta"]["warnings"].to_string().contains("no_deployment_source: "), "{}", answer["meta"]);
+    let lead_time = world.get(&format!("/v1/metrics/team/payments/lead-time?{WEEK}&interval=week")).await?;
+    assert_eq!(lead_time["data"]["total"]["cycle_time"]["n"], json!(5), "cycle time goes on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn filters_of_the_example_change_what_they_say() -> Result<()> {
+    let world = World::new().await?;
+    let failed = async |more: &str| {
+        let total = world.total("", more).await?;
+        anyhow::Ok([
+            total["change_fail_rate"]["failed"]["n"].clone(),
+            total["deployment_recovery_time"]["n"].clone(),
+            total["deployment_recovery_time"]["p50_hours"].clone(),
+        ])
+    };
+    assert_eq!(failed("&failures=rolled_back").await?, [json!(1), json!(1), json!(3.0)]);
+    assert_eq!(failed("&failures=incident").await?, [json!(1), json!(0), Value::Null], "nothing closes its issue");
+    assert_eq!(failed("&failures=reverted,declared").await?, [json!(0), json!(0), Value::Null]);
+    let pool = world.database.pool().await?;
+    sqlx::raw_sql("update incidents set severity = 'high' where external_id = 'I1'").execute(&pool).await?;
+    world.database.store()?.derive_all(true).await?;
+    let mttr = async |more: &str| {
+        let total = world.total("", more).await?;
+        anyhow::Ok([total["mttr"]["n"].clone(), total["mttr"]["p50_hours"].clone(), total["mttr"]["open"]["n"].clone()])
+    };
+    assert_eq!(mttr("").await?, [json!(2), json!(2.0), json!(1)]);
+    assert_eq!(mttr("&severity=high").await?, [json!(1), json!(1.0), json!(0)]);
+    let full = world.total("team/payments/", "&weighting=full").await?;
+    let counts =
+        ["/deployment_frequency/weight", "/change_lead_time/weight", "/deployment_success_rate/finished/weight"];
+    assert_eq!(counts.map(|it| full.pointer(it).and_then(Value::as_f64)), [Some(5.0), Some(4.0), Some(5.0)]);
+    // 1.67, 2, 4 and 48.67 hours, each once.
+    assert_eq!(full["change_fail_rate"]["rate_weighted"], json!(0.2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn lists_answer_with_304_until_what_they_say_changes() -> Result<()> {
+    let world = World::new().await?;
+    let id = world.get(&format!("/v1/deployments?{WEEK}")).await?["data"][0]["id"].clone();
+    let paths = [
+        format!("/v1/deployments?{WEEK}"),
+        format!("/v1/deployments?{WEEK}&format=csv"),
+        format!("/v1/deployments/{id}"),
+        format!("/v1/incidents?{WEEK}"),
+        format!("/v1/incidents?{WEEK}&format=csv"),
+        format!("/v1/metrics/dora?{WEEK}"),
+    ];
+    let ask = async |path: &str, known: Option<&str>| {
+        let request = known.into_iter().fold(Request::get(path), |request, etag| request.header("if-none-match", etag));
+        let response = world.router.clone().oneshot(request.body(Body::empty())?).await?;
+        let etag = response.headers().get("etag").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        anyhow::Ok((response.status().as_u16(), etag.context("an ETag")?))
+    };
+    let mut etags = Vec::new();
+    for path in &paths {
+        let (_, etag) = ask(path, None).await?;
+        assert_eq!(ask(path, Some(&etag)).await?, (304, etag.clone()), "{path}");
+        etags.push(etag);
+    }
+    let distinct: std::collections::BTreeSet<&String> = etags.iter().collect();
+    assert_eq!(distinct.len(), etags.len(), "each has its own");
+    // I1 is reopened after two days, and lasted longer.
+    let reopen = "insert into incident_states (incident_id, at, state)
+        select i.id, e.at::timestamptz, e.state from incidents as i
+        cross join (values ('2026-06-05T13:00:00Z', 'reopened'), ('2026-06-05T14:00:00Z', 'resolved')) as e (at, state)
+        where i.external_id = 'I1'";
+    let pool = world.database.pool().await?;
+    sqlx::raw_sql(reopen).execute(&pool).await?;
+    sqlx::raw_sql("update deployments set version = '2.0' where repository_id is not null").execute(&pool).await?;
+    world.database.store()?.derive_all(true).await?;
+    for (path, etag) in paths.iter().zip(&etags) {
+        assert_eq!(ask(path, Some(etag)).await?.0, 200, "{path}");
+    }
+    let incident = world.get(&format!("/v1/incidents?{WEEK}")).await?["data"][0].clone();
+    assert_eq!(incident["duration_hours"], json!(50.0));
+    let states = incident["states"].as_array().context("states")?.iter().map(|it| it["state"].clone());
+    assert_eq!(states.collect::<Value>(), json!(["opened", "resolved", "reopened", "resolved"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_told_of_each_environment() -> Result<()> {
+    let world = World::new().await?;
+    let pool = world.database.pool().await?;
+    let staging = "with new as (
+            insert into deployments (service_id, source, external_id, listed_environment, environment, environment_group, created_at, outcome, succeeded_at)
+            select s.id, 'events', 'staging-1', 'Staging', 'Staging', 'other:staging', '2026-06-10T09:00:00Z', 'succeeded', '2026-06-10T09:00:00Z'
+            from services_in_force as s returning id
+        )
+        insert into deployment_revisions (deployment_id, repository_id, oid)
+        select new.id, r.id, decode(lpad('70', 40, '0'), 'hex') from new cross join repositories as r";
+    sqlx::raw_sql(staging).execute(&pool).await?;
+    let in_force = async |more: &str| anyhow::Ok(world.get(&format!("/v1/state{more}")).await?);
+    let production = in_force("").await?;
+    assert_eq!(production["data"][0]["in_force"][0]["since"], json!("2026-06-05T10:00:00Z"));
+    assert_eq!(production["meta"]["environment"], json!("production"));
+    assert_eq!(in_force("?environment=production").await?["data"], production["data"]);
+    let staging = in_force("?environment=staging").await?;
+    assert_eq!(staging["data"][0]["in_force"][0]["since"], json!("2026-06-10T09:00:00Z"));
+    assert_eq!(staging["data"][0]["in_force"].as_array().map(Vec::len), Some(1));
+    assert_eq!(in_force("?environment=nowhere").await?["data"][0]["in_force"], json!([]));
     Ok(())
 }
 
@@ -206,7 +540,13 @@ async fn a_number_leads_to_its_deployments_and_their_pull_requests() -> Result<(
     assert_eq!(delivered[0]["delivered"], json!(true));
     assert_eq!(delivered.as_array().map(Vec::len), Some(1));
     assert_eq!((&delivered[0]["number"], &delivered[0]["lead_time_hours"]), (&json!(104), &json!(4.0)));
-    assert_eq!(delivered[0]["teams"], json!([{ "team": "payments", "weight": 1.0 }]));
+    let team = &delivered[0]["teams"][0];
+    assert_eq!((&team["team"], &team["weight"]), (&json!("payments"), &json!(1.0)));
+    let list = world.get(&format!("/v1/metrics/team/payments/pull-requests?{WEEK}")).await?;
+    let rows = list["data"]["pull_requests"].as_array().context("rows")?;
+    let row = rows.iter().find(|row| row["number"] == json!(104)).context("listed")?;
+    assert_eq!(team["membership_id"], row["rule"]["membership"]["id"], "by the same membership");
+    assert_eq!((&row["via"], &delivered[0]["via"]), (&json!("merge_commit"), &json!("merge_commit")));
     let state = world.get("/v1/state").await?;
     assert_eq!(state["data"][0]["not_deployed"], json!(1), "#107");
     assert_eq!(state["data"][0]["in_force"][0]["since"], json!("2026-06-05T10:00:00Z"));

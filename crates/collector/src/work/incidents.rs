@@ -37,7 +37,8 @@ impl RepositoryJob<'_> {
             let read_at = if problem.is_none() { Some(started_at) } else { known.read_at };
             let progress = IncidentProgress { etag, read_at, problem };
             let stored = store.store_incidents(&self.lease, &label, &incidents, &gone, &progress, self.now());
-            timed(&mut self.result.database, Box::pin(stored)).await?;
+            let changed = timed(&mut self.result.database, Box::pin(stored)).await?;
+            self.result.incidents += u32::try_from(changed).unwrap_or(u32::MAX);
         }
         Ok(())
     }

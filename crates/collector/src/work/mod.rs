@@ -147,7 +147,7 @@ impl RunContext<'_> {
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
         let (id, started_at, mut report) = self.work_on(id, name, attempt).await?;
         self.store.record_result(run, id, started_at, &report.result).await?;
-        if report.result.changed > 0 {
+        if report.result.has_news() {
             report.has_unannounced = self.store.note_missed_announcement(id, self.now()).await?;
         }
         Ok((id, report))

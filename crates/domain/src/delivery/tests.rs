@@ -451,6 +451,23 @@ fn what_is_said_of_a_rollout_is_said_of_what_it_repeats() {
 }
 
 #[test]
+fn a_declared_failure_is_remedied_by_the_next_success_and_an_incident_only_by_what_closes_it() {
+    let failed = Deployment { is_declared_failed: true, ..success(2, "06-02 00:00", 1) };
+    let deployments =
+        vec![success(1, "06-01 00:00", 0), failed, failure(3, "06-03 00:00", 2), success(4, "06-04 00:00", 2)];
+    let stream = line(3, deployments, vec![]);
+    assert_eq!(
+        failures(&stream, &[])[&2],
+        (vec![FailureReason::Declared], Some(4)),
+        "a failed attempt remedies nothing"
+    );
+    let stream =
+        line(2, vec![success(1, "06-01 00:00", 0), success(2, "06-02 00:00", 1), success(3, "06-03 00:00", 1)], vec![]);
+    let linked = [LinkedIncident { id: IncidentId(1), deployment: DeploymentId(2) }];
+    assert_eq!(failures(&stream, &linked)[&2], (vec![FailureReason::Incident], None));
+}
+
+#[test]
 fn rollback_of_one_repository_blames_what_changed_it() {
     let other = RepositoryId(2);
     let of = |id: i64, revisions: &[(RepositoryId, u32)]| Deployment {

@@ -8,6 +8,8 @@ pub const VELOCITY: &str = "velocity@1";
 pub const PR_CYCLE_TIME: &str = "pr_cycle_time@1";
 /// Coding, pickup, review and deploy.
 pub const PR_PHASES: &str = "pr_phases@1";
+/// How well a median is known.
+pub const MEDIAN_INTERVAL: &str = "median_interval@1";
 /// Which pull request counts for which team.
 pub const ATTRIBUTION: &str = "attribution@1";
 
@@ -56,7 +58,7 @@ pub struct Definition {
 }
 
 /// Every definition that the API serves.
-pub const DEFINITIONS: [Definition; 16] = [
+pub const DEFINITIONS: [Definition; 17] = [
     Definition {
         id: VELOCITY,
         name: "Velocity",
@@ -99,6 +101,21 @@ pub const DEFINITIONS: [Definition; 16] = [
         excludes: "Phases that are unknown or would be negative: the flags of a pull request say why.",
         caveats: &[
             "The phases of a bucket do not sum up to its cycle time: each is made from the pull requests that have it.",
+            NOT_FOR_PEOPLE,
+        ],
+    },
+    Definition {
+        id: MEDIAN_INTERVAL,
+        name: "Interval of the median",
+        formula: "From the k-th shortest to the k-th longest duration, where k is the largest number for which a variable of Binomial(n, 1/2) is below k \
+                  with a probability of at most 2.5 %: in 95 of 100 such samples the true median is between them. Above n = 1000, \
+                  k = floor(n/2 + 1/2 - 0.979982 * sqrt(n)).",
+        unit: "hours",
+        includes: "Distinct pull requests with the duration, each once: weights do not count here.",
+        excludes: "Fewer than six pull requests: null.",
+        caveats: &[
+            "It says how far chance may have moved the median, if pull requests were independent of each other. Two intervals that \
+             overlap are no proof that nothing has changed.",
             NOT_FOR_PEOPLE,
         ],
     },

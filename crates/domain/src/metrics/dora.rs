@@ -112,6 +112,36 @@ impl DeploymentCounts {
     }
 }
 
+/// What no team has of deployments and incidents: with the shares of all teams it is their number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unattributed {
+    /// Of finished deployments.
+    pub finished: Share,
+    /// Of succeeded ones.
+    pub succeeded: Share,
+    /// Of failed ones.
+    pub failed: Share,
+    /// Of rework.
+    pub rework: Share,
+    /// Of resolved incidents.
+    pub incidents: Share,
+    /// Of incidents that were open at the end.
+    pub open_incidents: Share,
+}
+
+impl Unattributed {
+    /// Sets a measure of deployments by its name in SQL. Those that are not listed here are parts of the others.
+    pub fn set(&mut self, measure: &str, share: Share) {
+        match measure {
+            "finished" => self.finished = share,
+            "succeeded" => self.succeeded = share,
+            "failed" => self.failed = share,
+            "rework" => self.rework = share,
+            _ => {}
+        }
+    }
+}
+
 /// The numbers of one calendar unit, or of a whole range.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DoraBucket {
@@ -135,6 +165,8 @@ pub struct DoraBucket {
     pub open_incidents: Count,
     /// Those of them with a deployment.
     pub open_linked_incidents: Count,
+    /// What of them no team has; of a team's numbers all zero.
+    pub unattributed: Unattributed,
 }
 
 impl DoraBucket {

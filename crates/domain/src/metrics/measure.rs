@@ -60,6 +60,8 @@ pub struct Durations {
     pub p90: f64,
     /// The weighted 95th percentile.
     pub p95: f64,
+    /// The 95 % interval of the median of pull requests (`median_interval@1`); `None` below six, and for what is not of pull requests.
+    pub median_interval: Option<[f64; 2]>,
 }
 
 impl Measure {

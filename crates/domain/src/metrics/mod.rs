@@ -17,12 +17,12 @@ pub use bucket::{Bucket, Statistics};
 pub use coverage::{Coverage, Incomplete, STALE_AFTER};
 pub use definition::{
     ATTRIBUTION, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, DEFINITIONS, DELIVERED, DELIVERY, DEPLOYMENT_FREQUENCY,
-    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, Definition, MTTR, NOT_FOR_PEOPLE, OWNED, PR_CYCLE_TIME,
-    PR_PHASES, QUICK_CHECK, RECOVERY_TIME, REWORK_RATE, VELOCITY,
+    DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, Definition, MEDIAN_INTERVAL, MTTR, NOT_FOR_PEOPLE, OWNED,
+    PR_CYCLE_TIME, PR_PHASES, QUICK_CHECK, RECOVERY_TIME, REWORK_RATE, VELOCITY,
 };
 pub use dora::{
     Basis, Class, Count, DeploymentCounts, DoraBucket, DoraStatistics, Edition, FEW, QuickCheck, QuickCheckAnswers,
-    Timing,
+    Timing, Unattributed,
 };
 pub use interval::Interval;
 pub use measure::{Durations, Measure, MeasureKind};

@@ -53,7 +53,8 @@ mod tests {
 
     fn week(start: &str, n: i64, contributors: i64) -> Bucket {
         let mut bucket = Bucket::empty(start.parse().expect("a date"));
-        let durations = (n > 0).then_some(Durations { mean: 1.0, p50: 1.0, p75: 1.0, p90: 1.0, p95: 1.0 });
+        let durations =
+            (n > 0).then_some(Durations { mean: 1.0, p50: 1.0, p75: 1.0, p90: 1.0, p95: 1.0, median_interval: None });
         *bucket.measure_mut(MeasureKind::CycleTime) = Measure { n, weight_units: 10_000 * n, contributors, durations };
         bucket
     }

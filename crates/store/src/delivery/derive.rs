@@ -284,6 +284,17 @@ async fn write_facts(
             deployment_id, succeeded_at, finished_at, kind, repeats_id, replaces_id, is_known, has_new_commits,
             is_after_unknown, pull_requests, rework, remedied_by_id, remedied_at
         )
+        -- Most are what they were, and looking costs less than trying to write.
+        left join deployment_facts as b on w.deployment_id = b.deployment_id
+        where
+            b.deployment_id is null
+            or (
+                b.service_id, b.succeeded_at, b.finished_at, b.kind, b.repeats_id, b.replaces_id, b.is_known,
+                b.has_new_commits, b.is_after_unknown, b.pull_requests, b.rework, b.remedied_by_id, b.remedied_at
+            ) is distinct from (
+                $1, w.succeeded_at, w.finished_at, w.kind, w.repeats_id, w.replaces_id, w.is_known, w.has_new_commits,
+                w.is_after_unknown, w.pull_requests, w.rework::text [], w.remedied_by_id, w.remedied_at
+            )
         order by w.deployment_id
         on conflict (tenant_id, deployment_id) do update
         set
@@ -291,8 +302,7 @@ async fn write_facts(
             kind = excluded.kind, repeats_id = excluded.repeats_id, replaces_id = excluded.replaces_id,
             is_known = excluded.is_known, has_new_commits = excluded.has_new_commits,
             is_after_unknown = excluded.is_after_unknown, pull_requests = excluded.pull_requests,
-            rework = excluded.rework, remedied_by_id = excluded.remedied_by_id, remedied_at = excluded.remedied_at
-        where f is distinct from excluded",
+            rework = excluded.rework, remedied_by_id = excluded.remedied_by_id, remedied_at = excluded.remedied_at",
         service,
         &ids,
         &succeeded_at as &[Option<DateTime<Utc>>],
@@ -614,12 +624,17 @@ async fn write_shares(
         from unnest(
             $2::bigint [], $3::bigint [], $4::bigint [], $5::timestamptz [], $6::timestamptz [], $7::text [], $8::text []
         ) as w (team_id, deployment_id, units, succeeded_at, finished_at, kind, rework)
+        left join deployment_shares as b
+            on b.basis = $9 and w.team_id = b.team_id and w.deployment_id = b.deployment_id
+        where
+            b.deployment_id is null
+            or (b.share, b.service_id, b.succeeded_at, b.finished_at, b.kind, b.rework)
+            is distinct from (w.units::numeric / 100000000, $1, w.succeeded_at, w.finished_at, w.kind, w.rework::text [])
         order by w.team_id, w.deployment_id
         on conflict (tenant_id, basis, team_id, deployment_id) do update
         set
             share = excluded.share, service_id = excluded.service_id, succeeded_at = excluded.succeeded_at,
-            finished_at = excluded.finished_at, kind = excluded.kind, rework = excluded.rework
-        where s is distinct from excluded",
+            finished_at = excluded.finished_at, kind = excluded.kind, rework = excluded.rework",
         service,
         &teams,
         &ids,

@@ -100,6 +100,8 @@ pub struct IncidentRow {
     pub deployment: Option<DeploymentId>,
     /// Why it belongs to that one: `named`, `set` or `window`.
     pub rule: Option<String>,
+    /// The states that it has had, in order: `opened`, `resolved`, `reopened`, `dismissed` or `merged`.
+    pub states: Vec<(DateTime<Utc>, String)>,
     /// The team's share, if a team was asked for.
     pub share: Option<Share>,
 }
@@ -156,8 +158,19 @@ pub struct DeliveredPullRequest {
     pub lead_seconds: Option<f64>,
     /// From the merge to the delivery, in seconds.
     pub deploy_seconds: Option<f64>,
-    /// The teams that it counts for, each with its weight in ten-thousandths.
-    pub teams: Vec<(TeamSlug, i32)>,
+    /// The teams that it counts for.
+    pub teams: Vec<DeliveredFor>,
+}
+
+/// A team that a pull request counts for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveredFor {
+    /// The team.
+    pub team: TeamSlug,
+    /// The weight in ten-thousandths.
+    pub weight_units: i32,
+    /// The membership by which it counts.
+    pub membership: i64,
 }
 
 /// What is in force of a service, and what waits.
@@ -169,7 +182,7 @@ pub struct ServiceState {
     pub slug: String,
     /// Its name.
     pub name: String,
-    /// What is in force of each of its repositories in production.
+    /// What is in force of each of its repositories in the environment.
     pub in_force: Vec<InForce>,
     /// Merged pull requests that no deployment contains; `None` without a known deployment.
     pub waiting: Option<i64>,
@@ -345,6 +358,7 @@ impl ReadSession {
             merged_into: row.merged_into.map(IncidentId),
             deployment: row.deployment_id.map(DeploymentId),
             rule: row.rule,
+            states: row.state_times.into_iter().zip(row.states).collect(),
             share: row.share.map(Share),
         });
         Ok(rows.collect())
@@ -387,10 +401,11 @@ impl ReadSession {
                 r.display_name as "repository!", p.number, p.title, p.merged_at as "merged_at!", d.via,
                 case when d.delivered_at >= p.first_commit_at
                     then extract(epoch from d.delivered_at - p.first_commit_at)::double precision end as lead_seconds,
-                case when d.delivered_at >= p.merged_at
+                -- When a merge counts as a deployment, nobody knows how long it took.
+                case when d.delivered_at >= p.merged_at and x.source <> 'merges'
                     then extract(epoch from d.delivered_at - p.merged_at)::double precision end as deploy_seconds,
                 array(
-                    select t.slug || ' ' || (a.weight * 10000)::integer
+                    select concat_ws(' ', t.slug, (a.weight * 10000)::integer, a.membership_id)
                     from pr_attributions as a
                     inner join teams as t on a.team_id = t.id
                     where a.pull_request_id = p.id
@@ -401,6 +416,7 @@ impl ReadSession {
                 union all
                 select a.pull_request_id, null, null from deployment_attempts as a where a.deployment_id = $1
             ) as d
+            inner join deployments as x on x.id = $1
             inner join pull_requests as p on d.pull_request_id = p.id
             inner join repositories as r on p.repository_id = r.id
             order by r.display_name, p.number"#,
@@ -409,8 +425,12 @@ impl ReadSession {
         .fetch_all(&mut *self.connection)
         .await?;
         let rows = rows.into_iter().map(|row| {
-            let teams = row.teams.iter().filter_map(|text| text.split_once(' '));
-            let teams = teams.map(|(slug, units)| Ok((parse_stored(slug)?, parse_stored(units)?)));
+            let teams = row.teams.iter().map(|text| {
+                let mut words = text.split(' ');
+                let mut word = || words.next().unwrap_or_default();
+                let (team, weight_units) = (parse_stored(word())?, parse_stored(word())?);
+                Ok(DeliveredFor { team, weight_units, membership: parse_stored(word())? })
+            });
             Ok(DeliveredPullRequest {
                 repository: row.repository,
                 number: row.number,
@@ -425,18 +445,30 @@ impl ReadSession {
         rows.collect()
     }
 
-    /// What is in force of each repository of each service in production, by service.
-    async fn in_force(&mut self) -> Result<BTreeMap<i64, Vec<InForce>>, StoreError> {
+    /// What is in force of each repository of each service in an environment, by service.
+    async fn in_force(&mut self, environment: &str) -> Result<BTreeMap<i64, Vec<InForce>>, StoreError> {
         let rows = sqlx::query!(
-            r#"select distinct on (f.service_id, r.display_name, r.id)
-                f.service_id, r.display_name as "repository!", f.deployment_id, f.succeeded_at as "succeeded_at!", v.oid
-            from deployment_facts as f
-            inner join deployments as d on f.deployment_id = d.id
-            inner join deployment_revisions as v on f.deployment_id = v.deployment_id
+            r#"select distinct on (d.service_id, r.display_name, r.id)
+                d.service_id, r.display_name as "repository!", d.id as "deployment_id!", d.succeeded_at as "succeeded_at!", v.oid
+            from deployments as d
+            left join deployment_facts as f on d.id = f.deployment_id
+            inner join deployment_revisions as v on d.id = v.deployment_id
             inner join repositories as r on v.repository_id = r.id
-            where f.succeeded_at is not null and f.kind not in ('unknown', 'rollout')
+            where
+                d.succeeded_at is not null and d.deleted_at is null
+                -- One that brings a region what another has is in force in its region.
+                and case f.kind
+                    when 'unknown' then false
+                    when 'rollout' then $1 <> 'production'
+                    else f.kind is not null or $1 <> 'production'
+                end
+                and (
+                    d.environment_group = $1
+                    or ($1 not in ('production', 'transient') and lower(d.environment) = $1)
+                )
             -- As two at the same instant are ordered where they are derived.
-            order by f.service_id, r.display_name, r.id, f.succeeded_at desc, length(d.external_id) desc, d.external_id desc"#
+            order by d.service_id, r.display_name, r.id, d.succeeded_at desc, length(d.external_id) desc, d.external_id desc"#,
+            environment
         )
         .fetch_all(&mut *self.connection)
         .await?;
@@ -494,12 +526,13 @@ impl ReadSession {
         Ok(ids.into_iter().map(DeploymentId).collect())
     }
 
-    /// What is in force of each service in production, and what waits.
+    /// What is in force of each service in an environment, in lower case, or in all that are `production` or `transient`; and what
+    /// waits for production.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn service_states(&mut self) -> Result<Vec<ServiceState>, StoreError> {
-        let mut in_force = self.in_force().await?;
+    pub async fn service_states(&mut self, environment: &str) -> Result<Vec<ServiceState>, StoreError> {
+        let mut in_force = self.in_force(environment).await?;
         let rows = sqlx::query!(
             r#"select
                 f.id as "id!", f.slug as "slug!", f.name as "name!",

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mergeline_domain::delivery::{FailureReason, MissingReason, ServiceId, Share};
-use mergeline_domain::metrics::{Basis, Count, DoraBucket, DoraStatistics, Durations, Interval, Timing};
+use mergeline_domain::metrics::{Basis, Count, DoraBucket, DoraStatistics, Interval, Timing};
 use mergeline_domain::{RepoName, TeamId, TeamSlug, start_of_day};
 
-use crate::metrics::data_status;
+use crate::metrics::{data_status, durations};
 use crate::revision::parse_stored;
 use crate::{Bucketing, DataStatus, Filter, ReadSession, StoreError};
 
@@ -108,7 +108,66 @@ pub struct DeploymentCoverage {
     pub has_incidents: bool,
 }
 
+/// How far a source of deployments is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceCoverage {
+    /// Its name: `github-deployments`, `github-actions`, `github-releases`, `merges` or `events`.
+    pub source: String,
+    /// The services that it reports.
+    pub services: i64,
+    /// Everything that was created since then is stored; of `events` since the first one. `None` if something was never read.
+    pub covered_since: Option<DateTime<Utc>>,
+    /// Everything is stored up to then; `events` count as read until now. `None` if something was never read.
+    pub complete_until: Option<DateTime<Utc>>,
+    /// The last one that was posted.
+    pub last_event_at: Option<DateTime<Utc>>,
+    /// Repositories that could not be read at the last attempt.
+    pub failing: i64,
+    /// The codes of the reasons.
+    pub problems: Vec<String>,
+}
+
+/// How far one list of a repository is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListCoverage {
+    /// The repository, as `owner/name`.
+    pub repository: String,
+    /// The source of deployments; `None` for a list of incidents.
+    pub source: Option<String>,
+    /// What of the source: a workflow, `releases` or `tags`, a branch; of incidents the label. Empty for everything.
+    pub list: String,
+    /// Everything that was created since then is stored. Incidents are read from the beginning.
+    pub covered_since: Option<DateTime<Utc>>,
+    /// Everything is stored up to then; `None` if it was never read.
+    pub read_at: Option<DateTime<Utc>>,
+    /// The code of the reason why it could not be read at the last attempt.
+    pub problem: Option<String>,
+}
+
 impl ReadSession {
+    /// How far each list of deployments and of incidents is read, by repository.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_coverage(&mut self) -> Result<Vec<ListCoverage>, StoreError> {
+        let lists = sqlx::query_as!(
+            ListCoverage,
+            r#"select
+                r.display_name as "repository!", d.source as "source?", d.list as "list!",
+                d.covered_since as "covered_since?", d.read_at as "read_at?", d.problem as "problem?"
+            from deployment_lists_read as d
+            inner join repositories as r on d.repository_id = r.id and r.removed_at is null
+            union all
+            select r.display_name, null, l.label, null, p.read_at, p.problem
+            from configuration_in_force as c
+            cross join lateral jsonb_array_elements_text(coalesce(c.delivery -> 'incident_labels', '[]')) as l (label)
+            inner join repositories as r on r.removed_at is null
+            left join incident_progress as p on r.id = p.repository_id and l.label = p.label
+            order by 1, 2, 3"#
+        );
+        Ok(lists.fetch_all(&mut *self.connection).await?)
+    }
+
     /// The data status for some repositories.
     ///
     /// # Errors
@@ -228,6 +287,24 @@ impl ReadSession {
         .await?)
     }
 
+    /// How far each source of deployments is read: of those of a service, or of all.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deployment_sources(
+        &mut self,
+        service: Option<ServiceId>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SourceCoverage>, StoreError> {
+        let sources = sqlx::query_file_as!(
+            SourceCoverage,
+            "queries/deployment_sources.sql",
+            service.map(|service| service.0),
+            now
+        );
+        Ok(sources.fetch_all(&mut *self.connection).await?)
+    }
+
     /// How far deployments are read: those of a service, or all of them.
     ///
     /// # Errors
@@ -294,7 +371,8 @@ impl ReadSession {
     ) -> Result<(), StoreError> {
         let reasons: Vec<&str> = terms.failures.iter().map(<&str>::from).collect();
         let rows = sqlx::query!(
-            r#"select bucket, measure as "measure!", n as "n!", (share * 100000000)::bigint as "share!"
+            r#"select bucket, measure as "measure!", n as "n!", (share * 100000000)::bigint as "share!",
+                ((n - attributed) * 100000000)::bigint as "unattributed!"
             from count_deployments($1, $2, $3, $4, $5, $6, $7, $8)"#,
             scope.team.map(|team| team.0),
             scope.service.map(|service| service.0),
@@ -309,7 +387,11 @@ impl ReadSession {
         .await?;
         for row in rows {
             let share = if bucketing.ignore_weights { Share(row.n * Share::WHOLE.0) } else { Share(row.share) };
-            table.at(row.bucket).deployments.set(&row.measure, Count { n: row.n, share });
+            let bucket = table.at(row.bucket);
+            bucket.deployments.set(&row.measure, Count { n: row.n, share });
+            if scope.team.is_none() {
+                bucket.unattributed.set(&row.measure, Share(row.unattributed));
+            }
         }
         Ok(())
     }
@@ -342,7 +424,7 @@ impl ReadSession {
         let rows = sqlx::query!(
             r#"select
                 bucket, measure as "measure!", n as "n!", (weight * 100000000)::bigint as "share!",
-                contributors as "contributors!", mean, percentiles
+                contributors as "contributors!", mean, percentiles, median_interval
             from delivery_times($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
             scope.team.map(|team| team.0),
             scope.service.map(|service| service.0),
@@ -358,11 +440,13 @@ impl ReadSession {
         .await?;
         for row in rows {
             let count = Count { n: row.n, share: Share(row.share) };
+            let durations = durations(row.mean, row.percentiles, row.median_interval);
+            let timing = Timing { count, durations, contributors: row.contributors };
             let bucket = table.at(row.bucket);
             match row.measure.as_str() {
                 "delivered" => bucket.delivered = count,
-                "change_lead_time" => bucket.lead_time = timing(count, row.contributors, row.mean, row.percentiles),
-                "deploy" => bucket.deploy = timing(count, row.contributors, row.mean, row.percentiles),
+                "change_lead_time" => bucket.lead_time = timing,
+                "deploy" => bucket.deploy = timing,
                 // From a newer schema.
                 _ => {}
             }
@@ -381,7 +465,8 @@ impl ReadSession {
         let reasons: Vec<&str> = terms.failures.iter().map(<&str>::from).collect();
         let rows = sqlx::query!(
             r#"select
-                bucket, measure as "measure!", n as "n!", (weight * 100000000)::bigint as "share!", mean, percentiles
+                bucket, measure as "measure!", n as "n!", (weight * 100000000)::bigint as "share!", mean, percentiles,
+                ((n - attributed) * 100000000)::bigint as unattributed
             from recovery_times($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
             scope.team.map(|team| team.0),
             scope.service.map(|service| service.0),
@@ -397,11 +482,17 @@ impl ReadSession {
         .fetch_all(&mut *self.connection)
         .await?;
         for row in rows {
-            let timing = timing(Count { n: row.n, share: Share(row.share) }, 0, row.mean, row.percentiles);
+            let count = Count { n: row.n, share: Share(row.share) };
+            let timing = Timing { count, durations: durations(row.mean, row.percentiles, None), contributors: 0 };
             let bucket = table.at(row.bucket);
             match row.measure.as_str() {
                 "recovery_time" => bucket.recovery = timing,
-                "mttr" => bucket.mttr = timing,
+                "mttr" => {
+                    bucket.mttr = timing;
+                    if scope.team.is_none() {
+                        bucket.unattributed.incidents = Share(row.unattributed.unwrap_or_default());
+                    }
+                }
                 "deployment_recovery_time" => bucket.deployment_recovery = timing,
                 // From a newer schema.
                 _ => {}
@@ -426,6 +517,7 @@ impl ReadSession {
         let rows = sqlx::query!(
             r#"select
                 e.bucket, count(*) as "n!", (sum(i.share) * 100000000)::bigint as "share!",
+                ((count(*) - sum(i.attributed)) * 100000000)::bigint as "unattributed!",
                 count(*) filter (where i.has_deployment) as "linked!",
                 (coalesce(sum(i.share) filter (where i.has_deployment), 0) * 100000000)::bigint as "linked_share!"
             from unnest($5::date [], $6::timestamptz []) as e (bucket, at)
@@ -452,6 +544,9 @@ impl ReadSession {
             let bucket = table.at(row.bucket);
             bucket.open_incidents = count(row.n, row.share);
             bucket.open_linked_incidents = count(row.linked, row.linked_share);
+            if scope.team.is_none() {
+                bucket.unattributed.open_incidents = Share(row.unattributed);
+            }
         }
         Ok(())
     }
@@ -478,40 +573,6 @@ impl ReadSession {
         });
         rows.collect()
     }
-
-    /// The sum of all teams' shares of the succeeded deployments of a scope in `[from, to)`. What is left belongs to no team.
-    ///
-    /// # Errors
-    /// When the database fails or takes too long.
-    pub async fn attributed_shares(
-        &mut self,
-        service: Option<ServiceId>,
-        basis: Basis,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Share, StoreError> {
-        let units = sqlx::query_scalar!(
-            r#"select (coalesce(sum(s.share), 0) * 100000000)::bigint as "units!"
-            from deployment_shares as s
-            where
-                s.basis = $1 and ($2::bigint is null or s.service_id = $2)
-                and s.finished_at >= $3 and s.finished_at < $4
-                and s.kind is not null and s.kind <> 'rollout'"#,
-            <&str>::from(basis),
-            service.map(|service| service.0),
-            from,
-            to
-        )
-        .fetch_one(&mut *self.connection)
-        .await?;
-        Ok(Share(units))
-    }
-}
-
-fn timing(count: Count, contributors: i64, mean: Option<f64>, percentiles: Option<Vec<f64>>) -> Timing {
-    let percentiles: Option<[f64; 4]> = percentiles.and_then(|values| values.try_into().ok());
-    let durations = mean.zip(percentiles).map(|(mean, [p50, p75, p90, p95])| Durations { mean, p50, p75, p90, p95 });
-    Timing { count, durations, contributors }
 }
 
 /// The buckets of a range while they are filled.

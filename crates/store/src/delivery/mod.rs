@@ -23,11 +23,13 @@ pub(crate) use derive::{derive, forget_deliveries, lock_services, note_first_del
 pub use files::WithoutFiles;
 pub use issues::IncidentProgress;
 pub use lists::{
-    DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, IncidentFilter, IncidentRow,
-    LinkedIncidentRow, ServiceState, TeamShare,
+    DeliveredFor, DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, IncidentFilter,
+    IncidentRow, LinkedIncidentRow, ServiceState, TeamShare,
 };
-pub use metrics::{DeploymentCoverage, DoraScope, DoraTerms, Service, ServiceOwner, ServiceSelector};
-pub use overview::{KnownEnvironment, UnreadDeployments};
+pub use metrics::{
+    DeploymentCoverage, DoraScope, DoraTerms, ListCoverage, Service, ServiceOwner, ServiceSelector, SourceCoverage,
+};
+pub use overview::{KnownEnvironment, UnreadList};
 pub use posted::{
     Channel, EventDigest, EventOutcome, EventRefusal, EventSubject, Poster, Sender, StoredDeployment, StoredIncident,
 };

@@ -15,12 +15,12 @@ pub struct KnownEnvironment {
     pub deployments: i64,
 }
 
-/// A repository whose deployments could not be read at the last attempt.
+/// A list of a repository that could not be read at the last attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadDeployments {
+pub struct UnreadList {
     /// `owner/name`.
     pub repository: String,
-    /// The source of its deployments.
+    /// The source of the deployments or incidents on it.
     pub source: String,
     /// A stable code.
     pub code: String,
@@ -96,13 +96,32 @@ impl Reader {
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// The repositories whose deployments could not be read at the last attempt.
+    /// The lists of incidents that could not be read at the last attempt.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn unread_deployments(&self) -> Result<Vec<UnreadDeployments>, StoreError> {
+    pub async fn unread_incidents(&self) -> Result<Vec<UnreadList>, StoreError> {
         let query = sqlx::query_as!(
-            UnreadDeployments,
+            UnreadList,
+            r#"select distinct
+                r.display_name as "repository!", 'github-issues' as "source!", p.problem as "code!", p.problem_message as "message!"
+            from configuration_in_force as c
+            cross join lateral jsonb_array_elements_text(coalesce(c.delivery -> 'incident_labels', '[]')) as l (label)
+            inner join incident_progress as p on l.label = p.label
+            inner join repositories as r on p.repository_id = r.id
+            where p.problem is not null and r.removed_at is null
+            order by 1, 3, 4"#
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+
+    /// The lists of deployments that could not be read at the last attempt.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unread_deployments(&self) -> Result<Vec<UnreadList>, StoreError> {
+        let query = sqlx::query_as!(
+            UnreadList,
             r#"select r.display_name as "repository!", p.source as "source!", p.problem as "code!", p.problem_message as "message!"
             from (
                 select repository_id, 'github-deployments' as source, '' as list, problem, problem_message
