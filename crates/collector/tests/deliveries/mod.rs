@@ -1,5 +1,6 @@
 //! From deployments at the fake GitHub to what they delivered.
 
+mod edges;
 mod example;
 mod incidents;
 mod listing;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mergeline_collector::{CollectOptions, FollowUp, RosterSnapshot, RunContext};
-use mergeline_fake_github::{at, deployment};
+use mergeline_fake_github::{at, deployment, issue};
 use mergeline_source::Remaining;
 use mergeline_webhooks::ChangeNotice;
 
@@ -80,15 +80,55 @@ async fn a_list_that_lags_behind_is_read_again_after_2_10_and_60_seconds() -> Re
 }
 
 #[tokio::test]
-async fn a_delivery_without_a_time_is_followed_twice_if_nothing_is_new() -> Result<()> {
+async fn a_delivery_without_a_time_is_followed_until_something_is_new() -> Result<()> {
     let world = world().await?;
-    let FollowUp::Again(after, next) = follow_at(&world, notice(&world, None).await?, NOW).await? else {
-        anyhow::bail!("it was believed at once");
-    };
-    assert_eq!((after, next.tries), (Duration::from_secs(2), 1));
-    world.fake.forget_requests();
-    assert_eq!(follow_at(&world, next, "2026-06-15T12:00:03Z").await?, FollowUp::Done);
-    assert!(!world.asked_about("acme/api").is_empty(), "it was asked again");
+    let mut notice = notice(&world, None).await?;
+    for (number, seconds) in (1..).zip([2, 10, 60]) {
+        let FollowUp::Again(after, next) = follow_at(&world, notice.clone(), NOW).await? else {
+            anyhow::bail!("try {number} gave up");
+        };
+        assert_eq!((after, next.tries), (Duration::from_secs(seconds), number));
+        notice = next;
+    }
+    assert_eq!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Done, "the next run finds it");
+    // A deployment, and then an incident, that the list has at the second look.
+    notice.tries = 1;
+    world.fake.put_deployments([
+        deployment("acme/api", 1, &oid(1), "2026-06-15T11:59:30Z").status("success", "2026-06-15T11:59:40Z")
+    ]);
+    assert_eq!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Done);
+    let text = "version: 1\nrepositories: [acme/api]\nincidents: { issues: { labels: [incident] } }\n\
+                teams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    let file = mergeline_domain::teams_file::TeamsFile::parse("teams.yaml", text.as_bytes())?;
+    world.store.apply(&file, mergeline_store::ApplyOptions::default(), at(NOW)).await?;
+    assert!(matches!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Again(..)), "no incident is listed yet");
+    world.fake.put_issues([issue("acme/api", 11, "incident", "2026-06-15T11:59:50Z")]);
+    assert_eq!(follow_at(&world, notice, NOW).await?, FollowUp::Done);
+    assert_eq!(world.number("select count(*) from incidents").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deployment_or_incident_that_no_delivery_announced_is_counted() -> Result<()> {
+    for is_deployment in [true, false] {
+        let world = world().await?;
+        let text = "version: 1\nrepositories: [acme/api]\nincidents: { issues: { labels: [incident] } }\n\
+                    teams: [{ slug: payments, members: [{ github: ana }] }]\n";
+        let file = mergeline_domain::teams_file::TeamsFile::parse("teams.yaml", text.as_bytes())?;
+        world.store.apply(&file, mergeline_store::ApplyOptions::default(), at(NOW)).await?;
+        let heard =
+            "insert into announcements (repository_id, last_at) select id, '2026-06-15T12:30:00Z' from repositories";
+        world.execute(heard).await?;
+        if is_deployment {
+            let time = "2026-06-15T13:00:00Z";
+            world.fake.put_deployments([deployment("acme/api", 1, &oid(1), time).status("success", time)]);
+        } else {
+            world.fake.put_issues([issue("acme/api", 11, "incident", "2026-06-15T13:00:00Z")]);
+        }
+        collect_all_at(&world, "2026-06-15T16:00:00Z").await?;
+        collect_all_at(&world, "2026-06-15T20:00:00Z").await?;
+        assert_eq!(world.number(MISSED).await?, 1, "a deployment: {is_deployment}");
+    }
     Ok(())
 }
 

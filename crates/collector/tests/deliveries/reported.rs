@@ -260,6 +260,16 @@ async fn a_merge_into_the_named_branch_is_an_assumed_deployment() -> Result<()> 
     assert_eq!(readings(&world).await?, ["merges main 15 12:00"]);
     let assumed = "select count(*) from pr_attributions where lead_seconds is not null and deploy_seconds is null";
     assert_eq!(world.number(assumed).await?, 4, "how long a deployment took is not known");
+    let of_service = "select coalesce(sum(n), 0)::bigint
+        from services_in_force as s
+        cross join lateral delivery_times(null, s.id, '2026-06-01', '2026-07-01', 'UTC', 'week') as t
+        where t.measure = 'deploy'";
+    assert_eq!(world.number(of_service).await?, 0, "nor for the service");
+    let deployment =
+        world.number("select deployment_id from pr_deliveries where deployment_id is not null limit 1").await?;
+    let id = mergeline_domain::delivery::DeploymentId(deployment);
+    let delivered = world.database.reader()?.session().await?.delivered_by(id).await?;
+    assert!(delivered.iter().all(|it| it.lead_seconds.is_some() && it.deploy_seconds.is_none()), "{delivered:?}");
     world.fake.forget_requests();
     let before = world.database.digest().await?;
     collect_all(&world).await?;

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod dora;
 mod recompute;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,8 +177,24 @@ fn assert_equal(found: &Bucket, expected: &Expected, context: &str) {
                     "{context}: p{fraction} {value}"
                 );
             }
+            assert_eq!(durations.median_interval, median_interval(&expected.samples), "{context}");
         }
     }
+}
+
+/// The interval of the median, from the coefficients of `(1 + x)^n`.
+#[expect(clippy::cast_precision_loss, reason = "a case has fewer than 60 pull requests")]
+fn median_interval(samples: &[Sample]) -> Option<[f64; 2]> {
+    let mut seconds: Vec<f64> = samples.iter().map(|sample| sample.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    let mut row: Vec<u64> = vec![1];
+    for _ in &seconds {
+        row = std::iter::once(1).chain(row.windows(2).map(|pair| pair[0] + pair[1])).chain([1]).collect();
+    }
+    let all = 2f64.powi(i32::try_from(seconds.len()).expect("few"));
+    let is_rare = |rank: &usize| row[..*rank].iter().sum::<u64>() as f64 / all <= 0.025;
+    let rank = (1..=seconds.len()).take_while(is_rare).last()?;
+    Some([seconds[rank - 1], seconds[seconds.len() - rank]])
 }
 
 fn monday(day: NaiveDate) -> NaiveDate {

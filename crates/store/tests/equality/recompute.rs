@@ -1,5 +1,5 @@
 //! Random facts about deployments, incidents and pull requests, in any order, some of them late, repeated, corrected or deleted:
-//! what is derived with each of them equals a recompute of everything.
+//! what is derived with each of them equals a recompute of everything, and SQL's numbers equal those of plain Rust.
 //!
 //! `RECOMPUTE_SEEDS` sets how many sequences there are (300).
 
@@ -23,11 +23,14 @@ use mergeline_store::{
 use mergeline_test_support::TestDatabase;
 
 use crate::common::fresh;
+use crate::dora;
 
 const SEEDS: u64 = 300;
 /// Each database grows with its sequences, and each recompute looks at all of it.
 const IN_A_DATABASE: u64 = 25;
 const STEPS: usize = 8;
+/// How many numbers are compared with those of the rows.
+const QUESTIONS: usize = 25;
 const NOW: &str = "2026-06-15T12:00:00Z";
 const COMMITS: u64 = 14;
 const ENVIRONMENTS: [&str; 7] = ["production", "production", "production", "prod-eu", "staging", "preview", "blue"];
@@ -394,6 +397,7 @@ impl World {
             "",
             "deployments: { source: events }",
             "deployments: { workflow: deploy.yml, branch: main }",
+            "deployments: { source: merges, branch: main }",
             "deployments: { source: github-deployments }",
         ]);
         let environments = self.some(&["", "environments: { production: [blue, 'prod*'] }"]);
@@ -467,6 +471,11 @@ async fn sequences(seeds: std::ops::Range<u64>) -> Result<()> {
             events.push(event);
         }
         world.check().await.with_context(|| format!("seed {seed}:\n{}", events.join("\n")))?;
+        // I6: as often as new rows are worth it.
+        if seed % 5 == 4 {
+            let World { database, random, .. } = &mut world;
+            dora::check(database, random, QUESTIONS).await.with_context(|| format!("seed {seed}"))?;
+        }
     }
     Ok(())
 }
