@@ -13,6 +13,7 @@ use mergeline_fake_github::synthetic::organization;
 use mergeline_github::GitHub;
 use mergeline_store::{ApplyOptions, Poster, Reader, Writer};
 use mergeline_webhooks::WebhookSecrets;
+use tokio::net::TcpListener;
 
 use crate::args::{Demo, Options};
 use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
@@ -59,6 +60,14 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     // Stored data still counts and earlier weeks stay complete: a failure does not affect the past.
     github.break_repository(organization.lost_repository, Some(NOT_VISIBLE));
     let report = collect_with_progress(&connected, &store, &settings, false, options, clock()).await?;
+    let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    if let Some(address) = address {
+        // With --json, standard output is for machines only.
+        let mut out: Box<dyn Write> =
+            if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
+        writeln!(out, "Open http://{address}/v1/app/ in a browser. It runs until Ctrl-C.\n")?;
+        out.flush()?;
+    }
     if !options.json {
         let opening = "Everything below is SYNTHETIC: a made-up organization, served by a fake GitHub on this machine, collected by \
                        the real collector into a private PostgreSQL that is deleted at the end.\n";
@@ -75,12 +84,10 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     if !options.json {
         writeln!(out, "\n{}", show::everything(&store, USUAL_RANGE, clock()).await?)?;
     }
-    if let Some(listener) = listener {
-        let address = listener.local_addr()?;
-        // With --json, standard output is for machines only.
+    if let Some((listener, address)) = listener.zip(address) {
         let mut out: Box<dyn Write> =
             if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
-        writeln!(out, "\nOpen http://{address}/v1/app/ in a browser. It runs until Ctrl-C. In another terminal:\n")?;
+        writeln!(out, "\nIn another terminal:\n")?;
         for path in [
             "v1/teams",
             "v1/metrics/team/payments/velocity",

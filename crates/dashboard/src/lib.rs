@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
@@ -52,6 +54,9 @@ impl Login {
     }
 }
 
+/// For files that may change: the browser asks each time whether they have.
+const NO_CACHE: &str = "no-cache";
+
 /// What the page asks first: `config.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Config {
@@ -71,7 +76,15 @@ pub fn router<S: Clone + Send + Sync + 'static>(login: Login, database: &str) ->
     let config = serde_json::to_string(&config).unwrap_or_default();
     Router::new()
         .route("/app/", get(async |headers: HeaderMap| file("index.html", &headers)))
-        .route("/app/config.json", get(async move || answer("application/json", "no-cache", Body::from(config))))
+        .route(
+            "/app/config.json",
+            get(async move |headers: HeaderMap| {
+                let mut hasher = DefaultHasher::new();
+                config.hash(&mut hasher);
+                let digest = format!("{:016x}", hasher.finish());
+                revalidated("application/json", NO_CACHE, &digest, &headers, || Body::from(config))
+            }),
+        )
         .route(
             "/app/{*path}",
             get(async |path: Result<Path<String>, PathRejection>, headers: HeaderMap| {
@@ -87,10 +100,21 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         return (StatusCode::NOT_FOUND, "There is nothing at this path.").into_response();
     };
     let digest: String = metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let is_immutable = path.starts_with("assets/");
+    let caching = if is_immutable { "public, max-age=31536000, immutable" } else { NO_CACHE };
+    revalidated(media_type(path), caching, &digest, headers, || Body::from(data.into_owned()))
+}
+
+/// A body, or 304 if the browser has it.
+fn revalidated(
+    media_type: &'static str,
+    caching: &'static str,
+    digest: &str,
+    headers: &HeaderMap,
+    body: impl FnOnce() -> Body,
+) -> Response {
     // Weak: the same file may leave compressed.
     let tag = format!("W/\"{digest}\"");
-    let is_immutable = path.starts_with("assets/");
-    let caching = if is_immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut known = known.flat_map(|value| value.split(',')).map(|one| one.trim().trim_start_matches("W/"));
     let mut response = if known.any(|one| one == "*" || one == tag.trim_start_matches("W/")) {
@@ -98,7 +122,7 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
         response
     } else {
-        answer(media_type(path), caching, Body::from(data.into_owned()))
+        answer(media_type, caching, body())
     };
     if let Ok(tag) = HeaderValue::try_from(tag) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -189,7 +213,9 @@ mod tests {
     #[tokio::test]
     async fn the_page_learns_how_people_log_in() -> Result<()> {
         let config = get("/config.json", None).await?;
+        let etag = config.headers()[header::ETAG].to_str()?.to_owned();
         assert_eq!(text(config).await?, r#"{"login":"key","api":"../","database":"1f"}"#);
+        assert_eq!(get("/config.json", Some(&etag)).await?.status(), StatusCode::NOT_MODIFIED);
         Ok(())
     }
 }

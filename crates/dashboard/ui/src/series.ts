@@ -9,7 +9,10 @@ import { bucketName, count, day, duration, many, weight } from './format'
 
 type Bucket = Pick<Schemas['Bucket'], 'bucket' | 'start' | 'end' | 'incomplete' | 'prs_merged' | 'prs_merged_weighted' | 'cycle_time' | 'suppressed'>
 export type Days = { from: string; to: string }
-export type ListOf = (days: Days) => RouteLocationRaw
+export type ListOf = (days: Days) => RouteLocationRaw | undefined
+
+/** Instead of a list that its reader may not see. */
+export const NO_LISTS = 'This needs the permission to see single pull requests (prs:read). Ask an admin for it.'
 
 /** The days of a bucket that are in the range. */
 const within = (bucket: { start: string; end: string }, range: Days): Days => ({
@@ -22,6 +25,12 @@ export function percentiles(statistics: { p50_hours: number | null; p90_hours: n
   const { p50_hours: half, p90_hours: most } = statistics
   if (half === null) return 'no duration'
   return `half within ${duration(half)}${most === null ? '' : `, nine of ten within ${duration(most)}`}`
+}
+
+/** From where to where a median may be by chance (`median_interval@1`). */
+export function byChance(ends: readonly number[] | null | undefined): string {
+  const [from, to] = ends ?? []
+  return from === undefined || to === undefined ? '' : `${duration(from)} to ${duration(to)}`
 }
 
 export function bars(buckets: Bucket[], interval: string, range: Days, list: ListOf): Bar[] {
@@ -97,6 +106,19 @@ export const PHASES = [
   { name: 'review', title: 'Review', says: 'first review to merge' },
   { name: 'deploy', title: 'Waiting for production', says: 'merge to production' },
 ] as const
+
+/** Why durations are hidden. */
+export const hidden = (least: number | undefined): string =>
+  `Of fewer than ${least ? many(least, 'person', 'people') : 'the required number of people'}, so it is hidden: it would show what single people did.`
+
+/** What to do while nothing, or not all, was collected. */
+export function collecting(coverage: Schemas['Coverage']): string | undefined {
+  const { collected, counts } = coverage.repositories
+  if (collected + counts.pending + counts.failing === 0) return 'Nothing was collected yet. Name repositories in the teams file, set GITHUB_PAT, and run “mergeline collect”.'
+  if (coverage.since !== null && counts.pending === 0) return undefined
+  if (counts.failing > 0) return 'Some repositories are not completely collected, and some fail. The screen “Data” says which and why; after that is solved, run “mergeline collect” again.'
+  return 'Repositories are still being collected, so numbers grow. The screen “Data” shows how far each is. If no collection is running, start one: “mergeline collect”.'
+}
 
 /** What changed, in one sentence: the largest change that is more than chance would often give. */
 export function headline(summary: Schemas['Summary'], before: string): string {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Schemas } from '../src/api/client'
-import { bars, before, difference, headline, longer, notCompared, percentiles } from '../src/series'
+import { bars, before, byChance, difference, headline, longer, notCompared, percentiles } from '../src/series'
 
 const statistics = (n: number, p50: number | null, p90: number | null) => ({ n, weight: n, mean_hours: p50, p50_hours: p50, p75_hours: p50, p90_hours: p90, p95_hours: p90 })
 const period = (merged: number, p50: number | null): Schemas['Period'] =>
@@ -39,6 +39,8 @@ it('a bar leads to the days of it that are in the range', () => {
   const [bar] = bars([bucket as never], 'week', { from: '2026-06-03', to: '2026-06-30' }, (days) => `${days.from} ${days.to}`)
   expect(bar).toMatchObject({ value: 2.5, plain: 3, to: '2026-06-03 2026-06-08' })
   expect(bar!.text).toContain('3 pull requests merged, 2.5 by share')
+  expect(byChance([3, 30])).toBe('3 h to 30 h')
+  expect(byChance(null)).toBe('')
   expect(percentiles(bucket.cycle_time)).toBe('half within 4 h, nine of ten within 9 h')
 })
 

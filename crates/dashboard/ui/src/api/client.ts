@@ -3,6 +3,7 @@
 import createClient from 'openapi-fetch'
 import { ref } from 'vue'
 import type { components, paths } from './schema'
+import { forgetSeen, see } from './version'
 
 export type Schemas = components['schemas']
 
@@ -34,6 +35,8 @@ export const key = ref<string | null>(sessionStorage.getItem(KEY))
 
 export function useKey(text: string | null): void {
   key.value = text
+  // What was answered before was for another one.
+  forgetSeen()
   if (text === null) sessionStorage.removeItem(KEY)
   else sessionStorage.setItem(KEY, text)
 }
@@ -65,7 +68,10 @@ async function send(request: Request): Promise<Response> {
   } catch {
     throw new ApiFailure(0, 'offline', 'The server cannot be reached.', undefined)
   }
-  if (response.ok) return response
+  if (response.ok) {
+    see(request.url, response.headers.get('etag'))
+    return response
+  }
   let body: { error?: { code?: string; message?: string; trace_id?: string; details?: { parameter?: string; message?: string }[] } } = {}
   try {
     body = await response.json()

@@ -3,13 +3,16 @@
 import { useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
 import { keep, recall } from '../offline'
-import { api, apiAddress, config, key, keyHeader, ApiFailure } from './client'
+import { api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
+import { forgetSeen, see, seen } from './version'
 
 const MINUTE = 60_000
 /** How often the page asks whether anything changed, while it is visible. */
 const REFRESH = 5 * MINUTE
 /** More rows are sorted by the API. */
 export const MOST_ROWS = 10_000
+/** More deployments or incidents are not drawn. */
+export const MOST_EVENTS = 5_000
 
 export type Query = Record<string, string>
 type Client = ReturnType<typeof api>
@@ -55,6 +58,20 @@ type Given<T> = MaybeRefOrGetter<T>
 const query = (given: Given<Query>) => toValue(given) as never
 
 export const useMe = () => useAnswer(() => ['me'], (client, signal) => client.GET('/v1/me', { signal }))
+
+/** What the one who asks may see. Not known while that is asked; if it cannot be asked, answers say it. */
+export function useRights() {
+  const me = useMe()
+  const may = (isAllowed: (me: Schemas['Me']) => boolean) =>
+    computed(() => (me.data.value ? isAllowed(me.data.value.data) : me.isError.value || undefined))
+  return {
+    /** Single pull requests, with their titles and authors. */
+    mayList: may((it) => it.scopes.includes('prs:read')),
+    /** What belongs to no team. */
+    maySeeAll: may((it) => it.teams === null),
+  }
+}
+
 export const useTeams = () => useAnswer(() => ['teams'], (client, signal) => client.GET('/v1/teams', { signal }))
 export const useDefinitions = () => useAnswer(() => ['definitions'], (client, signal) => client.GET('/v1/definitions', { signal }))
 export const useServices = () => useAnswer(() => ['services'], (client, signal) => client.GET('/v1/services', { signal }))
@@ -109,16 +126,47 @@ export const useDora = (service: Given<string | undefined>, team: Given<string |
     },
   )
 
+interface Page {
+  data: unknown[]
+  meta: { next_cursor: string | null }
+}
+/** All pages of a list as one answer, up to a limit: where it is cut, the cursor of the next page is left. */
+export async function wholeList<T extends Page>(ask: (page: Query) => Promise<{ data?: T | string }>, most = MOST_EVENTS): Promise<{ data: T }> {
+  let whole: T | undefined
+  let cursor: string | null = null
+  do {
+    const page = (await ask({ limit: '1000', ...(cursor === null ? {} : { cursor }) })).data as T
+    whole = whole === undefined ? page : { ...page, data: [...whole.data, ...page.data] }
+    cursor = page.meta.next_cursor
+  } while (cursor !== null && whole.data.length < most)
+  return { data: whole }
+}
+
 export const useDeployments = (filters: Given<Query>) =>
   useAnswer(
     () => ['deployments', toValue(filters)],
-    (client, signal) => client.GET('/v1/deployments', { params: { query: query(filters) }, signal }),
+    (client, signal) => wholeList((page) => client.GET('/v1/deployments', { params: { query: { ...toValue(filters), ...page } as never }, signal })),
+  )
+
+export const useIncidents = (filters: Given<Query>) =>
+  useAnswer(
+    () => ['incidents', toValue(filters)],
+    (client, signal) => wholeList((page) => client.GET('/v1/incidents', { params: { query: { ...toValue(filters), ...page } as never }, signal })),
+  )
+
+/** Of all teams and of none. */
+export const useOrganization = (filters: Given<Query>, isWanted: () => boolean) =>
+  useAnswer(
+    () => ['organization', toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/organization/velocity', { params: { query: query(filters) }, signal }),
+    isWanted,
   )
 
 export const useCoverage = () => useAnswer(() => ['coverage'], (client, signal) => client.GET('/v1/coverage', { signal }))
 
-/** The pull requests of a team, a page at a time, all of them up to a limit. */
-export function usePullRequests(team: Given<string | undefined>, filters: Given<Query>, isWanted: () => boolean = () => true) {
+/** The pull requests of a team, a page at a time, all of them up to a limit. Nothing is asked that would be refused. */
+export function usePullRequests(team: Given<string | undefined>, filters: Given<Query>) {
+  const { mayList } = useRights()
   const pages = useInfiniteQuery({
     queryKey: computed(() => ['pull-requests', toValue(team), toValue(filters), key.value]),
     initialPageParam: '',
@@ -128,7 +176,7 @@ export function usePullRequests(team: Given<string | undefined>, filters: Given<
       return answer.data as Json<NonNullable<typeof answer.data>>
     },
     getNextPageParam: (last, all) => (all.length * 1000 < MOST_ROWS ? (last.meta.next_cursor ?? undefined) : undefined),
-    enabled: computed(() => mayAsk() && isWanted() && toValue(team) !== undefined),
+    enabled: computed(() => mayAsk() && mayList.value === true && toValue(team) !== undefined),
   })
   // The next page follows by itself: what was clicked adds up only once all are there.
   watch(
@@ -140,28 +188,35 @@ export function usePullRequests(team: Given<string | undefined>, filters: Given<
   const rows = computed(() => pages.data.value?.pages.flatMap((page) => page.data.pull_requests) ?? [])
   const meta = computed(() => pages.data.value?.pages.at(-1)?.meta)
   const isWhole = computed(() => pages.isSuccess.value && !pages.hasNextPage.value && meta.value?.next_cursor == null)
-  return { ...pages, rows, meta, isWhole }
+  const isRefused = computed(() => mayList.value === false)
+  const isPending = computed(() => pages.isPending.value && !isRefused.value)
+  return { ...pages, rows, meta, isWhole, isRefused, isPending }
 }
 
-/** Asks every five minutes, and when the tab is looked at again, whether the data changed, and if so, everything again. */
+/**
+ * Asks every five minutes, and when the tab is looked at again, whether the server has other data than the screen, and if so, everything
+ * again.
+ */
 export function useRefresh(): { now: Ref<number> } {
   const client = useQueryClient()
   const now = ref(Date.now())
-  let seen: string | null = null
   let last = Date.now()
   async function ask(): Promise<void> {
     now.value = Date.now()
     if (document.visibilityState !== 'visible' || now.value - last < REFRESH || !mayAsk()) return
     last = now.value
+    const shown = seen()
+    const address = shown?.address ?? `${apiAddress()}metrics/summary`
     try {
-      const headers = { ...keyHeader(), ...(seen === null ? {} : { 'if-none-match': seen }) }
-      const response = await fetch(`${apiAddress()}metrics/summary`, { headers, cache: 'no-store' })
-      // Questions say themselves why they are refused.
-      if (response.status === 401) await client.invalidateQueries()
-      if (!response.ok) return
-      const isFirst = seen === null
-      seen = response.headers.get('etag')
-      if (!isFirst) await client.invalidateQueries()
+      const headers = { ...keyHeader(), ...(shown === undefined ? {} : { 'if-none-match': shown.etag }) }
+      const response = await fetch(address, { headers, cache: 'no-store' })
+      // Not now; and what changed meanwhile, such as the key, needs no answer.
+      if (response.status === 304 || response.status === 429 || response.status >= 500 || seen() !== shown) return
+      // Also what is refused is asked again, and says itself why.
+      forgetSeen()
+      // Without any answer that has a version, the next question needs one to compare with.
+      if (shown === undefined && response.ok) see(address, response.headers.get('etag'))
+      await client.invalidateQueries()
     } catch {
       // Answers say themselves that the server cannot be reached.
     }
@@ -172,6 +227,5 @@ export function useRefresh(): { now: Ref<number> } {
     clearInterval(timer)
     document.removeEventListener('visibilitychange', ask)
   })
-  watch(key, () => (seen = null))
   return { now }
 }

@@ -36,3 +36,13 @@ export function looks(units: readonly { incomplete: readonly string[] }[]): stri
 
 export const sentences = (incomplete: readonly string[]): string =>
   incomplete.map((reason) => SENTENCES[reason] ?? reason).join(' ')
+
+/** Why a duration is not final, in words: more pull requests may make it longer or shorter. */
+export const mayChange = (incomplete: readonly string[]): string =>
+  incomplete.map((reason) => (reason === 'partly_read' ? 'Not everything was read: it may change.' : (SENTENCES[reason] ?? reason))).join(' ')
+
+/** What stands beside a count that is not final. */
+export function bound(incomplete: readonly string[]): 'at least' | 'so far' | undefined {
+  if (incomplete.some((reason) => !['running', 'outside_range'].includes(reason))) return 'at least'
+  return incomplete.includes('running') ? 'so far' : undefined
+}

@@ -1,6 +1,6 @@
 /** Scales of the charts. */
 
-import { scaleLinear, scaleLog, scaleUtc, type ScaleLinear, type ScaleLogarithmic } from 'd3-scale'
+import { scaleLinear, scaleLog, type ScaleLinear, type ScaleLogarithmic } from 'd3-scale'
 
 /** Durations that people think in, in hours. */
 const DURATIONS = [0.25, 1, 4, 24, 72, 168, 672, 2688]
@@ -36,6 +36,20 @@ export function columns(width: number, count: number, left: number, right: numbe
   return { step, middle: (index: number) => left + step * (index + 0.5), every: Math.max(1, Math.ceil(56 / step)) }
 }
 
-/** A scale for the days of a range. */
-export const timeScale = (range: { from: string; to: string }, from: number, to: number) =>
-  scaleUtc([new Date(range.from), new Date(range.to)], [from, to])
+/** A scale for the days of a range. `scaleUtc` would bring years to milliseconds along, which weigh 8 kB. */
+export const timeScale = (range: { from: string; to: string }, from: number, to: number): ScaleLinear<number, number> =>
+  scaleLinear([Date.parse(range.from), Date.parse(range.to)], [from, to])
+
+const DAY = 86_400_000
+/** Days between two ticks. */
+const STEPS = [1, 2, 7, 14, 28, 56, 91, 182, 364]
+/** A Monday, so that steps of whole weeks begin with the week. */
+const MONDAY = Date.UTC(1970, 0, 5)
+
+/** The days to name between two instants, at most so many; a leap of weeks begins on Mondays. */
+export function dayTicks(from: number, to: number, most: number): number[] {
+  const step = DAY * (STEPS.find((days) => (to - from) / (days * DAY) < most) ?? STEPS.at(-1)!)
+  const ticks: number[] = []
+  for (let tick = MONDAY + Math.ceil((from - MONDAY) / step) * step; tick <= to; tick += step) ticks.push(tick)
+  return ticks
+}

@@ -99,6 +99,28 @@ describe('the address', () => {
     await context.close()
   })
 
+  test('has the order of a list: Back and a copied one keep it', async () => {
+    const { context, page } = await open(browser, 'pull-requests?team=payments&state=merged')
+    const first = () => page.locator('.rows tbody tr[role="row"] a').first().innerText()
+    const newest = await first()
+    await page.getByRole('button', { name: /^Pull request/ }).click()
+    await page.waitForURL(/sort=a-to-z/)
+    const title = await first()
+    await page.getByRole('button', { name: /^Opening to merge/ }).click()
+    await page.waitForURL(/sort=longest/)
+    await page.goBack()
+    await page.waitForURL(/sort=a-to-z/)
+    assert.equal(await first(), title)
+    const copied = await context.newPage()
+    await copied.goto(page.url())
+    await copied.locator('.rows tbody tr[role="row"] a').first().waitFor()
+    assert.equal(await copied.locator('.rows tbody tr[role="row"] a').first().innerText(), title)
+    await page.goBack()
+    await page.locator('th[aria-sort="descending"]', { hasText: 'Merged' }).waitFor()
+    assert.equal(await first(), newest)
+    await context.close()
+  })
+
   test('leads to a team that does not exist, which is said', async () => {
     const { context, page } = await open(browser, 'overview?team=nobody')
     await page.getByText('There is no team “nobody”').waitFor()
@@ -112,6 +134,78 @@ describe('the address', () => {
     }
     assert.equal((await fetch(`${URL_OF_DEMO}/v1/app/overview`)).status, 404, 'a screen is behind #')
   })
+})
+
+describe('delivery', () => {
+  test('each metric leads to its list, which has as many rows, and Back returns', async () => {
+    const { context, page, problems } = await open(browser, 'delivery?team=payments')
+    const { data } = await ask('metrics/team/payments/dora?last=P12W')
+    for (const [tile, list, n] of [
+      ['Deployments that failed', 'failed', data.total.change_fail_rate.failed.n],
+      ['Unplanned rework', 'rework', data.total.rework_rate.rework.n],
+    ]) {
+      await page.locator('.tile', { has: page.getByRole('heading', { name: tile, exact: true }) }).locator('.value a').click()
+      assert.equal(await page.locator(`#${list} tbody tr`).count(), n, tile)
+      assert.equal(await page.evaluate(() => document.activeElement?.id), list)
+      assert.ok(page.url().endsWith(`#${list}`), page.url())
+    }
+    await page.goBack()
+    assert.ok(page.url().endsWith('#failed'), page.url())
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('time to recover has its incidents, with the deployments that they belong to', async () => {
+    const { context, page } = await open(browser, 'delivery?team=payments#incidents')
+    const { data } = await ask('incidents?team=payments&last=P12W')
+    const rows = page.locator('#incidents tbody tr')
+    await rows.first().waitFor()
+    assert.equal(await rows.count(), data.length)
+    assert.match(await rows.first().innerText(), /Issue \d+[\s\S]*resolved/)
+    await page.waitForFunction(() => document.activeElement?.id === 'incidents')
+    await context.close()
+  })
+
+  test('all pages of the deployments are read', async () => {
+    const answer = await ask('deployments?team=payments&last=P12W&limit=1000')
+    const half = Math.floor(answer.data.length / 2)
+    const { context, page } = await open(browser, 'delivery?team=payments', {
+      routes: {
+        '**/v1/deployments?*': (route) => {
+          const isSecond = new URL(route.request().url()).searchParams.get('cursor') === 'second'
+          const data = isSecond ? answer.data.slice(half) : answer.data.slice(0, half)
+          return json({ ...answer, data, meta: { ...answer.meta, next_cursor: isSecond ? null : 'second' } })(route)
+        },
+      },
+    })
+    assert.equal(await page.locator('#deployments tbody tr').count(), answer.data.length)
+    await context.close()
+  })
+})
+
+describe('without the permission to see pull requests', () => {
+  for (const screen of ['overview', 'lead-time', 'pull-requests']) {
+    test(`${screen} says so, and asks nothing that is refused`, async () => {
+      const asked = []
+      const me = { data: { name: 'viewer', scopes: ['metrics:read'], teams: null, session_ends_at: null }, meta: { version: '1' }, trace_id: 't' }
+      const { context, page, problems } = await open(browser, screen, {
+        routes: {
+          '**/v1/me': json(me),
+          '**/pull-requests?*': (route) => {
+            asked.push(route.request().url())
+            return json({ error: { code: 'forbidden', message: 'No.', details: [], trace_id: 't' } }, 403)(route)
+          },
+        },
+      })
+      await page.getByText('This needs the permission to see single pull requests').waitFor()
+      assert.equal(await page.getByRole('alert').count(), 0)
+      assert.equal(await page.locator('main a[href*="pull-requests"]').count(), 0, 'links to lists')
+      assert.deepEqual(asked, [])
+      assert.deepEqual(await violations(page), [])
+      assert.deepEqual(problems, [])
+      await context.close()
+    })
+  }
 })
 
 describe('what goes wrong', () => {
@@ -139,6 +233,40 @@ describe('what goes wrong', () => {
     await context.close()
   })
 
+  test('tiles whose days were not all read, or not at all, say so', async () => {
+    const answer = await ask('metrics/team/payments/summary')
+    answer.data.change = null
+    const { context, page } = await open(browser, 'overview', { routes: { '**/team/payments/summary*': (route) => json(answer)(route) } })
+    const tile = page.locator('.tile').first()
+    for (const [reason, text] of [
+      ['running', /\d\s*so far[\s\S]*It is not over/],
+      ['partly_read', /at least\s*\d[\s\S]*Not everything was read/],
+      ['not_read', /not read[\s\S]*Nothing of it was read/],
+    ]) {
+      Object.assign(answer.data.period, { complete: false, incomplete: [reason] })
+      await page.reload()
+      await tile.locator('.value').waitFor()
+      assert.match(await tile.innerText(), text)
+      assert.equal(await tile.locator('.value a').count(), reason === 'not_read' ? 0 : 1)
+    }
+    await context.close()
+  })
+
+  test('old numbers are called old when newer ones are refused', async () => {
+    const error = { error: { code: 'unavailable', message: 'The database cannot be reached.', details: [], trace_id: 'trace-1' } }
+    let isDown = false
+    const { context, page } = await open(browser, 'overview', {
+      routes: { '**/v1/metrics/**': (route) => (isDown ? json(error, 400)(route) : route.continue()) },
+    })
+    await page.locator('.tile .value').first().waitFor()
+    isDown = true
+    await page.evaluate(() => window.dispatchEvent(new Event('online')))
+    await page.getByText('This is an earlier answer.').first().waitFor()
+    assert.ok((await page.locator('.screen > .notice.trouble').innerText()).includes('earlier'))
+    assert.ok((await page.locator('.tile .value').count()) === 4)
+    await context.close()
+  })
+
   test('a title is never HTML', async () => {
     const answer = await ask('metrics/team/payments/pull-requests?last=P12W&limit=1000')
     const title = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
@@ -155,9 +283,10 @@ describe('what goes wrong', () => {
     answer.data.period.suppressed = true
     answer.data.period.cycle_time = { ...answer.data.period.cycle_time, p50_hours: null, p90_hours: null }
     answer.data.change = null
+    answer.meta.min_group_size = 4
     const { context, page } = await open(browser, 'overview', { routes: { '**/team/payments/summary*': json(answer) } })
     await page.getByText('hidden').first().waitFor()
-    assert.match(await page.locator('.tile').nth(1).innerText(), /Not compared/)
+    assert.match(await page.locator('.tile').nth(1).innerText(), /hidden\s+Of fewer than 4 people, so it is hidden[\s\S]*Not compared/)
     await context.close()
   })
 })
@@ -211,6 +340,42 @@ describe('without a network', () => {
     await context.setOffline(false)
     await page.getByText('The server cannot be reached').waitFor({ state: 'detached' })
     assert.deepEqual(problems, [])
+    await context.close()
+  })
+})
+
+describe('on paper', () => {
+  for (const screen of SCREENS) {
+    test(`${screen} has the age of its data, and its days`, async () => {
+      const { context, page } = await open(browser, screen)
+      const line = page.locator('.paper').first()
+      assert.equal(await line.isVisible(), false)
+      await page.emulateMedia({ media: 'print' })
+      assert.equal(await line.isVisible(), true)
+      assert.match(await line.innerText(), screen === 'services' ? /Data as of/ : /^\w+ \d+.*Data as of/)
+      await context.close()
+    })
+  }
+})
+
+describe('the data', () => {
+  test('is complete with what is not counted', async () => {
+    const { context, page } = await open(browser, 'data')
+    const { data } = await ask('metrics/organization/velocity?last=P12W')
+    const block = page.locator('.block', { hasText: 'What is not counted' })
+    assert.match(await block.innerText(), new RegExp(`^[\\s\\S]*${data.total.prs_merged} pull requests were merged[\\s\\S]*in no team`))
+    assert.match(await page.locator('.block', { hasText: 'Why it fails' }).last().innerText(), /GitHub deployments: read[\s\S]*incident: read/)
+    await context.close()
+  })
+
+  test('of no team is not asked for by those who see some teams', async () => {
+    const asked = []
+    const me = { data: { name: 'viewer', scopes: ['metrics:read'], teams: ['payments'], session_ends_at: null }, meta: { version: '1' }, trace_id: 't' }
+    const { context, page } = await open(browser, 'data', {
+      routes: { '**/v1/me': json(me), '**/organization/**': (route) => (asked.push(route.request().url()), route.continue()) },
+    })
+    await page.getByText('shown to those who may see all teams').first().waitFor()
+    assert.deepEqual(asked, [])
     await context.close()
   })
 })
