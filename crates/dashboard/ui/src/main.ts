@@ -2,6 +2,7 @@ import { QueryClient, VueQueryPlugin } from '@tanstack/vue-query'
 import { createApp } from 'vue'
 import App from './App.vue'
 import { ApiFailure, loadConfig } from './api/client'
+import { askAhead } from './api/queries'
 import { keepPage } from './offline'
 import { router } from './router'
 import './style.css'
@@ -32,6 +33,7 @@ const client = new QueryClient({
 
 loadConfig()
   .then(() => {
+    askAhead(client)
     const app = createApp(App)
     app.config.errorHandler = (error) => {
       console.error(error)

@@ -48,7 +48,7 @@ export const config = ref<Config>({ login: 'none', api: '../', database: '' })
 
 /** Reads how the page is served. */
 export async function loadConfig(): Promise<void> {
-  const response = await fetch('config.json', { cache: 'no-cache' })
+  const response = await fetch('config.json')
   if (!response.ok) throw new ApiFailure(response.status, 'no_config', 'The page cannot read how it is served.', undefined)
   config.value = (await response.json()) as Config
 }

@@ -1,6 +1,6 @@
 /** The questions that screens ask, and when they are asked again. */
 
-import { useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
+import { type QueryClient, useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
 import { keep, recall } from '../offline'
 import { api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
@@ -21,26 +21,28 @@ type Json<T> = Exclude<T, string>
 
 const mayAsk = () => config.value.login !== 'key' || key.value !== null
 
-/** An answer. Errors are thrown by the client, so there is data. */
-function useAnswer<T>(
-  about: () => unknown[],
-  ask: (client: Client, signal: AbortSignal) => Promise<{ data?: T }>,
-  isWanted: () => boolean = () => true,
-): UseQueryReturnType<Json<T>, ApiFailure> {
+type Ask<T> = (client: Client, signal: AbortSignal) => Promise<{ data?: T }>
+
+/** Asks. Errors are thrown by the client, so there is data. Without a network, what was kept is the answer. */
+const answerTo =
+  <T>(about: () => unknown[], ask: Ask<T>) =>
+  async ({ signal }: { signal: AbortSignal }): Promise<Json<T>> => {
+    const asked = about()
+    try {
+      const answer = (await ask(api(), signal)).data as Json<T>
+      void keep(asked, answer)
+      return answer
+    } catch (error) {
+      const kept = error instanceof ApiFailure && error.code === 'offline' ? await recall(asked) : undefined
+      if (kept === undefined) throw error
+      return kept as Json<T>
+    }
+  }
+
+function useAnswer<T>(about: () => unknown[], ask: Ask<T>, isWanted: () => boolean = () => true): UseQueryReturnType<Json<T>, ApiFailure> {
   return useQuery<Json<T>, ApiFailure>({
     queryKey: computed(() => [...about(), key.value]),
-    queryFn: async ({ signal }) => {
-      const asked = about()
-      try {
-        const answer = (await ask(api(), signal)).data as Json<T>
-        void keep(asked, answer)
-        return answer
-      } catch (error) {
-        const kept = error instanceof ApiFailure && error.code === 'offline' ? await recall(asked) : undefined
-        if (kept === undefined) throw error
-        return kept as Json<T>
-      }
-    },
+    queryFn: answerTo(about, ask),
     enabled: computed(() => mayAsk() && isWanted()),
     // The old answer stays while other days are read, but never as that of another team or service.
     placeholderData: (before, query) => (isAboutSame(query?.queryKey, about()) ? before : undefined) as never,
@@ -57,7 +59,19 @@ function isAboutSame(one: readonly unknown[] | undefined, other: unknown[]): boo
 type Given<T> = MaybeRefOrGetter<T>
 const query = (given: Given<Query>) => toValue(given) as never
 
-export const useMe = () => useAnswer(() => ['me'], (client, signal) => client.GET('/v1/me', { signal }))
+const aboutMe = () => ['me']
+const askMe = (client: Client, signal: AbortSignal) => client.GET('/v1/me', { signal })
+export const useMe = () => useAnswer(aboutMe, askMe)
+const aboutTeams = () => ['teams']
+const askTeams = (client: Client, signal: AbortSignal) => client.GET('/v1/teams', { signal })
+export const useTeams = () => useAnswer(aboutTeams, askTeams)
+
+/** Asks what every screen needs while the page is being drawn for the first time. */
+export function askAhead(queries: QueryClient): void {
+  if (!mayAsk()) return
+  void queries.prefetchQuery({ queryKey: [...aboutMe(), key.value], queryFn: answerTo(aboutMe, askMe) })
+  void queries.prefetchQuery({ queryKey: [...aboutTeams(), key.value], queryFn: answerTo(aboutTeams, askTeams) })
+}
 
 /** What the one who asks may see. Not known while that is asked; if it cannot be asked, answers say it. */
 export function useRights() {
@@ -72,7 +86,6 @@ export function useRights() {
   }
 }
 
-export const useTeams = () => useAnswer(() => ['teams'], (client, signal) => client.GET('/v1/teams', { signal }))
 export const useDefinitions = () => useAnswer(() => ['definitions'], (client, signal) => client.GET('/v1/definitions', { signal }))
 export const useServices = () => useAnswer(() => ['services'], (client, signal) => client.GET('/v1/services', { signal }))
 export const useServiceStates = () => useAnswer(() => ['state'], (client, signal) => client.GET('/v1/state', { signal }))

@@ -57,6 +57,9 @@ try {
   const slow = []
   for (let round = 0; round < ROUNDS; round += 1) {
     const { context, page } = await visit(browser, 'overview', { isSlow: true })
+    // A slow processor leaves the network idle before anything is drawn.
+    await page.locator('.tile .value').first().waitFor()
+    await page.waitForTimeout(1_500)
     const { lcp, cls } = await page.evaluate(() => globalThis.seen)
     for (const name of ['Lead time', 'Delivery', 'Teams', 'Overview']) {
       await page.getByRole('navigation').getByRole('link', { name, exact: true }).click()
