@@ -8,8 +8,8 @@ use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, S
 use mergeline_domain::metrics::{
     Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Count, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY,
     DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, FEW, Incomplete,
-    Interval, InvalidParameter, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Timing, Warning,
-    WarningCode, coverage_warnings,
+    Interval, InvalidParameter, MEDIAN_INTERVAL, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Timing,
+    Warning, WarningCode, coverage_warnings,
 };
 use mergeline_domain::{RepoName, TeamId};
 use mergeline_store::{
@@ -143,7 +143,7 @@ fn whole(n: i64) -> f64 {
 
 impl DoraReport {
     /// The IDs of all formulas in the response.
-    pub const DEFINITIONS: [&'static str; 9] = [
+    pub const DEFINITIONS: [&'static str; 10] = [
         DEPLOYMENT_FREQUENCY,
         CHANGE_LEAD_TIME,
         CHANGE_FAIL_RATE,
@@ -153,6 +153,7 @@ impl DoraReport {
         MTTR,
         DEPLOYMENT_RECOVERY_TIME,
         DELIVERY,
+        MEDIAN_INTERVAL,
     ];
 
     /// Validates a query, finds its subject, and reads how far collection has progressed.

@@ -38,7 +38,7 @@ impl ReportKind {
     /// The IDs of all formulas in the report.
     pub fn definitions(self) -> &'static [&'static str] {
         match self {
-            Self::Velocity | Self::Summary | Self::Overview => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES],
+            Self::Velocity | Self::Summary | Self::Overview => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES, MEDIAN_INTERVAL],
             Self::LeadTime => &[PR_CYCLE_TIME, CHANGE_LEAD_TIME, VELOCITY, PR_PHASES, MEDIAN_INTERVAL],
             Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
         }

@@ -6,13 +6,17 @@ with wanted as (
     where $1::bigint is null or s.service_id = $1
 ),
 posted as (
-    select p.service_id, e.first_at, e.last_at
+    select p.service_id, f.first_at, e.last_at
     from (select distinct w.service_id from wanted as w where w.source = 'events') as p
     cross join lateral (
-        select
-            min(coalesce(d.succeeded_at, d.failed_at)) filter (where d.environment_group = 'production') as first_at,
-            max(coalesce(d.succeeded_at, d.failed_at, d.created_at)) as last_at
+        select min(coalesce(d.succeeded_at, d.failed_at)) as first_at
         from deployments as d
+        where d.service_id = p.service_id and d.source = 'events' and d.environment_group = 'production'
+    ) as f
+    cross join lateral (
+        select max(s.at) as last_at
+        from deployments as d
+        inner join deployment_states as s on d.id = s.deployment_id
         where d.service_id = p.service_id and d.source = 'events'
     ) as e
 )

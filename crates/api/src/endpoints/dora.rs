@@ -458,10 +458,10 @@ pub(crate) struct SourceCovered {
     /// Everything that was created since then was read; of `events`, which are posted, since the first one.
     #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
-    /// Everything was read up to then. `events` count as read until now.
+    /// Everything was read up to then. `events` count as read until now, to the full hour.
     #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
-    /// The last one that was posted. Null for the other sources.
+    /// The last state that was posted. Null for the other sources.
     #[schemars(extend("format" = "date-time"))]
     last_event_at: Option<String>,
     /// How many repositories could not be read at the last attempt.

@@ -108,7 +108,7 @@ pub(crate) struct ServiceState {
     /// How long ago the oldest of them was merged.
     oldest_not_deployed_hours: Option<f64>,
     open_incidents: i64,
-    /// The last event that its source reported.
+    /// The last state of any of its deployments, whichever source reported it and to any environment.
     #[schemars(extend("format" = "date-time"))]
     last_event_at: Option<String>,
 }

@@ -175,6 +175,9 @@ async fn the_same_id_is_the_same_deployment() -> Result<()> {
     assert_eq!(posting.outcome("/deployments", &later).await?, (200, "replayed".to_owned()), "the first success stays");
     let failed = deployment("7", 22, "failure", "2026-06-01T12:00:00Z");
     assert_eq!(posting.outcome("/deployments", &failed).await?, (200, "changed".to_owned()), "a health check");
+    let (_, coverage) = posting.send_as("GET", "reader", "/coverage", "application/json", String::new()).await?;
+    let source = &coverage["meta"]["sources"][0];
+    assert_eq!((&source["source"], &source["last_event_at"]), (&json!("events"), &json!("2026-06-01T12:00:00Z")));
     for (field, value) in [("sha", json!(sha(30))), ("environment", json!("live")), ("service", json!("acme.web"))] {
         let mut other = done.clone();
         other[field] = value;

@@ -373,6 +373,8 @@ async fn coverage_tells_each_source_and_its_problem() -> Result<()> {
     let pool = world.database.pool().await?;
     let refused = "update deployment_progress set problem = 'no_permission', problem_message = 'Deployments'";
     sqlx::raw_sql(refused).execute(&pool).await?;
+    let definitions = &world.get(&format!("/v1/metrics/dora?{WEEK}")).await?["meta"]["definitions"];
+    assert!(definitions.as_array().is_some_and(|ids| ids.contains(&json!("median_interval@1"))), "{definitions}");
     let source = meta().await?["sources"][0].clone();
     assert_eq!((&source["failing"], &source["problems"]), (&json!(1), &json!(["no_permission"])));
     let coverage = world.get("/v1/coverage").await?;

@@ -717,6 +717,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
+    fn two_repositories_of_a_service_are_as_two_streams(one in histories(), other in histories()) {
+        const OTHER: RepositoryId = RepositoryId(2);
+        const MORE: i64 = 1_000;
+        let (one, other) = (one.stream(), other.stream());
+        let mut both = one.clone();
+        both.commits.insert(OTHER, other.commits[&REPO].clone());
+        both.deployments.extend(other.deployments.iter().cloned().map(|mut it| {
+            it.id.0 += MORE;
+            it.source_id = it.id.0.to_string();
+            it.revisions.iter_mut().for_each(|revision| revision.repository = OTHER);
+            it
+        }));
+        both.pull_requests.extend(other.pull_requests.iter().cloned().map(|mut it| {
+            it.id.0 += MORE;
+            it.repository = OTHER;
+            it
+        }));
+        // What was unknown of one repository may have carried the other's too, which the reasons say. Kinds and deliveries do not depend on it.
+        let did = |stream: &Stream, more: i64| -> BTreeMap<i64, (Option<DeploymentKind>, Vec<i64>)> {
+            let facts = timeline(stream).facts.into_iter();
+            facts.map(|it| (it.deployment.0 + more, (it.kind, it.pull_requests.iter().map(|id| id.0 + more).collect()))).collect()
+        };
+        let mut apart = did(&one, 0);
+        apart.extend(did(&other, MORE));
+        prop_assert_eq!(did(&both, 0), apart);
+    }
+
+    #[test]
     fn random_histories_equal_sets_of_ancestors(history in histories()) {
         let found: Vec<_> = timeline(&history.stream()).facts.into_iter().map(|fact| {
             let changes = fact.pull_requests.iter().map(|id| u32::try_from(id.0).expect("small")).collect::<BTreeSet<u32>>();

@@ -1,7 +1,7 @@
 //! Random facts about deployments, incidents and pull requests, in any order, some of them late, repeated, corrected or deleted:
 //! what is derived with each of them equals a recompute of everything, and SQL's numbers equal those of plain Rust.
 //!
-//! `RECOMPUTE_SEEDS` sets how many sequences there are (300).
+//! `RECOMPUTE_SEEDS` sets how many sequences there are (200).
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use mergeline_test_support::TestDatabase;
 use crate::common::fresh;
 use crate::dora;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 /// Each database grows with its sequences, and each recompute looks at all of it.
 const IN_A_DATABASE: u64 = 25;
 const STEPS: usize = 8;
