@@ -61,10 +61,11 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     github.break_repository(organization.lost_repository, Some(NOT_VISIBLE));
     let report = collect_with_progress(&connected, &store, &settings, false, options, clock()).await?;
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    // With --json, standard output is for machines only.
+    let for_people =
+        || -> Box<dyn Write> { if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) } };
     if let Some(address) = address {
-        // With --json, standard output is for machines only.
-        let mut out: Box<dyn Write> =
-            if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
+        let mut out = for_people();
         writeln!(out, "Open http://{address}/v1/app/ in a browser. It runs until Ctrl-C.\n")?;
         out.flush()?;
     }
@@ -85,8 +86,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         writeln!(out, "\n{}", show::everything(&store, USUAL_RANGE, clock()).await?)?;
     }
     if let Some((listener, address)) = listener.zip(address) {
-        let mut out: Box<dyn Write> =
-            if options.json { Box::new(terminal::stderr()) } else { Box::new(terminal::stdout()) };
+        let mut out = for_people();
         writeln!(out, "\nIn another terminal:\n")?;
         for path in [
             "v1/teams",

@@ -74,14 +74,14 @@ struct Config {
 pub fn router<S: Clone + Send + Sync + 'static>(login: Login, database: &str) -> Router<S> {
     let config = Config { login, api: login.api(), database: database.to_owned() };
     let config = serde_json::to_string(&config).unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    config.hash(&mut hasher);
+    let digest = format!("{:016x}", hasher.finish());
     Router::new()
         .route("/app/", get(async |headers: HeaderMap| file("index.html", &headers)))
         .route(
             "/app/config.json",
             get(async move |headers: HeaderMap| {
-                let mut hasher = DefaultHasher::new();
-                config.hash(&mut hasher);
-                let digest = format!("{:016x}", hasher.finish());
                 revalidated("application/json", NO_CACHE, &digest, &headers, || Body::from(config))
             }),
         )

@@ -150,7 +150,7 @@ async fn coverage(State(api): State<Api>, request: ApiRequest) -> Result<Respons
     for it in session.list_coverage().await? {
         lists.entry(it.repository.clone()).or_default().push(it);
     }
-    let sources = session.deployment_sources(None, api.now()).await?;
+    let sources = if viewer.is_limited() { None } else { Some(session.deployment_sources(None, api.now()).await?) };
     let data: Vec<CoveredRepository> = statuses
         .into_iter()
         .map(|status| {
@@ -163,7 +163,7 @@ async fn coverage(State(api): State<Api>, request: ApiRequest) -> Result<Respons
         data_as_of: coverage.data_as_of.map(instant),
         timezone: timezone.name().to_owned(),
         coverage: Coverage::of(&coverage, !viewer.is_limited()),
-        sources: (!viewer.is_limited()).then(|| sources.iter().map(SourceCovered::from).collect()),
+        sources: sources.map(|sources| sources.iter().map(SourceCovered::from).collect()),
     };
     Ok(answer(data, meta))
 }

@@ -61,11 +61,9 @@ impl From<&mergeline_domain::metrics::Definition> for Definition {
 async fn list(request: ApiRequest) -> Result<Response, ApiError> {
     let NoParameters = request.parameters()?;
     request.format(None)?;
-    let etag = ETag::of(&["definitions"]);
-    if etag.is_known(&request.headers) {
-        return Ok(etag.not_modified());
-    }
-    let definitions: Vec<Definition> = DEFINITIONS.iter().map(Definition::from).collect();
-    let meta = DefinitionsMeta { count: definitions.len() };
-    Ok(etag.on(answer(definitions, meta)))
+    ETag::of(&["definitions"]).unless_known(&request.headers, || {
+        let definitions: Vec<Definition> = DEFINITIONS.iter().map(Definition::from).collect();
+        let meta = DefinitionsMeta { count: definitions.len() };
+        Ok(answer(definitions, meta))
+    })
 }

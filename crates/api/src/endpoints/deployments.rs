@@ -369,20 +369,19 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         next_cursor: next_cursor.clone(),
     };
     let etag = ETag::of_content(&(request.operation.id, format!("{format:?} {form:?}"), &deployments, &meta))?;
-    if etag.is_known(&request.headers) {
-        return Ok(etag.not_modified());
-    }
-    let response = match format {
-        Format::Json => answer(deployments, meta),
-        Format::Csv => {
-            let mut rows = Rows::new(Deployment::COLUMNS)?;
-            for deployment in &deployments {
-                deployment.push(&mut rows)?;
+    etag.unless_known(&request.headers, || {
+        let response = match format {
+            Format::Json => answer(deployments, meta),
+            Format::Csv => {
+                let mut rows = Rows::new(Deployment::COLUMNS)?;
+                for deployment in &deployments {
+                    deployment.push(&mut rows)?;
+                }
+                csv(rows, "deployments", &meta, form.has_bom)?
             }
-            csv(rows, "deployments", &meta, form.has_bom)?
-        }
-    };
-    Ok(etag.on(with_next_cursor(response, next_cursor)))
+        };
+        Ok(with_next_cursor(response, next_cursor))
+    })
 }
 
 /// A deployment and what it delivered.
@@ -412,8 +411,5 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
         pull_requests: delivered.map(|delivered| delivered.into_iter().map(ContainedPullRequest::from).collect()),
     };
     let etag = ETag::of_content(&(request.operation.id, &details))?;
-    if etag.is_known(&request.headers) {
-        return Ok(etag.not_modified());
-    }
-    Ok(etag.on(answer(details, DeploymentMeta { as_of: instant(api.now()) })))
+    etag.unless_known(&request.headers, || Ok(answer(details, DeploymentMeta { as_of: instant(api.now()) })))
 }

@@ -232,18 +232,17 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         next_cursor: next_cursor.clone(),
     };
     let etag = ETag::of_content(&(request.operation.id, format!("{format:?} {form:?}"), &incidents, &meta))?;
-    if etag.is_known(&request.headers) {
-        return Ok(etag.not_modified());
-    }
-    let response = match format {
-        Format::Json => answer(incidents, meta),
-        Format::Csv => {
-            let mut rows = Rows::new(Incident::COLUMNS)?;
-            for incident in &incidents {
-                incident.push(&mut rows)?;
+    etag.unless_known(&request.headers, || {
+        let response = match format {
+            Format::Json => answer(incidents, meta),
+            Format::Csv => {
+                let mut rows = Rows::new(Incident::COLUMNS)?;
+                for incident in &incidents {
+                    incident.push(&mut rows)?;
+                }
+                csv(rows, "incidents", &meta, form.has_bom)?
             }
-            csv(rows, "incidents", &meta, form.has_bom)?
-        }
-    };
-    Ok(etag.on(with_next_cursor(response, next_cursor)))
+        };
+        Ok(with_next_cursor(response, next_cursor))
+    })
 }

@@ -180,11 +180,10 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
         })
         .collect();
     let etag = ETag::of_content(&(request.operation.id, &services))?;
-    if etag.is_known(&request.headers) {
-        return Ok(etag.not_modified());
-    }
-    let meta = ServicesMeta { count: services.len(), as_of: instant(api.now()) };
-    Ok(etag.on(answer(services, meta)))
+    etag.unless_known(&request.headers, || {
+        let meta = ServicesMeta { count: services.len(), as_of: instant(api.now()) };
+        Ok(answer(services, meta))
+    })
 }
 
 /// What is in force of each service.

@@ -49,6 +49,18 @@ impl ETag {
         texts.flat_map(|text| text.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == opaque(&self.0))
     }
 
+    /// The response with its tag, or a 304 if the client has it.
+    ///
+    /// # Errors
+    /// Those of making the response.
+    pub(crate) fn unless_known(
+        &self,
+        headers: &HeaderMap,
+        response: impl FnOnce() -> Result<Response, ApiError>,
+    ) -> Result<Response, ApiError> {
+        if self.is_known(headers) { Ok(self.not_modified()) } else { Ok(self.on(response()?)) }
+    }
+
     /// `304 Not Modified`, without a body.
     pub(crate) fn not_modified(&self) -> Response {
         self.on(StatusCode::NOT_MODIFIED.into_response())

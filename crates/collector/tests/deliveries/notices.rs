@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mergeline_collector::{CollectOptions, FollowUp, RosterSnapshot, RunContext};
+use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, deployment, issue};
 use mergeline_source::Remaining;
+use mergeline_store::ApplyOptions;
 use mergeline_webhooks::ChangeNotice;
 
 use super::{collect_all_at, commit, merged_as, oid};
@@ -20,6 +22,15 @@ async fn world() -> Result<World> {
     collect_all_at(&world, "2026-06-15T08:00:00Z").await?;
     world.fake.forget_requests();
     Ok(world)
+}
+
+/// From now on, issues with a label are incidents.
+async fn read_incidents(world: &World) -> Result<()> {
+    let text = "version: 1\nrepositories: [acme/api]\nincidents: { issues: { labels: [incident] } }\n\
+                teams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+    world.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+    Ok(())
 }
 
 async fn notice(world: &World, updated_at: Option<&str>) -> Result<ChangeNotice> {
@@ -97,10 +108,7 @@ async fn a_delivery_without_a_time_is_followed_until_something_is_new() -> Resul
         deployment("acme/api", 1, &oid(1), "2026-06-15T11:59:30Z").status("success", "2026-06-15T11:59:40Z")
     ]);
     assert_eq!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Done);
-    let text = "version: 1\nrepositories: [acme/api]\nincidents: { issues: { labels: [incident] } }\n\
-                teams: [{ slug: payments, members: [{ github: ana }] }]\n";
-    let file = mergeline_domain::teams_file::TeamsFile::parse("teams.yaml", text.as_bytes())?;
-    world.store.apply(&file, mergeline_store::ApplyOptions::default(), at(NOW)).await?;
+    read_incidents(&world).await?;
     assert!(matches!(follow_at(&world, notice.clone(), NOW).await?, FollowUp::Again(..)), "no incident is listed yet");
     world.fake.put_issues([issue("acme/api", 11, "incident", "2026-06-15T11:59:50Z")]);
     assert_eq!(follow_at(&world, notice, NOW).await?, FollowUp::Done);
@@ -112,10 +120,7 @@ async fn a_delivery_without_a_time_is_followed_until_something_is_new() -> Resul
 async fn a_deployment_or_incident_that_no_delivery_announced_is_counted() -> Result<()> {
     for is_deployment in [true, false] {
         let world = world().await?;
-        let text = "version: 1\nrepositories: [acme/api]\nincidents: { issues: { labels: [incident] } }\n\
-                    teams: [{ slug: payments, members: [{ github: ana }] }]\n";
-        let file = mergeline_domain::teams_file::TeamsFile::parse("teams.yaml", text.as_bytes())?;
-        world.store.apply(&file, mergeline_store::ApplyOptions::default(), at(NOW)).await?;
+        read_incidents(&world).await?;
         let heard =
             "insert into announcements (repository_id, last_at) select id, '2026-06-15T12:30:00Z' from repositories";
         world.execute(heard).await?;
