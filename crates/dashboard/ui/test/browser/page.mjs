@@ -23,7 +23,7 @@ export async function launch() {
   })
 }
 
-/** Opens a screen. What goes wrong in the page is collected in `problems`. */
+/** Opens a screen and waits until its numbers are there. What goes wrong in the page is collected in `problems`. */
 export async function open(browser, screen, { viewport = { width: 1280, height: 900 }, dark = false, worker = false, routes = {} } = {}) {
   const context = await browser.newContext({ viewport, colorScheme: dark ? 'dark' : 'light', locale: 'en-US', timezoneId: 'UTC', reducedMotion: 'reduce', serviceWorkers: worker ? 'allow' : 'block' })
   const page = await context.newPage()
@@ -35,6 +35,8 @@ export async function open(browser, screen, { viewport = { width: 1280, height: 
   })
   for (const [pattern, answer] of Object.entries(routes)) await page.route(pattern, answer)
   await page.goto(`${URL_OF_DEMO}/v1/app/#/${screen}`)
+  // Idle for half a second says nothing on a busy machine: the script may not have asked for anything yet.
+  await page.waitForFunction(() => document.querySelector('dialog h1, .trouble') || (document.querySelector('h1') && !document.querySelector('.skeleton')))
   await page.waitForLoadState('networkidle')
   return { context, page, problems }
 }
