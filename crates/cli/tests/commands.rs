@@ -586,7 +586,7 @@ async fn an_import_stores_all_rows_or_says_which_are_wrong() -> Result<()> {
     laptop.write("incidents.csv", &rows)?;
     let incidents = laptop.run(&["import", "incidents", "incidents.csv"]).await?;
     assert_eq!(incidents.code(), Some(1));
-    assert!(incidents.out().contains("incidents.csv:3: there is no such deployment"), "{}", incidents.out());
+    assert!(incidents.out().contains("incidents.csv:3: its service has no such deployment"), "{}", incidents.out());
     let rows: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', external_id, outcome, is_declared_failed) from deployments order by external_id",
     )

@@ -1,17 +1,18 @@
-//! Repositories that a webhook says have changed: read them now, within a share of the limits of their own.
+//! Repositories that a webhook says have changed: read them now, within a share of the limits of their own. What a delivery carries
+//! and will never change is taken as it is.
 //!
 //! Nothing depends on it: what is not read here, the next run finds.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mergeline_source::Remaining;
-use mergeline_store::{ResultState, StoreError};
-use mergeline_webhooks::ChangeNotice;
+use mergeline_source::{Announced, Remaining, Source};
+use mergeline_store::{Repository, ResultState, StoreError};
+use mergeline_webhooks::{Carried, ChangeNotice};
 
 use crate::context::RunContext;
 use crate::limits::remember_remaining;
-use crate::work::Attempt;
+use crate::work::{Attempt, MayRead, Work};
 
 /// A list may show a change only some seconds after its delivery: when to read it again, counted from the reading before.
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(60)];
@@ -30,12 +31,15 @@ pub enum FollowUp {
 }
 
 impl RunContext<'_> {
-    /// Reads a repository, unless a reading that started after the delivery has what it says.
+    /// Takes what a delivery carries, or else reads its repository, unless a reading that started after the delivery has what it says.
     ///
     /// # Errors
     /// Only failures of the database, which every repository needs.
     pub async fn follow(&self, notice: ChangeNotice) -> Result<FollowUp, StoreError> {
         let Some(repository) = self.store.repository(notice.repository).await? else { return Ok(FollowUp::Done) };
+        if let Some(announced) = self.announced(&repository, notice.carried.as_ref()) {
+            return self.take(&repository, notice, &announced).await;
+        }
         // Several deliveries at once lead to one reading. Without a time, only one that did not start too soon is believed.
         let heard_at = match notice.updated_at {
             Some(_) => notice.received_at,
@@ -55,7 +59,7 @@ impl RunContext<'_> {
             tracing::info!(repo.name = %name, "{name} changed; the rest of the hourly limit is left to the next run");
             return Ok(FollowUp::Done);
         }
-        let (id, _, report) = self.work_on(notice.repository, name, Attempt::Retryable).await?;
+        let (id, _, report) = self.work_on(notice.repository, name, Attempt::Retryable, Work::Read).await?;
         report.log();
         if let Some(source) = self.source(repository.instance) {
             remember_remaining(source, repository.instance, self.store, self.now()).await;
@@ -76,6 +80,40 @@ impl RunContext<'_> {
         Ok(match after {
             Some(after) => FollowUp::Again(*after, ChangeNotice { tries: notice.tries + 1, ..notice }),
             None => FollowUp::Done,
+        })
+    }
+
+    /// What a delivery carries. What cannot be decoded is read from the source instead.
+    fn announced(&self, repository: &Repository, carried: Option<&Carried>) -> Option<Announced> {
+        let Carried { event, body } = carried?;
+        let announced = self.source(repository.instance)?.announced(event, body);
+        announced.unwrap_or_else(|error| {
+            let name = repository.called();
+            tracing::warn!(repo.name = %name, "A delivery about {name} cannot be decoded, so it is read: {}", error.reason);
+            None
+        })
+    }
+
+    async fn take(
+        &self,
+        repository: &Repository,
+        notice: ChangeNotice,
+        announced: &Announced,
+    ) -> Result<FollowUp, StoreError> {
+        if !self.options.deployments {
+            return Ok(FollowUp::Done);
+        }
+        let remaining = self.store.rate_limit_remaining(repository.instance, self.now()).await?;
+        let may_read = if remaining.iter().any(is_left_to_runs) { MayRead::No } else { MayRead::Yes };
+        let (name, task) = (repository.called().clone(), Work::Take(announced, may_read));
+        let (_, _, report) = self.work_on(repository.id, name, Attempt::Retryable, task).await?;
+        report.log();
+        if let Some(source) = self.source(repository.instance) {
+            remember_remaining(source, repository.instance, self.store, self.now()).await;
+        }
+        Ok(match report.result.state {
+            ResultState::Busy => FollowUp::Again(BUSY_FOR, notice),
+            ResultState::Succeeded | ResultState::Failed | ResultState::Deferred => FollowUp::Done,
         })
     }
 }

@@ -8,10 +8,10 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{InstanceId, PullRequest, RepoName};
 use mergeline_github::{CommitPages, DeploymentPages, GitHub, PullRequestPages};
 use mergeline_source::{
-    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, Etag,
-    FilesOfPullRequests, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer,
+    Announced, Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments,
+    Etag, FilesOfPullRequests, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer,
     Remaining, ReportedDeployment, RepositoryFacts, RepositoryKey, RunPage, RunQuery, Session, Source, SourceError,
-    Start, UndecodableItem, Usage, WaitBudget,
+    Start, UndecodableDeployment, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The client of each instance that is collected.
@@ -121,6 +121,10 @@ impl Source for AnySource {
 
     fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining> {
         each!(self, it => it.remaining(now))
+    }
+
+    fn announced(&self, event: &str, body: &str) -> Result<Option<Announced>, UndecodableDeployment> {
+        each!(self, it => it.announced(event, body))
     }
 }
 

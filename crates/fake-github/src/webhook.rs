@@ -86,6 +86,19 @@ impl FakeGitHub {
         Ok(body)
     }
 
+    /// The body of a `deployment_status` event about one of a deployment's statuses, counted from the newest.
+    ///
+    /// # Errors
+    /// When the API does not have them.
+    pub async fn deployment_status_event(&self, repository: &str, id: i64, nth: usize) -> io::Result<Value> {
+        let path = format!("deployments/{id}");
+        let mut body = self.event(repository, "created", Some(("deployment", &path))).await?;
+        let statuses = self.shown(&format!("/repos/{repository}/{path}/statuses")).await?;
+        let status = statuses.get(nth).ok_or_else(|| io::Error::other(format!("{id} has no status {nth}")))?;
+        body["deployment_status"] = status.clone();
+        Ok(body)
+    }
+
     async fn shown(&self, path: &str) -> io::Result<Value> {
         let headers = format!("authorization: Bearer {}\r\nuser-agent: fake\r\n", self.accepted_token());
         let (status, body) = request("GET", &format!("{}{path}", self.url()), &headers, "").await?;

@@ -138,7 +138,7 @@ impl Node for DeploymentNode {
     async fn complete(mut self, session: &GitHubSession) -> Result<Vec<ListedState>, GitHubError> {
         let list_of = |more: MoreStatuses| more.statuses;
         session.rest(MORE_STATUSES, &self.id, &mut self.statuses, list_of).await?;
-        Ok(self.statuses.nodes.into_iter().map(state).collect())
+        Ok(self.statuses.nodes.into_iter().map(|it| state(&it.state, it.created_at, it.environment)).collect())
     }
 }
 
@@ -446,7 +446,8 @@ fn read_deployments(answer: &Answer, number: u32, etag: Option<Etag>) -> Result<
     Ok(page)
 }
 
-fn listed(raw: &RawValue) -> Result<ListedDeployment, UndecodableDeployment> {
+/// A deployment as the list has it.
+pub(crate) fn listed(raw: &RawValue) -> Result<ListedDeployment, UndecodableDeployment> {
     let undecodable = |reason: String| {
         let id = serde_json::from_str::<IdOnly>(raw.get()).ok().map(|item| item.id.into());
         UndecodableDeployment { id, reason: clean(&reason) }
@@ -466,15 +467,15 @@ fn listed(raw: &RawValue) -> Result<ListedDeployment, UndecodableDeployment> {
     })
 }
 
-/// A state that is not known says nothing about the outcome.
-fn state(node: StatusNode) -> ListedState {
-    let kind = match &*node.state {
+/// A state by its name in GraphQL. One that is not known says nothing about the outcome.
+pub(crate) fn state(name: &str, created_at: DateTime<Utc>, environment: Option<Text>) -> ListedState {
+    let kind = match name {
         "SUCCESS" => DeploymentStateKind::Success,
         "FAILURE" | "ERROR" => DeploymentStateKind::Failure,
         "INACTIVE" => DeploymentStateKind::Inactive,
         _ => DeploymentStateKind::InProgress,
     };
-    let state = DeploymentState { at: node.created_at, kind };
-    let environment = node.environment.map(|environment| environment.clean());
+    let state = DeploymentState { at: created_at, kind };
+    let environment = environment.map(|environment| environment.clean());
     ListedState { state, environment: environment.filter(|environment| !environment.is_empty()) }
 }

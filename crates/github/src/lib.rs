@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod announced;
 mod answer;
 mod client;
 mod credentials;

@@ -27,7 +27,7 @@ struct RunList<'a> {
 }
 
 #[derive(Deserialize)]
-struct RunItem {
+pub(crate) struct RunItem {
     id: i64,
     #[serde(default)]
     run_attempt: Option<u32>,
@@ -202,7 +202,7 @@ fn read_page(answer: &Answer, query: &RunQuery, etag: Option<Etag>) -> Result<Re
 }
 
 /// A run as a deployment, or why it cannot be one; `None` if it deploys nothing.
-fn listed(item: RunItem, query: &RunQuery) -> Result<Option<ListedRun>, String> {
+pub(crate) fn listed(item: RunItem, query: &RunQuery) -> Result<Option<ListedRun>, String> {
     if matches!(&*item.event, "pull_request" | "pull_request_target" | "merge_group") {
         return Ok(None);
     }

@@ -5,12 +5,13 @@ use mergeline_domain::delivery::Oid;
 use mergeline_domain::progress::Cursor;
 use mergeline_domain::{PullRequest, RepoName};
 use mergeline_source::{
-    Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments, ErrorKind,
-    Etag, FilesOfPullRequests, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page, PageAnswer,
-    Position, Remaining, ReportedDeployment, RepositoryFacts, RepositoryKey, RunPage, RunQuery, Source, SourceError,
-    Start, UndecodableItem, UnreadableRow, Usage, WaitBudget,
+    Announced, Block, ChangeAt, Changes, CommitPage, Commits, DeploymentPageAnswer, DeploymentStates, Deployments,
+    ErrorKind, Etag, FilesOfPullRequests, Histories, IncidentList, ListLength, ListedRun, OwnedRepositories, Page,
+    PageAnswer, Position, Remaining, ReportedDeployment, RepositoryFacts, RepositoryKey, RunPage, RunQuery, Source,
+    SourceError, Start, UndecodableDeployment, UndecodableItem, UnreadableRow, Usage, WaitBudget,
 };
 
+use crate::announced::announced;
 use crate::listing::larger_page;
 use crate::{CommitPages, DeploymentPages, GitHub, GitHubError, GitHubSession, PullRequestPages};
 
@@ -43,6 +44,10 @@ impl Source for GitHub {
 
     fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining> {
         self.limits().remaining(now)
+    }
+
+    fn announced(&self, event: &str, body: &str) -> Result<Option<Announced>, UndecodableDeployment> {
+        announced(event, body)
     }
 }
 

@@ -5,7 +5,7 @@ use mergeline_domain::ExternalId;
 use mergeline_domain::delivery::{DeploymentState, Oid};
 use mergeline_domain::progress::Cursor;
 
-use crate::Etag;
+use crate::{Etag, ListedRun};
 
 /// A deployment as a source lists it: without its states, which are read apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,15 @@ pub struct ListedState {
     pub state: DeploymentState,
     /// The environment, which may differ from that of the deployment.
     pub environment: Option<String>,
+}
+
+/// What a delivery of a source's webhook says that will never change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announced {
+    /// A deployment, and one of its states if the delivery is about that.
+    Deployment(ListedDeployment, Option<ListedState>),
+    /// An attempt of a run that has ended, with the file of its workflow.
+    Run(String, ListedRun),
 }
 
 /// A commit of a history.

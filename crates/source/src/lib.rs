@@ -13,7 +13,7 @@ mod source;
 pub mod contract;
 
 pub use deployments::{
-    CommitPage, CommitRecord, DeploymentPage, DeploymentPageAnswer, ListedDeployment, ListedState,
+    Announced, CommitPage, CommitRecord, DeploymentPage, DeploymentPageAnswer, ListedDeployment, ListedState,
     UndecodableDeployment,
 };
 pub use error::{ErrorKind, SourceError};

@@ -38,6 +38,14 @@ pub struct ListedRun {
 }
 
 impl ListedRun {
+    /// The branch or tag that it ran for.
+    pub fn branch(&self) -> Option<&str> {
+        match &self.deployment.origin {
+            Origin::Run { branch, .. } => branch.as_deref(),
+            Origin::Release { .. } | Origin::Tag { .. } | Origin::Merge { .. } => None,
+        }
+    }
+
     /// The id of an attempt as a deployment.
     pub fn deployment_id(run: i64, attempt: u32) -> String {
         format!("{run}/{attempt}")

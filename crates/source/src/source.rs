@@ -6,9 +6,9 @@ use mergeline_domain::progress::Cursor;
 use mergeline_domain::{History, PullRequest, RepoName};
 
 use crate::{
-    Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, Etag, IncidentList, ListLength, ListedRun,
+    Announced, Block, ChangeAt, CommitPage, DeploymentPageAnswer, ErrorKind, Etag, IncidentList, ListLength, ListedRun,
     ListedState, OwnedRepositories, Page, PageAnswer, Remaining, ReportedDeployment, RepositoryFacts, RepositoryKey,
-    RunPage, RunQuery, SourceError, Start, UndecodableItem, Usage, WaitBudget,
+    RunPage, RunQuery, SourceError, Start, UndecodableDeployment, UndecodableItem, Usage, WaitBudget,
 };
 
 /// The details of some pull requests, each with the id that it was requested by.
@@ -47,6 +47,12 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// The remaining limits that the source reported, except limits that have refused a request since.
     fn remaining(&self, now: DateTime<Utc>) -> Vec<Remaining>;
+
+    /// What a delivery of its webhook says that will never change; `None` if it says no such thing. Asks nothing.
+    ///
+    /// # Errors
+    /// What of it cannot be decoded.
+    fn announced(&self, event: &str, body: &str) -> Result<Option<Announced>, UndecodableDeployment>;
 }
 
 /// A unit of work for one owner, with its usage counted. Retries and waits happen inside, within its budget.

@@ -346,7 +346,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 52] = [
+const WRITING: [&str; 53] = [
     "accept_quarantined",
     "apply",
     "change_incident",
@@ -385,6 +385,7 @@ const WRITING: [&str; 52] = [
     "resolve_pattern",
     "settle_run",
     "start_run",
+    "store_announced",
     "store_commits",
     "store_deployment_progress",
     "store_reported",
@@ -544,9 +545,11 @@ impl Scene {
                 let later = at("2026-06-15T12:02:00Z");
                 format!("{:?}", store.lease(lease.repository, later, MINUTE).await?.context("expired")?)
             }
-            "store_deployments" | "store_deployment_states" | "mark_deployments_deleted" | "store_reported" => {
-                self.write_deployments(store, method, now).await?
-            }
+            "store_announced"
+            | "store_deployments"
+            | "store_deployment_states"
+            | "mark_deployments_deleted"
+            | "store_reported" => self.write_deployments(store, method, now).await?,
             "store_deployment_progress" => {
                 let progress = DeploymentProgress { covered_since: Some(since), ..DeploymentProgress::default() };
                 format!("{:?}", store.store_deployment_progress(lease, &releases(), &progress, now).await?)
@@ -708,6 +711,9 @@ impl Scene {
         match method {
             "store_deployments" => {
                 store.store_deployments(&self.lease, &[listed], None, now).await?;
+            }
+            "store_announced" => {
+                store.store_announced(&self.lease, &ListedDeployment { id: 8.into(), ..listed }, None, now).await?;
             }
             "store_deployment_states" => {
                 let state = DeploymentState { at: created_at, kind: DeploymentStateKind::Success };

@@ -1,15 +1,22 @@
-//! Events of GitHub. Each says which repository changed; what changed is read from GitHub.
+//! Events of GitHub. Each says which repository changed. A deployment, its states and a run that has ended never change, so they
+//! are taken from the delivery; everything else is read from GitHub.
 //!
 //! Two events of one second differ in their state, but not in `updated_at`, and they may come in any order: a pull request that
 //! is read again is never older than what is stored. Source: GitHub, "Webhook events and payloads".
 
-use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
-use crate::{ChangedRepository, Delivery, Meaning, Message, Unusable};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Carried, ChangedRepository, Delivery, Meaning, Message, Unusable};
+
+/// No text of these objects that matters is longer.
+const LONGEST: usize = 1_000;
 
 #[derive(Deserialize)]
-struct Payload {
+struct Payload<'a> {
     #[serde(default)]
     action: Option<String>,
     /// Missing in events of organizations and Apps.
@@ -17,6 +24,25 @@ struct Payload {
     repository: Option<RepositoryItem>,
     #[serde(default)]
     pull_request: Option<PullRequestItem>,
+    #[serde(borrow, default)]
+    deployment: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    deployment_status: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    workflow_run: Option<&'a RawValue>,
+}
+
+/// An object's own fields, in the form in which they came.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+#[derive(Serialize)]
+struct Objects<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment: Option<Fields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment_status: Option<Fields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_run: Option<Fields<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -35,20 +61,42 @@ struct PullRequestItem {
 pub(super) fn read(delivery: &Delivery<'_>) -> Result<Message, Unusable> {
     let event = delivery.header("x-github-event").ok_or(Unusable::Header("X-GitHub-Event"))?;
     let id = delivery.header("x-github-delivery").ok_or(Unusable::Header("X-GitHub-Delivery"))?;
-    let payload: Payload = delivery.parse()?;
+    let payload: Payload<'_> = delivery.parse()?;
     let action = payload.action.as_deref().unwrap_or_default();
     let kind = if action.is_empty() { event.to_owned() } else { format!("{event}.{action}") };
     let nothing = Message { id: Some(id.to_owned()), kind, meaning: Meaning::Nothing };
     if !changes(event, action) {
         return Ok(nothing);
     }
+    let carried = carried(event, &payload)?;
     let repository = payload.repository.ok_or_else(|| Unusable::Body("it names no repository".to_owned()))?;
     let Ok(name) = repository.full_name.parse() else {
         return Err(Unusable::Body("the name of the repository is not owner/name".to_owned()));
     };
     let updated_at = payload.pull_request.and_then(|pull_request| pull_request.updated_at);
-    let changed = ChangedRepository { id: repository.id, name, updated_at };
+    let changed = ChangedRepository { id: repository.id, name, updated_at, carried };
     Ok(Message { meaning: Meaning::Changed(changed), ..nothing })
+}
+
+/// What an event says that will never change. Other objects in it, such as people, are left out, and so are long texts: a message
+/// to the collector is small.
+fn carried(event: &str, payload: &Payload<'_>) -> Result<Option<Carried>, Unusable> {
+    if !matches!(event, "deployment" | "deployment_status" | "workflow_run") {
+        return Ok(None);
+    }
+    let objects = Objects {
+        deployment: payload.deployment.map(own_fields).transpose()?,
+        deployment_status: payload.deployment_status.map(own_fields).transpose()?,
+        workflow_run: payload.workflow_run.map(own_fields).transpose()?,
+    };
+    let body = serde_json::to_string(&objects).map_err(Unusable::unreadable)?;
+    Ok(Some(Carried { event: event.to_owned(), body }))
+}
+
+fn own_fields(object: &RawValue) -> Result<Fields<'_>, Unusable> {
+    let mut fields: Fields<'_> = serde_json::from_str(object.get()).map_err(Unusable::unreadable)?;
+    fields.retain(|_, value| !value.get().starts_with(['{', '[']) && value.get().len() <= LONGEST);
+    Ok(fields)
 }
 
 /// Whether an event changes anything that is stored.
@@ -112,9 +160,29 @@ mod tests {
             id: 9_000_000_000,
             name: "acme/api".parse()?,
             updated_at: Some("2026-06-01T10:00:00Z".parse()?),
+            carried: None,
         };
         assert_eq!(read.meaning, Meaning::Changed(expected));
         assert_eq!((read.id.as_deref(), read.kind.as_str()), (Some("d-1"), "pull_request.closed"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_deployment_is_carried_without_people_and_long_texts() -> anyhow::Result<()> {
+        let mut body = payload("created");
+        // Half a surrogate pair, as GitHub cuts texts.
+        let text = body.to_string().replacen('{', r#"{"deployment": {"id": 4000000000, "sha": "abc", "ref": "a\ud83d",
+            "creator": {"login": "ana"}, "payload": [1], "description": "LONG"}, "deployment_status": {"state": "success"}, "#, 1);
+        let text = text.replace("LONG", &"x".repeat(2_000));
+        let Meaning::Changed(changed) = message("deployment_status", text.as_bytes())?.meaning else {
+            anyhow::bail!("it means something else");
+        };
+        let carried = changed.carried.ok_or_else(|| anyhow::anyhow!("nothing is carried"))?;
+        let expected =
+            r#"{"deployment":{"id":4000000000,"ref":"a\ud83d","sha":"abc"},"deployment_status":{"state":"success"}}"#;
+        assert_eq!((carried.event.as_str(), carried.body.as_str()), ("deployment_status", expected));
+        body["deployment"] = json!(7);
+        assert!(matches!(message("deployment", body.to_string().as_bytes()), Err(Unusable::Body(_))));
         Ok(())
     }
 

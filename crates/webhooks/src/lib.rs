@@ -16,7 +16,7 @@ use mergeline_domain::delivery::{IncidentChange, IncidentEvent};
 use mergeline_domain::one_line;
 use serde::Serialize;
 
-pub use notice::ChangeNotice;
+pub use notice::{Carried, ChangeNotice};
 pub use secrets::WebhookSecrets;
 pub use signature::{Refused, SignedWith};
 
@@ -88,7 +88,8 @@ pub struct Message {
 pub enum Meaning {
     /// Nothing that matters here.
     Nothing,
-    /// Something of a repository changed. What, is read from its source: deliveries come late, twice, in any order or not at all.
+    /// Something of a repository changed. Unless it can never change again, it is read from its source: deliveries come late, twice, in
+    /// any order or not at all.
     Changed(ChangedRepository),
     /// Something happened to incidents.
     Incidents(Vec<IncidentMessage>),
@@ -103,6 +104,8 @@ pub struct ChangedRepository {
     pub name: RepoName,
     /// When the pull request of the delivery last changed: the list must show that.
     pub updated_at: Option<DateTime<Utc>>,
+    /// What the delivery itself says, if that will never change.
+    pub carried: Option<Carried>,
 }
 
 /// What happened to an incident.

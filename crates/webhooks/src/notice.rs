@@ -18,7 +18,19 @@ pub struct ChangeNotice {
     /// When the pull request of the delivery last changed: a list that lags behind does not show that yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<DateTime<Utc>>,
+    /// What the delivery itself says, if that will never change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
     /// How often it was read for this so far.
     #[serde(default)]
     pub tries: u8,
+}
+
+/// The part of a delivery that can be taken as it is, in the form of its forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The event.
+    pub event: String,
+    /// Its objects without what they contain of others, as JSON.
+    pub body: String,
 }

@@ -1,7 +1,7 @@
 //! `POST /v1/webhook/{plugin}`: deliveries of webhooks.
 //!
-//! The signature is checked over the bytes as they came, before anything of them is read. What a delivery of GitHub says is read
-//! from GitHub later: the answer leaves in milliseconds.
+//! The signature is checked over the bytes as they came, before anything of them is read. What a delivery of GitHub is about is read
+//! from GitHub, or stored, later: the answer leaves in milliseconds.
 
 use axum::body::{Body as RequestBody, Bytes};
 use axum::extract::State;
@@ -35,7 +35,7 @@ pub(crate) const RECEIVE: Operation = Operation {
     id: "receiveWebhook",
     summary: "Receive a webhook",
     description: "Needs no key, but the signature of the plugin with a secret in WEBHOOK_SECRETS. A delivery of `github` makes the \
-                  collector read its repository soon. The other plugins report incidents of the service in `service`. 202 if the \
+                  collector read its repository soon, or store the deployment that it is about. The other plugins report incidents of the service in `service`. 202 if the \
                   delivery means something here, 204 if not.",
     scope: None,
     parameters: WebhookParameters::DESCRIPTIONS,
@@ -141,7 +141,8 @@ impl Receiving<'_> {
         // One that meant nothing may be sent again after its repository was added.
         if known.outcome.as_deref() != Some("queued") {
             let now = self.api.now();
-            let notice = ChangeNotice { repository, name, received_at: now, updated_at: changed.updated_at, tries: 0 };
+            let ChangedRepository { updated_at, carried, .. } = changed;
+            let notice = ChangeNotice { repository, name, received_at: now, updated_at, carried, tries: 0 };
             let Some(queue) = &self.api.webhooks.queue else {
                 tracing::error!("A webhook of GitHub came, but nothing reads repositories for them here");
                 return Err(ApiError::Unavailable);

@@ -315,7 +315,9 @@ impl From<EventRefusal> for ApiError {
             EventRefusal::UnknownRepository(_) | EventRefusal::RepositoryMissing => {
                 Self::parameter("repository", "invalid", message)
             }
-            EventRefusal::UnknownDeployment => Self::parameter("deployment", "invalid", message),
+            EventRefusal::UnknownDeployment | EventRefusal::NoCause => {
+                Self::parameter("deployment", "invalid", message)
+            }
             EventRefusal::BeforeLastState { field, .. } => Self::parameter(field, "invalid", message),
         }
     }

@@ -2,6 +2,7 @@
 
 use axum::routing::{MethodFilter, MethodRouter};
 use http::Method;
+use mergeline_store::EventSubject;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -84,6 +85,12 @@ impl Operation {
     /// Whether it receives webhooks.
     pub(crate) fn has_plugin(&self) -> bool {
         self.path.contains("{plugin}")
+    }
+
+    /// What the events are about that it takes; `None` if it takes none.
+    pub(crate) fn event_subject(&self) -> Option<EventSubject> {
+        self.request_body?;
+        Some(if self.path.starts_with("/incidents") { EventSubject::Incident } else { EventSubject::Deployment })
     }
 
     /// Whether it takes one JSON object in each line of its body.

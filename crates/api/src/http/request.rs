@@ -9,6 +9,7 @@ use http::{HeaderMap, header};
 use mergeline_domain::delivery::DeploymentId;
 use mergeline_store::{ServiceSelector, TeamSelector};
 use mergeline_webhooks::Plugin;
+use sha2::{Digest, Sha256};
 
 use super::errors::ApiError;
 use super::negotiation::{Accept, Format};
@@ -16,6 +17,7 @@ use super::operation::Operation;
 use super::parameters::{Parameters, service_selector, team_selector};
 use super::response::{JSON, LINES};
 use crate::auth::access::Access;
+use crate::state::Api;
 
 /// Two hundred lines are shorter.
 const MAX_LINES_BYTES: usize = 1024 * 1024;
@@ -35,22 +37,36 @@ pub(crate) struct ApiRequest {
     access: Option<Access>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ApiRequest {
+impl FromRequestParts<Api> for ApiRequest {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Extension(operation) = Extension::<&'static Operation>::from_request_parts(parts, state)
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let Extension(operation) = Extension::<&'static Operation>::from_request_parts(parts, api)
             .await
             .map_err(|_| unchecked("its operation"))?;
         let access = parts.extensions.get::<Access>().cloned();
         if let Some(scope) = operation.scope {
-            access.as_ref().ok_or_else(|| unchecked("its key"))?.require(scope)?;
+            let access = access.as_ref().ok_or_else(|| unchecked("its key"))?;
+            if let Err(error) = access.require(scope) {
+                record_refused(api, operation, access, &error).await?;
+                return Err(error);
+            }
         }
         let has_subject = operation.has_path_parameter();
-        let subject = if has_subject { Some(Path::from_request_parts(parts, state).await) } else { None };
+        let subject = if has_subject { Some(Path::from_request_parts(parts, api).await) } else { None };
         let query = parts.uri.query().unwrap_or_default().to_owned();
         Ok(Self { operation, headers: parts.headers.clone(), query, subject, access })
     }
+}
+
+/// Records that a key sent what it may not. Nothing of its body is read.
+async fn record_refused(api: &Api, operation: &Operation, access: &Access, error: &ApiError) -> Result<(), ApiError> {
+    let Some((poster, subject)) = api.poster.as_ref().zip(operation.event_subject()) else { return Ok(()) };
+    let (sender, digest) = (access.sender(), Sha256::digest([]).into());
+    if sender.key_name.is_some() {
+        poster.record_refused_event(&sender, &digest, subject, None, error.code(), api.now()).await?;
+    }
+    Ok(())
 }
 
 /// The request was not checked before it reached its handler, so nothing is shown.
@@ -189,18 +205,28 @@ impl ApiRequest {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chrono::DateTime;
+    use mergeline_store::{DatabaseSettings, Reader};
+
     use super::*;
 
     #[tokio::test]
-    async fn a_request_without_a_key_check_is_rejected() {
+    async fn a_request_without_a_key_check_is_rejected() -> anyhow::Result<()> {
+        // Nothing connects to it.
+        let settings = DatabaseSettings::parse(&"postgres://nobody@127.0.0.1:1/none".into());
+        let settings = settings.map_err(|problem| anyhow::anyhow!("{problem:?}"))?;
+        let api = Api::new(Reader::connect(&settings), Duration::from_secs(1), DateTime::default);
         for operation in crate::endpoints::OPERATIONS {
             let mut request = http::Request::new(());
             request.extensions_mut().insert(*operation);
             let (mut parts, ()) = request.into_parts();
-            let found = ApiRequest::from_request_parts(&mut parts, &()).await;
+            let found = ApiRequest::from_request_parts(&mut parts, &api).await;
             assert_eq!(found.is_ok(), operation.scope.is_none(), "{}", operation.path);
             parts.extensions.insert(Access::everything());
-            assert!(ApiRequest::from_request_parts(&mut parts, &()).await.is_ok(), "{}", operation.path);
+            assert!(ApiRequest::from_request_parts(&mut parts, &api).await.is_ok(), "{}", operation.path);
         }
+        Ok(())
     }
 }

@@ -481,8 +481,9 @@ async fn what_cannot_be_stored_is_refused_and_recorded() -> Result<()> {
         "ci deployment refused too_large 1",
         "ci deployment refused unsupported_media_type 1",
         "ci deployment refused validation_error 2",
+        "reader deployment refused insufficient_scope 1",
     ];
-    assert_eq!(recorded.await?, expected, "bodies are not kept; a key without the scope has sent no event");
+    assert_eq!(recorded.await?, expected, "bodies are not kept");
     assert_eq!(posting.text("select count(*)::text from deployments where source = 'events'").await?, ["1"]);
     Ok(())
 }
@@ -674,7 +675,7 @@ async fn a_person_says_which_deployment_caused_an_incident_and_which_incident_wa
     assert_eq!(status, 200, "{refused}");
     let reasons: Vec<&str> =
         refused["data"].as_array().into_iter().flatten().filter_map(|event| event["reason"].as_str()).collect();
-    assert_eq!(reasons.len(), 4, "{refused}");
+    assert_eq!(reasons.len(), 5, "{refused}");
     let (mut path, mut listed) = ("/events?limit=5".to_owned(), 0);
     loop {
         let (_, page) = get(&path).await?;

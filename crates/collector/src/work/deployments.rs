@@ -20,7 +20,7 @@ use super::{Interruption, RepositoryJob, pipeline, timed};
 /// What the token needs for deployments.
 const PERMISSIONS: &str = "permission Deployments";
 /// What it needs for commits, releases and tags.
-const CONTENTS: &str = "permission Contents";
+pub(super) const CONTENTS: &str = "permission Contents";
 /// How far before the newest known deployment to read again: the list may lag behind.
 pub(super) const OVERLAP: TimeDelta = TimeDelta::hours(1);
 /// The window of the first reading counts as widened when it starts this much before what is covered.
@@ -78,7 +78,7 @@ impl RepositoryJob<'_> {
     }
 
     /// What kept something from being read. Only what also stops pull requests is an error.
-    fn problem_of(
+    pub(super) fn problem_of(
         &self,
         outcome: Result<Option<DeploymentProblem>, Interruption>,
         permissions: &str,
@@ -322,7 +322,7 @@ impl RepositoryJob<'_> {
     }
 
     /// Reads the commits that deployments to production contain, as far as they are not stored.
-    async fn commits(&mut self) -> Result<(), Interruption> {
+    pub(super) async fn commits(&mut self) -> Result<(), Interruption> {
         let store = self.collecting.store;
         loop {
             let next = store.next_open_commit(self.repository.id, self.now());

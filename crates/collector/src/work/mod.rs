@@ -1,5 +1,6 @@
 //! The work on one repository under a lease: its streams, details and quarantine.
 
+mod announced;
 mod backfill;
 mod deployments;
 mod details;
@@ -22,7 +23,8 @@ use futures::{FutureExt, Stream, StreamExt};
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
 use mergeline_domain::{ExternalId, InstanceId, Recovery, RepoName, error_chain};
 use mergeline_source::{
-    ErrorKind, ListLength, Page, RepositoryFacts, RepositoryIdentity, RepositoryKey, Session, Source, SourceError,
+    Announced, ErrorKind, ListLength, Page, RepositoryFacts, RepositoryIdentity, RepositoryKey, Session, Source,
+    SourceError,
 };
 use mergeline_store::{
     Identity, Lease, LeaseOutcome, Reason, Repository, RepositoryId, RepositoryResult, ResultState, RunId, StoreError,
@@ -51,6 +53,22 @@ pub enum Attempt {
     Only,
     /// Yes: a transient failure does not count against the repository yet.
     Retryable,
+}
+
+/// What to do with a repository.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work<'a> {
+    /// Read everything that changed.
+    Read,
+    /// Take what a delivery announced, and read only the commits that it names, if they may be read.
+    Take(&'a Announced, MayRead),
+}
+
+/// Whether the limits of the source allow reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MayRead {
+    Yes,
+    No,
 }
 
 /// What stops the work on a repository.
@@ -145,7 +163,7 @@ impl RunContext<'_> {
         name: RepoName,
         attempt: Attempt,
     ) -> Result<(RepositoryId, RepositoryReport), StoreError> {
-        let (id, started_at, mut report) = self.work_on(id, name, attempt).await?;
+        let (id, started_at, mut report) = self.work_on(id, name, attempt, Work::Read).await?;
         self.store.record_result(run, id, started_at, &report.result).await?;
         if report.result.has_news() {
             report.has_unannounced = self.store.note_missed_announcement(id, self.now()).await?;
@@ -159,6 +177,7 @@ impl RunContext<'_> {
         id: RepositoryId,
         name: RepoName,
         attempt: Attempt,
+        task: Work<'_>,
     ) -> Result<(RepositoryId, DateTime<Utc>, RepositoryReport), StoreError> {
         let started_at = self.now();
         let started = Instant::now();
@@ -199,7 +218,7 @@ impl RunContext<'_> {
         };
         // A panic is a bug that one repository's data triggers; the others continue. Boxed: reading and storing make a
         // large future.
-        let working = AssertUnwindSafe(Box::pin(work.with_restarts())).catch_unwind();
+        let working = AssertUnwindSafe(Box::pin(work.with_restarts(task))).catch_unwind();
         let working = limits::remembering(source, instance, self.store, || self.now(), working);
         let stopped = match select(pin!(working), pin!(self.is_over())).await {
             Either::Left((stopped, _)) => stopped.unwrap_or_else(|_| {
@@ -210,14 +229,19 @@ impl RunContext<'_> {
         };
         let mut result = std::mem::take(&mut work.result);
         if let Err(Interruption::Replaced(replacement)) = stopped {
-            return Box::pin(self.work_on(replacement, name, attempt)).await;
+            return Box::pin(self.work_on(replacement, name, attempt, task)).await;
         }
         let cause = match &stopped {
             Err(Interruption::Source(error)) => Some(error.clone()),
             _ => None,
         };
         let outcome = self.outcome(stopped, instance, attempt)?;
-        self.release(&lease, outcome.ending, outcome.reason.as_ref()).await?;
+        let ending = match (task, outcome.ending) {
+            // It says nothing about whether the repository can be read.
+            (Work::Take(..), LeaseOutcome::Succeeded) => LeaseOutcome::Deferred,
+            (_, ending) => ending,
+        };
+        self.release(&lease, ending, outcome.reason.as_ref()).await?;
         let usage = session.usage();
         result.state = outcome.state;
         result.reason = outcome.reason;
@@ -348,11 +372,11 @@ struct RepositoryJob<'a> {
 
 impl RepositoryJob<'_> {
     /// Restarts with the new roster if a teams file was applied in the meantime.
-    async fn with_restarts(&mut self) -> Result<(), Interruption> {
+    async fn with_restarts(&mut self, task: Work<'_>) -> Result<(), Interruption> {
         if let Some(refusal) = self.collecting.refusal(self.repository.instance) {
             return Err(refusal.into());
         }
-        let mut outcome = self.run_all().await;
+        let mut outcome = self.perform(task).await;
         for _ in 0..MAX_RESTARTS {
             let Err(Interruption::Store(StoreError::StaleConfiguration)) = outcome else { break };
             self.rostered = self.collecting.renew_roster().await?;
@@ -361,9 +385,16 @@ impl RepositoryJob<'_> {
                 return Ok(());
             };
             self.repository = fresh;
-            outcome = self.run_all().await;
+            outcome = self.perform(task).await;
         }
         outcome
+    }
+
+    async fn perform(&mut self, task: Work<'_>) -> Result<(), Interruption> {
+        match task {
+            Work::Read => self.run_all().await,
+            Work::Take(announced, may_read) => self.take(announced, may_read).await,
+        }
     }
 
     async fn run_all(&mut self) -> Result<(), Interruption> {

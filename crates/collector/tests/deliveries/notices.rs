@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mergeline_collector::{CollectOptions, FollowUp, RosterSnapshot, RunContext};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_fake_github::{at, deployment, issue};
+use mergeline_fake_github::{at, deployment, issue, run};
 use mergeline_source::Remaining;
 use mergeline_store::ApplyOptions;
-use mergeline_webhooks::ChangeNotice;
+use mergeline_webhooks::{Carried, ChangeNotice};
 
 use super::{collect_all_at, commit, merged_as, oid};
 use crate::common::World;
@@ -38,7 +38,14 @@ async fn notice(world: &World, updated_at: Option<&str>) -> Result<ChangeNotice>
     let repository = snapshot.repositories.iter().find(|it| it.name.as_str() == "acme/api").context("configured")?;
     let received_at = at("2026-06-15T12:00:00Z");
     let name = repository.name.clone();
-    Ok(ChangeNotice { repository: repository.id, name, received_at, updated_at: updated_at.map(at), tries: 0 })
+    Ok(ChangeNotice {
+        repository: repository.id,
+        name,
+        received_at,
+        updated_at: updated_at.map(at),
+        carried: None,
+        tries: 0,
+    })
 }
 
 async fn follow_at(world: &World, notice: ChangeNotice, now: &str) -> Result<FollowUp> {
@@ -186,5 +193,126 @@ async fn a_change_that_no_delivery_announced_is_counted_once() -> Result<()> {
     collect_all_at(&world, "2026-06-15T20:00:00Z").await?;
     collect_all_at(&world, "2026-06-16T00:00:00Z").await?;
     assert_eq!(world.number(MISSED).await?, 1);
+    Ok(())
+}
+
+/// A notice with what a delivery carries of a deployment, or of the status of it that was added last but `nth`.
+async fn announcing(world: &World, id: i64, nth: Option<usize>) -> Result<ChangeNotice> {
+    let (event, body) = if let Some(nth) = nth {
+        ("deployment_status", world.fake.deployment_status_event("acme/api", id, nth).await?)
+    } else {
+        let path = format!("deployments/{id}");
+        ("deployment", world.fake.event("acme/api", "created", Some(("deployment", &path))).await?)
+    };
+    let carried = Some(Carried { event: event.to_owned(), body: body.to_string() });
+    world.fake.forget_requests();
+    Ok(ChangeNotice { carried, ..notice(world, None).await? })
+}
+
+/// The deployments that count.
+const COUNTED: &str = "select external_id || ' ' || outcome from deployments where deleted_at is null order by 1";
+
+#[tokio::test]
+async fn a_deployment_is_taken_from_its_deliveries_in_any_order_without_reading_a_list() -> Result<()> {
+    let world = world().await?;
+    // With the first one known, the second delivers.
+    let first = deployment("acme/api", 1, &oid(1), "2026-06-15T08:30:00Z").status("success", "2026-06-15T08:31:00Z");
+    world.fake.put([merged_as(2, 2, "2026-06-15T09:00:00Z")]);
+    world.fake.put_deployments([first]);
+    collect_all_at(&world, "2026-06-15T11:00:00Z").await?;
+    let second = deployment("acme/api", 2, &oid(2), "2026-06-15T11:59:00Z")
+        .status("in_progress", "2026-06-15T11:59:10Z")
+        .status("success", "2026-06-15T11:59:40Z")
+        .status("failure", "2026-06-15T11:59:50Z");
+    let id = second.id;
+    world.fake.put_deployments([second]);
+    // The failure first, then the beginning, then the success twice, then the deployment itself.
+    for nth in [Some(0), Some(2), Some(1), Some(1), None] {
+        let notice = announcing(&world, id, nth).await?;
+        assert_eq!(follow_at(&world, notice, NOW).await?, FollowUp::Done);
+        let asked = world.asked_about("acme/api");
+        assert!(asked.iter().all(|path| !path.contains("deployments") && !path.contains("pulls")), "{asked:?}");
+    }
+    let stored =
+        "select external_id || ' ' || outcome || ' ' || coalesce(failed_afterwards_at::text, 'fine') from deployments
+        where external_id like '%2'";
+    assert_eq!(world.texts(stored).await?, [format!("{id} succeeded 2026-06-15 11:59:50+00")]);
+    let delivered = "select count(*) from pr_deliveries as l inner join deployments as d on l.deployment_id = d.id
+        where d.external_id like '%2'";
+    assert_eq!(world.number(delivered).await?, 1, "with its commits, which are read");
+    // The next run adds nothing.
+    let before = world.number("select data_version from services where slug is null").await?;
+    collect_all_at(&world, "2026-06-15T12:30:00Z").await?;
+    assert_eq!(world.number("select data_version from services where slug is null").await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_late_delivery_does_not_bring_back_a_deployment_that_was_deleted() -> Result<()> {
+    let world = world().await?;
+    let time = "2026-06-15T09:00:00Z";
+    let deployments = [1, 2].map(|number| deployment("acme/api", number, &oid(1), time).status("success", time));
+    let (kept, gone) = (deployments[0].id, deployments[1].id);
+    world.fake.put_deployments(deployments);
+    let late = announcing(&world, gone, Some(0)).await?;
+    collect_all_at(&world, "2026-06-15T10:00:00Z").await?;
+    world.fake.delete_deployment("acme/api", gone);
+    collect_all_at(&world, "2026-06-15T11:00:00Z").await?;
+    let expected = [format!("{kept} succeeded")];
+    assert_eq!(world.texts(COUNTED).await?, expected);
+    follow_at(&world, late, NOW).await?;
+    assert_eq!(world.texts(COUNTED).await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn deliveries_of_another_source_or_before_the_past_is_read_are_left_to_the_runs() -> Result<()> {
+    let world = world().await?;
+    let time = "2026-06-15T09:00:00Z";
+    world.fake.put_deployments([deployment("acme/api", 1, &oid(1), time).status("success", time)]);
+    let id = deployment("acme/api", 1, "", time).id;
+    let announced = announcing(&world, id, Some(0)).await?;
+    let text = "version: 1\nrepositories: [acme/api]\ndeployments: { source: merges, branch: main }\n\
+                teams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+    world.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+    assert_eq!(follow_at(&world, announced.clone(), NOW).await?, FollowUp::Done);
+    let of_github = "select count(*) from deployments where source = 'github-deployments'";
+    assert_eq!(world.number(of_github).await?, 0, "another source is in force");
+    world.apply("{ slug: payments, members: [{ github: ana }] }").await?;
+    world.execute("update deployment_progress set covered_since = null, listed_at = null").await?;
+    assert_eq!(follow_at(&world, announced, NOW).await?, FollowUp::Done);
+    assert_eq!(world.number(of_github).await?, 0, "its past is not read");
+    assert_eq!(world.asked_about("acme/api"), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_ended_run_is_taken_from_its_delivery_if_its_workflow_and_branch_are_the_source() -> Result<()> {
+    let world = world().await?;
+    let text = "version: 1\nrepositories: [acme/api]\ndeployments: { workflow: deploy.yml, branch: main }\n\
+                teams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+    world.store.apply(&file, ApplyOptions::default(), at("2026-06-15T08:10:00Z")).await?;
+    let early = run("acme/api", 1, &oid(1), "2026-06-15T08:20:00Z").ended("success", "2026-06-15T08:25:00Z");
+    world.fake.put_runs([early]);
+    collect_all_at(&world, "2026-06-15T09:00:00Z").await?;
+    let runs = [("deploy.yml", "main", 2), ("deploy.yml", "feature", 3), ("test.yml", "main", 4)];
+    for (workflow, branch, number) in runs {
+        let time = "2026-06-15T11:50:00Z";
+        let ended = run("acme/api", number, &oid(1), time).on("push", branch);
+        let ended = ended.of(workflow).ended("failure", "2026-06-15T11:59:00Z");
+        let id = ended.id;
+        world.fake.put_runs([ended]);
+        let path = format!("actions/runs/{id}/attempts/1");
+        let body = world.fake.event("acme/api", "completed", Some(("workflow_run", &path))).await?;
+        let carried = Some(Carried { event: "workflow_run".to_owned(), body: body.to_string() });
+        world.fake.forget_requests();
+        let notice = ChangeNotice { carried, ..notice(&world, None).await? };
+        assert_eq!(follow_at(&world, notice, NOW).await?, FollowUp::Done);
+        assert_eq!(world.asked_about("acme/api"), Vec::<String>::new());
+    }
+    let failed = "select count(*) from deployments where outcome = 'failed'";
+    assert_eq!(world.number(failed).await?, 1);
     Ok(())
 }

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
+use http::HeaderMap;
 use mergeline_collector::{FollowUp, RosterSnapshot, RunContext};
 use mergeline_fake_github::{
-    FakeDeployment, FakeDeploymentStatus, FakeGitCommit, FakeIssue, FakePullRequest, FakeUser, deployment, issue,
+    FakeDelivery, FakeDeployment, FakeDeploymentStatus, FakeGitCommit, FakeIssue, FakePullRequest, FakeUser,
+    deployment, issue,
 };
-use mergeline_webhooks::ChangeNotice;
+use mergeline_store::RepositoryId;
+use mergeline_webhooks::{ChangeNotice, ChangedRepository, Delivery, Meaning, Plugin};
 
 use crate::model::{Repository, author};
 use crate::world::{PEOPLE, World};
@@ -83,6 +86,20 @@ impl Services {
             ],
         }
     }
+}
+
+/// What a delivery says, as the API understands it.
+fn read(delivery: &FakeDelivery, received_at: DateTime<Utc>) -> Result<Option<ChangedRepository>> {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-github-event", delivery.event.parse()?);
+    headers.insert("x-github-delivery", delivery.id.parse()?);
+    headers.insert("content-type", "application/json".parse()?);
+    let message =
+        Delivery { plugin: Plugin::GitHub, headers: &headers, body: delivery.body.as_bytes(), received_at }.read()?;
+    Ok(match message.meaning {
+        Meaning::Changed(changed) => Some(changed),
+        Meaning::Nothing | Meaning::Incidents(_) => None,
+    })
 }
 
 /// The id of a commit.
@@ -272,20 +289,27 @@ impl World {
         self.record(format!("{name} issue {number} {what}"));
     }
 
-    /// A delivery of a webhook about some repository, sometimes twice, with or without a time.
+    /// A delivery of a webhook about some repository: a new one, or one of before, sometimes twice. Most changes have none.
     pub(crate) async fn deliver(&mut self) -> Result<()> {
         let received_at = self.tick(TimeDelta::minutes(5));
-        let id = self.repositories[self.random.usize(0..self.repositories.len())].id;
-        let Some(snapshot) = self.store.snapshot().await? else { return Ok(()) };
+        let repository = self.random.usize(0..self.repositories.len());
+        if let Some(delivery) = self.announce(repository).await? {
+            self.deliveries.push(delivery);
+        }
+        if self.deliveries.is_empty() {
+            return Ok(());
+        }
+        let delivery = self.deliveries[self.random.usize(0..self.deliveries.len())].clone();
+        let Some(changed) = read(&delivery, received_at)? else { return Ok(()) };
         let row: Option<i64> =
             sqlx::query_scalar("select id from repositories where external_id = $1 and removed_at is null")
-                .bind(id.to_string())
+                .bind(changed.id.to_string())
                 .fetch_optional(&self.pool)
                 .await?;
-        let Some(found) = snapshot.repositories.iter().find(|it| Some(it.id.0) == row) else { return Ok(()) };
-        let updated_at = self.random.bool().then_some(received_at);
-        let (repository, name) = (found.id, found.name.clone());
-        let mut notice = ChangeNotice { repository, name, received_at, updated_at, tries: 0 };
+        let Some(row) = row else { return Ok(()) };
+        let ChangedRepository { name, updated_at, carried, .. } = changed;
+        let repository = RepositoryId(row);
+        let mut notice = ChangeNotice { repository, name, received_at, updated_at, carried, tries: 0 };
         let (times, now) = (self.random.u32(1..=2), received_at + TimeDelta::seconds(1));
         for _ in 0..times {
             self.now = now;
@@ -295,12 +319,49 @@ impl World {
             let rostered = RosterSnapshot { revision, roster };
             let context = RunContext::new(&github, &self.store, options, &|_| {}, rostered);
             let followed = context.follow(notice.clone()).await?;
-            self.record(format!("a delivery about {}: {}", notice.name, followed == FollowUp::Done));
+            self.record(format!(
+                "a delivery of {} about {}: {}",
+                delivery.event,
+                notice.name,
+                followed == FollowUp::Done
+            ));
             if let FollowUp::Again(_, next) = followed {
                 notice = next;
             }
         }
         Ok(())
+    }
+
+    /// A delivery about what a repository has now; `None` if GitHub cannot show it.
+    async fn announce(&mut self, repository: usize) -> Result<Option<FakeDelivery>> {
+        let name = self.repositories[repository].name.clone();
+        let some =
+            |random: &mut fastrand::Rng, from: Vec<i64>| (!from.is_empty()).then(|| from[random.usize(0..from.len())]);
+        let (event, body) = match self.random.u32(0..4) {
+            0 => {
+                let Some(number) =
+                    some(&mut self.random, self.repositories[repository].pull_requests.keys().copied().collect())
+                else {
+                    return Ok(None);
+                };
+                let path = format!("pulls/{number}");
+                ("pull_request", self.fake.event(&name, "edited", Some(("pull_request", &path))).await)
+            }
+            1 => ("release", self.fake.event(&name, "edited", None).await),
+            kind => {
+                let deployments = &self.repositories[repository].deployments;
+                let Some(id) = some(&mut self.random, deployments.keys().copied().collect()) else { return Ok(None) };
+                let statuses = deployments[&id].statuses.len();
+                if kind == 2 || statuses == 0 {
+                    let path = format!("deployments/{id}");
+                    ("deployment", self.fake.event(&name, "created", Some(("deployment", &path))).await)
+                } else {
+                    let nth = self.random.usize(0..statuses);
+                    ("deployment_status", self.fake.deployment_status_event(&name, id, nth).await)
+                }
+            }
+        };
+        Ok(body.ok().map(|body| self.webhook.delivery(event, &body)))
     }
 
     pub(crate) async fn edit_services(&mut self) -> Result<()> {

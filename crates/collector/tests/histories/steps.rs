@@ -19,7 +19,7 @@ type Counted = BTreeSet<(String, i64, i64, String)>;
 impl World {
     /// Runs one random step.
     pub(crate) async fn step(&mut self) -> Result<()> {
-        match self.random.u32(0..136) {
+        match self.random.u32(0..142) {
             0..22 => self.open_some(),
             22..45 => self.change_one(),
             45..51 => return self.fail_next().await,
@@ -37,7 +37,7 @@ impl World {
             130..136 | 100..112 => self.release(),
             112..117 => self.deploy_or_settle(),
             117..120 => self.change_an_incident(),
-            120..124 => return self.deliver().await,
+            120..124 | 136..142 => return self.deliver().await,
             124..127 => return self.edit_services().await,
             127..130 => self.delete_deployment(),
             _ => return self.run_whole().await,

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use mergeline_collector::{CollectOptions, RunReport, Sources, collect};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_fake_github::{FakeGitHub, at};
+use mergeline_fake_github::{FakeDelivery, FakeGitHub, FakeWebhook, at};
 use mergeline_github::{GitHub, GitHubSettings};
 use mergeline_store::{ApplyOptions, RunState, Writer};
 use mergeline_test_support::TestDatabase;
@@ -36,6 +36,9 @@ pub(crate) struct World {
     /// How many commits and deployments there were.
     pub(crate) last_commit: u64,
     pub(crate) last_deployment: i64,
+    /// What sends deliveries, and all that there were: they may come again.
+    pub(crate) webhook: FakeWebhook,
+    pub(crate) deliveries: Vec<FakeDelivery>,
     /// What happened, for a replay.
     pub(crate) events: Vec<String>,
 }
@@ -62,6 +65,8 @@ impl World {
             teams,
             last_commit,
             last_deployment,
+            webhook: FakeWebhook::new("", "a secret"),
+            deliveries: Vec::new(),
             events,
         };
         world.teams.has_pattern = world.random.bool();

@@ -164,13 +164,61 @@ impl Writer {
             let rules = RepositoryServices::read(connection, lease.repository).await?;
             add_states(connection, lease.repository, states).await?;
             let ids: Vec<&str> = states.iter().map(|(id, _)| id.as_str()).collect();
-            let (changed, settled_in) = settle(connection, lease.repository, &ids, read_at, &rules).await?;
+            let (changed, settled_in) = settle(connection, lease.repository, &ids, Some(read_at), &rules).await?;
             if changed > 0 {
                 // The environment of the last success may be that of another service.
                 begin_new(connection, &mut services, &settled_in).await?;
                 derive(connection, &services).await?;
             }
             Ok(changed)
+        })
+        .await
+    }
+
+    /// Stores a deployment that a delivery announced, with a state of it, and derives what follows, in one transaction. One that the
+    /// list no longer has stays as it is: the delivery is older than that. Its states are still to be read. Returns how many rows
+    /// changed.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when another worker has taken over.
+    pub async fn store_announced(
+        &self,
+        lease: &Lease,
+        deployment: &ListedDeployment,
+        state: Option<&ListedState>,
+        now: DateTime<Utc>,
+    ) -> Result<usize, StoreError> {
+        let states: Vec<ListedState> = state.cloned().into_iter().collect();
+        self.in_transaction(async |connection| {
+            hold_together(connection).await?;
+            renew_lease(connection, lease, now).await?;
+            let mut services = lock_services(connection, &[lease.repository]).await?;
+            let is_gone = sqlx::query_scalar!(
+                r#"select exists (
+                    select from deployments
+                    where repository_id = $1 and source = $2 and external_id = $3 and deleted_at is not null
+                ) as "is_gone!""#,
+                lease.repository.0,
+                OF_REPOSITORY,
+                deployment.id.as_str()
+            );
+            if is_gone.fetch_one(&mut *connection).await? {
+                return Ok(0);
+            }
+            let rules = RepositoryServices::read(connection, lease.repository).await?;
+            let mut columns = Columns::default();
+            columns.add(deployment, &rules);
+            let written = write(connection, lease.repository, &columns).await?;
+            let states = [(deployment.states_id.clone(), states.clone())];
+            add_states(connection, lease.repository, &states).await?;
+            let ids = [deployment.states_id.as_str()];
+            let (settled, settled_in) = settle(connection, lease.repository, &ids, None, &rules).await?;
+            if written + settled > 0 {
+                begin_new(connection, &mut services, &columns.services).await?;
+                begin_new(connection, &mut services, &settled_in).await?;
+                derive(connection, &services).await?;
+            }
+            Ok(written + settled)
         })
         .await
     }
@@ -293,12 +341,13 @@ async fn add_states(
     Ok(())
 }
 
-/// Derives outcome and environment of deployments from their states. Returns how many changed, and their services.
+/// Derives outcome and environment of deployments from their states, which are all of them if they were read. Returns how many
+/// changed, and their services.
 async fn settle(
     connection: &mut Session,
     repository: RepositoryId,
     states_ids: &[&str],
-    read_at: DateTime<Utc>,
+    read_at: Option<DateTime<Utc>>,
     rules: &RepositoryServices,
 ) -> Result<(usize, Vec<i64>), StoreError> {
     let rows = sqlx::query!(
@@ -358,7 +407,8 @@ async fn settle(
             set
                 service_id = w.service_id, environment = w.environment, environment_group = w.environment_group,
                 outcome = w.outcome, succeeded_at = w.succeeded_at, failed_at = w.failed_at,
-                failed_afterwards_at = w.failed_afterwards_at, states_read_at = $9
+                failed_afterwards_at = w.failed_afterwards_at,
+                states_read_at = coalesce($9, d.states_read_at)
             from wanted as w
             where d.id = w.id
         )

@@ -139,9 +139,12 @@ pub enum EventRefusal {
     /// The same id was posted with another value of this field.
     #[error("this id was posted before with another {0}")]
     Conflict(&'static str),
-    /// There is no such deployment.
-    #[error("there is no such deployment")]
+    /// Its service has no such deployment.
+    #[error("its service has no such deployment")]
     UnknownDeployment,
+    /// The deployment cannot have caused the incident.
+    #[error("the service of the incident has no such deployment that succeeded in production")]
+    NoCause,
     /// There is no such incident.
     #[error("there is no such incident")]
     UnknownIncident,
@@ -167,7 +170,7 @@ impl EventRefusal {
             Self::RepositoryMissing => "repository_missing",
             Self::OtherSource(_) => "other_source",
             Self::Conflict(_) => "conflict",
-            Self::UnknownDeployment => "unknown_deployment",
+            Self::UnknownDeployment | Self::NoCause => "unknown_deployment",
             Self::UnknownIncident => "unknown_incident",
             Self::AmbiguousIncident => "ambiguous_incident",
             Self::BeforeLastState { .. } => "before_last_state",
@@ -1038,7 +1041,7 @@ async fn set_link(
         let refusal = if found.is_empty() { EventRefusal::UnknownIncident } else { EventRefusal::AmbiguousIncident };
         return Err(Stopped::Refused(refusal));
     };
-    let Some(service) = incident.service_id else { return Err(Stopped::Refused(EventRefusal::UnknownDeployment)) };
+    let Some(service) = incident.service_id else { return Err(Stopped::Refused(EventRefusal::NoCause)) };
     let services = lock_ids(connection, &[service]).await?;
     if let Some(deployment) = deployment {
         let is_of_service = sqlx::query_scalar!(
@@ -1054,7 +1057,7 @@ async fn set_link(
         .fetch_one(&mut *connection)
         .await?;
         if !is_of_service {
-            return Err(Stopped::Refused(EventRefusal::UnknownDeployment));
+            return Err(Stopped::Refused(EventRefusal::NoCause));
         }
     }
     let changed = sqlx::query!(
