@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::deployments;
+use crate::model::is_sane;
 use crate::runs;
 use crate::text::{Text, clean};
 
@@ -42,6 +43,9 @@ pub(crate) fn announced(event: &str, body: &str) -> Result<Option<Announced>, Un
         ("deployment_status", Some(deployment), Some(status), _) => {
             let deployment = deployments::listed(deployment)?;
             let StatusItem { state, created_at, environment } = read(status.get())?;
+            if !is_sane(created_at) {
+                return Err(undecodable(&format!("a status is of {created_at}, which is out of range")));
+            }
             let state: ListedState = deployments::state(&state.to_ascii_uppercase(), created_at, environment);
             Ok(Some(Announced::Deployment(deployment, Some(state))))
         }
@@ -135,8 +139,14 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_is_said() {
-        let bodies = ["", "{", r#"{"deployment": {"id": 1}}"#, r#"{"workflow_run": 7}"#];
-        for (event, body) in ["deployment", "deployment", "deployment", "workflow_run"].into_iter().zip(bodies) {
+        let early = json!({ "deployment": deployment(), "deployment_status": { "state": "success", "created_at": "1200-06-01T10:04:00Z" } });
+        for (event, body) in [
+            ("deployment", ""),
+            ("deployment", "{"),
+            ("deployment", r#"{"deployment": {"id": 1}}"#),
+            ("workflow_run", r#"{"workflow_run": 7}"#),
+            ("deployment_status", &early.to_string()),
+        ] {
             assert!(announced(event, body).is_err(), "{body}");
         }
         assert_eq!(announced("pull_request", "{}"), Ok(None));

@@ -44,6 +44,14 @@ fn decoding_a_corpus_page_loses_no_item() -> Result<()> {
 }
 
 #[test]
+fn what_a_corpus_delivery_carries_is_whole_or_refused() -> Result<()> {
+    let seen = run("announced", fuzzing::announced)?;
+    expect(&seen, "valid-", |seen| matches!(seen, Seen::Read { understood: 1, .. }))?;
+    expect(&seen, "nothing-", |seen| matches!(seen, Seen::Read { understood: 0, .. }))?;
+    expect(&seen, "refused-", |seen| *seen == Seen::Refused)
+}
+
+#[test]
 fn corpus_graphql_responses_are_complete_or_refused() -> Result<()> {
     let seen = run("graphql_answer", fuzzing::answer)?;
     expect(&seen, "valid-", |seen| matches!(seen, Seen::Read { .. }))?;

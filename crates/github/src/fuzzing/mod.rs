@@ -7,6 +7,7 @@ mod corpus;
 
 use chrono::{DateTime, Datelike, Utc};
 use mergeline_domain::{Details, PullRequest, State};
+use mergeline_source::{Announced, ListedState};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -26,6 +27,41 @@ pub enum Seen {
         /// How many could not be decoded.
         undecodable: usize,
     },
+}
+
+/// Decodes bytes as what a delivery of a webhook carries: the event, a line break and the body.
+///
+/// # Panics
+/// If what is decoded has something that a database or a terminal cannot handle, or a run has not ended.
+pub fn announced(bytes: &[u8]) -> Seen {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Seen::Refused };
+    let (event, body) = text.split_once('\n').unwrap_or_default();
+    let read = |understood| Seen::Read { understood, undecodable: 0 };
+    match crate::announced::announced(event, body) {
+        Ok(None) => read(0),
+        Ok(Some(Announced::Deployment(deployment, state))) => {
+            check_text("environment", &deployment.environment);
+            check_time("a deployment", deployment.created_at);
+            if let Some(ListedState { state, environment }) = state {
+                check_text("environment", environment.as_deref().unwrap_or_default());
+                check_time("a status", state.at);
+            }
+            read(1)
+        }
+        Ok(Some(Announced::Run(workflow, run))) => {
+            check_text("workflow", &workflow);
+            check_text("branch", run.branch().unwrap_or_default());
+            check_text("address", run.deployment.url.as_deref().unwrap_or_default());
+            check_time("a run", run.deployment.created_at);
+            check_time("an end", run.deployment.end.expect("only one that has ended is announced").at);
+            read(1)
+        }
+        Err(undecodable) => {
+            check_text("reason", &undecodable.reason);
+            assert!(!undecodable.reason.is_empty(), "no reason is given");
+            Seen::Refused
+        }
+    }
 }
 
 /// Decodes bytes as a page of pull requests.

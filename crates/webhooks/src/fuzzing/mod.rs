@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod corpus;
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
@@ -10,7 +12,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 
-use crate::{Delivery, IncidentMessage, Meaning, Message, Plugin, SignedWith, Unusable, WebhookSecrets};
+use serde_json::value::RawValue;
+
+use crate::{Carried, Delivery, IncidentMessage, Meaning, Message, Plugin, SignedWith, Unusable, WebhookSecrets};
 
 const SECRET: &str = "a secret that nobody guesses";
 
@@ -109,6 +113,14 @@ fn check(message: &Message, now: DateTime<Utc>) -> Seen {
         Meaning::Changed(changed) => {
             assert!(changed.name.as_str().contains('/'), "{changed:?}");
             assert!(message.id.is_some(), "GitHub gives each delivery an id");
+            if let Some(Carried { event, body }) = &changed.carried {
+                let objects: BTreeMap<String, BTreeMap<String, &RawValue>> = match serde_json::from_str(body) {
+                    Ok(objects) => objects,
+                    Err(error) => panic!("{event} carries {body:?}: {error}"),
+                };
+                let mut values = objects.values().flat_map(BTreeMap::values);
+                assert!(values.all(|value| !value.get().starts_with(['{', '['])), "{body} has objects of others");
+            }
         }
         Meaning::Incidents(incidents) => {
             assert!(!incidents.is_empty(), "incidents without one");
