@@ -142,6 +142,35 @@ async fn f50_bad_messages_become_dead_letters_after_five_receives() -> Result<()
 }
 
 #[tokio::test]
+async fn f50_a_bad_message_about_a_change_becomes_a_dead_letter_of_its_own_queue() -> Result<()> {
+    let mut cloud = three().await?;
+    let changes = cloud.aws.create_queue("changes", 5).await?;
+    cloud.environment.insert("CHANGES_QUEUE_URL", changes.url.clone());
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    let queue = cloud.client().await.queue(&changes.url);
+    let unreadable = "{\"kind\": \"read\"".to_owned();
+    queue.send(std::slice::from_ref(&unreadable)).await?;
+    for receives in 1..=5 {
+        cloud.aws.release(&changes.url).await?;
+        let received = queue.receive(10).await?;
+        assert_eq!(received.len(), 1, "receive {receives}");
+        let mut batch = event(&received)?;
+        batch["Records"][0]["eventSourceARN"] = json!("arn:aws:sqs:eu-north-1:123456789012:changes");
+        let outcome = sandbox.answer(batch).await?;
+        assert_eq!(outcome["batchItemFailures"].as_array().map(Vec::len), Some(1), "{outcome}");
+    }
+    let left = cloud.aws.messages(&changes.url).await?;
+    assert_eq!(left.iter().map(|it| (it.receives, it.hidden_seconds > 0.0)).collect::<Vec<_>>(), [(5, false)]);
+    assert_eq!(queue.receive(10).await?.len(), 0, "the queue itself gives it up");
+    let dead = cloud.aws.messages(&changes.dead_letters_url).await?;
+    assert_eq!(dead.iter().map(|it| it.body.as_str()).collect::<Vec<_>>(), [unreadable]);
+    assert_eq!((cloud.dead().await?, cloud.queued().await?), (vec![], vec![]));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn f08_a_failing_repository_becomes_a_replayable_dead_letter() -> Result<()> {
     let cloud = three().await?;
     // Unlike 502, not retried within a request: this test looks at the queue's retries.

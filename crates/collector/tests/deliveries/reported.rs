@@ -404,3 +404,44 @@ async fn a_run_that_waited_for_long_keeps_all_its_attempts() -> Result<()> {
     assert_eq!(deployments(&world).await?, ["19000000001/1 failed", "19000000001/2 first"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_an_erased_person_merged_stays_a_deployment() -> Result<()> {
+    let world = world("{ source: merges, branch: main }").await?;
+    collect_all(&world).await?;
+    let before = deployments(&world).await?;
+    assert_eq!(before, ["#1 first", "#2 change 2", "#3 change 3", "#4 change 4"]);
+    let text = "version: 1\nrepositories: [acme/api]\ndeployments: { source: merges, branch: main }\n\
+                teams: [{ slug: payments, members: [{ github: bo }] }]\n";
+    let file = TeamsFile::parse("teams.yaml", text.as_bytes())?;
+    world.store.apply(&file, ApplyOptions::default(), at(NOW)).await?;
+    let ana = world.store.accounts_of(&"ana".parse()?).await?;
+    let person = ana.first().map(|account| account.person);
+    while world.store.erase(person, &["ana".to_owned()], at(NOW)).await? {}
+    assert_eq!(world.number("select count(*) from pull_requests").await?, 0);
+    for _ in 0..2 {
+        assert_eq!(deployments(&world).await?, ["#1 first", "#2 change", "#3 change", "#4 change"]);
+        collect_all(&world).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_is_removed_and_added_again_keeps_its_releases() -> Result<()> {
+    let world = world("{ source: github-releases }").await?;
+    world.fake.put_releases([
+        release("acme/api", 1, "v1", &oid(2), "2026-06-02T09:00:00Z"),
+        release("acme/api", 2, "v2", &oid(4), "2026-06-04T09:00:00Z"),
+    ]);
+    collect_all(&world).await?;
+    let before = deployments(&world).await?;
+    assert_eq!(before.len(), 2);
+    world.apply_to("acme/web", "{ slug: payments, members: [{ github: ana }] }").await?;
+    collect_all_at(&world, "2026-06-15T16:00:00Z").await?;
+    assert_eq!(world.number("select count(*) from deployments where deleted_at is null").await?, 2);
+    apply(&world, "{ source: github-releases }").await?;
+    assert_eq!(deployments(&world).await?, before);
+    collect_all_at(&world, "2026-06-15T20:00:00Z").await?;
+    assert_eq!(deployments(&world).await?, before);
+    Ok(())
+}
