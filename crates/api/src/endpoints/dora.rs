@@ -186,6 +186,20 @@ impl From<&BTreeMap<MissingReason, CountOf>> for NotDelivered {
     }
 }
 
+impl NotDelivered {
+    /// Each reason with its count.
+    fn by_reason(&self) -> [(&'static str, Count); 6] {
+        [
+            ("not_deployed_yet", self.not_deployed_yet),
+            ("before_first_deployment", self.before_first_deployment),
+            ("no_source", self.no_source),
+            ("no_service", self.no_service),
+            ("unknown_history", self.unknown_history),
+            ("not_collected", self.not_collected),
+        ]
+    }
+}
+
 /// How many, and the sum of the shares of the team; for the organization and a service the same number.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub(crate) struct Count {
@@ -727,6 +741,35 @@ impl QuickCheck {
     }
 }
 
+impl QuickCheck {
+    fn scores(&self) -> [(&'static str, Option<f64>); 8] {
+        [
+            ("change_lead_time", self.change_lead_time),
+            ("deployment_frequency", self.deployment_frequency),
+            ("recovery_time", self.recovery_time),
+            ("change_fail_rate", self.change_fail_rate),
+            ("rework_rate", self.rework_rate),
+            ("throughput", self.throughput),
+            ("stability", self.stability),
+            ("score", self.score),
+        ]
+    }
+}
+
+impl DoraTotal {
+    /// What only the whole range has, by the names of the columns.
+    fn extras(&self) -> Vec<(String, Cell<'static>)> {
+        let reasons = self.not_delivered.by_reason().into_iter().flat_map(|(reason, count)| {
+            let name = format!("not_delivered_{reason}");
+            let [n, weight] = count.cells();
+            [(name.clone(), n), (format!("{name}_weighted"), weight)]
+        });
+        let scores = self.quick_check.scores().into_iter();
+        let scores = scores.map(|(name, score)| (format!("quick_check_{name}"), Cell::Number(score)));
+        reasons.chain(scores).collect()
+    }
+}
+
 impl Dora {
     fn of(report: &DoraReport, metrics: &DoraMetrics) -> Self {
         let edition = report.query().edition;
@@ -859,19 +902,23 @@ fn file_name(report: &DoraReport) -> String {
     format!("{}-dora", subject.unwrap_or_else(|| "organization".to_owned()))
 }
 
-/// A row for each bucket, and one for the whole range, called `total`.
+/// A row for each bucket, and one for the whole range, called `total`, in which alone the last columns have values.
 fn rows(data: &Dora, metrics: &DoraMetrics) -> Result<Rows, ApiError> {
+    let (names, extras): (Vec<String>, Vec<Cell<'_>>) = data.total.extras().into_iter().unzip();
     let columns = DoraNumbers::columns();
-    let header = ["bucket", "start", "end", "complete"].into_iter().chain(columns.iter().map(String::as_str));
-    let mut rows = Rows::new(header)?;
-    let mut push = |label: &str, start: NaiveDate, end: NaiveDate, complete: bool, numbers: &DoraNumbers| {
+    let header = ["bucket", "start", "end", "complete"].into_iter();
+    let mut rows = Rows::new(header.chain(columns.iter().chain(&names).map(String::as_str)))?;
+    let mut push = |label: &str, start: NaiveDate, end: NaiveDate, complete: bool, numbers: &DoraNumbers, more| {
         let (start, end) = (start.to_string(), end.to_string());
         let span = [Cell::Text(label), Cell::Text(&start), Cell::Text(&end), Cell::Flag(complete)];
-        rows.push(span.into_iter().chain(numbers.cells()))
+        let more: Vec<Cell<'_>> = more;
+        rows.push(span.into_iter().chain(numbers.cells()).chain(more))
     };
     for bucket in &data.buckets {
-        push(&bucket.bucket, bucket.start, bucket.end, bucket.completeness.complete, &bucket.numbers)?;
+        let nothing = names.iter().map(|_| Cell::Number(None)).collect();
+        push(&bucket.bucket, bucket.start, bucket.end, bucket.completeness.complete, &bucket.numbers, nothing)?;
     }
-    push("total", metrics.total.start, metrics.total.end, data.total.completeness.complete, &data.total.numbers)?;
+    let DoraTotal { completeness, numbers, .. } = &data.total;
+    push("total", metrics.total.start, metrics.total.end, completeness.complete, numbers, extras)?;
     Ok(rows)
 }

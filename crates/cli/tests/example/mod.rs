@@ -215,7 +215,7 @@ async fn each_number_of_the_owners_is_served() -> Result<()> {
 }
 
 /// Where a column of the table is in the answer.
-const COLUMNS: [(&str, &str); 41] = [
+const COLUMNS: [(&str, &str); 48] = [
     ("deployments", "/deployment_frequency/n"),
     ("deployments_weighted", "/deployment_frequency/weight"),
     ("days", "/deployment_frequency/days"),
@@ -257,6 +257,13 @@ const COLUMNS: [(&str, &str); 41] = [
     ("change_lead_time_p50_hours", "/change_lead_time/p50_hours"),
     ("recovery_time_mean_hours", "/recovery_time/mean_hours"),
     ("deployment_recovery_time_p50_hours", "/deployment_recovery_time/p50_hours"),
+    ("not_delivered_not_deployed_yet", "/not_delivered/not_deployed_yet/n"),
+    ("not_delivered_not_deployed_yet_weighted", "/not_delivered/not_deployed_yet/weight"),
+    ("not_delivered_no_source", "/not_delivered/no_source/n"),
+    ("not_delivered_not_collected", "/not_delivered/not_collected/n"),
+    ("quick_check_score", "/quick_check/score"),
+    ("quick_check_throughput", "/quick_check/throughput"),
+    ("quick_check_rework_rate", "/quick_check/rework_rate"),
 ];
 
 #[tokio::test]
