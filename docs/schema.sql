@@ -1637,12 +1637,12 @@ CREATE TABLE public.deployment_lists (
     problem_message text,
     CONSTRAINT deployment_lists_check CHECK (((problem IS NULL) = (problem_message IS NULL))),
     CONSTRAINT deployment_lists_check1 CHECK (((reading_since IS NULL) = (reading_started_at IS NULL))),
-    CONSTRAINT deployment_lists_source_check CHECK ((source = ANY (ARRAY['github-actions'::text, 'github-releases'::text, 'merges'::text])))
+    CONSTRAINT deployment_lists_source_check CHECK ((source = ANY (ARRAY['github-actions'::text, 'github-releases'::text, 'merges'::text, 'events'::text])))
 );
 
 ALTER TABLE ONLY public.deployment_lists FORCE ROW LEVEL SECURITY;
 
-COMMENT ON TABLE public.deployment_lists IS 'How far the runs, releases or merges of a repository are read.';
+COMMENT ON TABLE public.deployment_lists IS 'How far the runs, releases or merges of a repository are read. Of posted deployments, how far their commits are.';
 
 CREATE TABLE public.deployment_progress (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -1847,9 +1847,9 @@ CREATE VIEW public.deployment_lists_read AS
             l.read_at,
             l.problem
            FROM public.deployment_lists l) p ON (((w.repository_id = p.repository_id) AND (w.source = p.source) AND (w.list = p.list))))
-  WHERE (w.source <> 'events'::text);
+  WHERE ((w.source <> 'events'::text) OR (p.problem IS NOT NULL));
 
-COMMENT ON VIEW public.deployment_lists_read IS 'How far each list of deployments of each repository is read. Posted ones have no list.';
+COMMENT ON VIEW public.deployment_lists_read IS 'How far each list of deployments of each repository is read. Posted ones have no list, and are here while their commits cannot be read.';
 
 CREATE VIEW public.deployments_read AS
  SELECT r.id AS repository_id,
@@ -1861,17 +1861,14 @@ CREATE VIEW public.deployments_read AS
             ELSE NULL::timestamp with time zone
         END AS covered_since,
         CASE
-            WHEN (e.repository_id IS NULL) THEN l.read_at
+            WHEN ((e.repository_id IS NULL) OR (l.problem IS NOT NULL)) THEN l.read_at
             ELSE NULL::timestamp with time zone
         END AS read_at,
-        CASE
-            WHEN (e.repository_id IS NULL) THEN l.problem
-            ELSE NULL::text
-        END AS problem
+    l.problem
    FROM ((public.repositories r
      LEFT JOIN ( SELECT p.repository_id,
                 CASE
-                    WHEN bool_and((p.covered_since IS NOT NULL)) THEN max(p.covered_since)
+                    WHEN bool_and(((p.covered_since IS NOT NULL) OR (p.source = 'events'::text))) THEN max(p.covered_since)
                     ELSE NULL::timestamp with time zone
                 END AS covered_since,
                 CASE
@@ -1893,7 +1890,7 @@ CREATE VIEW public.deployments_read AS
          HAVING bool_and((NOT (s.source IS DISTINCT FROM 'events'::text)))) e ON ((r.id = e.repository_id)))
   WHERE (r.removed_at IS NULL);
 
-COMMENT ON VIEW public.deployments_read IS 'How far the deployments of each repository are read. Posted ones (is_posted) are read to now, since the first of them.';
+COMMENT ON VIEW public.deployments_read IS 'How far the deployments of each repository are read. Posted ones (is_posted) are read to now, since the first of them, unless their commits cannot be read.';
 
 CREATE TABLE public.incident_progress (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -1920,9 +1917,9 @@ CREATE VIEW public.delivery_coverage AS
                     ELSE NULL::timestamp with time zone
                 END AS covered_since,
                 CASE
-                    WHEN bool_and((d_1.is_posted OR (d_1.read_at IS NOT NULL))) THEN min(
+                    WHEN bool_and(((d_1.is_posted AND (d_1.problem IS NULL)) OR (d_1.read_at IS NOT NULL))) THEN min(
                     CASE
-                        WHEN d_1.is_posted THEN now()
+                        WHEN (d_1.is_posted AND (d_1.problem IS NULL)) THEN now()
                         ELSE d_1.read_at
                     END)
                     ELSE NULL::timestamp with time zone
@@ -2632,8 +2629,11 @@ CREATE VIEW public.view_dora_lead_time AS
     (d.percentiles[2] / (3600)::double precision) AS p75_change_lead_time_hours,
     (d.percentiles[3] / (3600)::double precision) AS p90_change_lead_time_hours,
     (d.percentiles[4] / (3600)::double precision) AS p95_change_lead_time_hours,
-    'change_lead_time@1'::text AS change_lead_time_definition
-   FROM ((public.team_buckets b
+    'change_lead_time@1'::text AS change_lead_time_definition,
+    COALESCE((b.is_complete AND (((b.bucket_start + '1 mon'::interval) AT TIME ZONE c.timezone) <= k.complete_until) AND (((b.bucket_start)::timestamp without time zone AT TIME ZONE c.timezone) >= k.covered_since)), false) AS is_change_lead_time_complete
+   FROM ((((public.team_buckets b
+     CROSS JOIN public.configuration_in_force c)
+     CROSS JOIN public.delivery_coverage k)
      CROSS JOIN LATERAL ( SELECT max(m.n) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS n,
             max(m.weight) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS weight,
             max(m.mean) FILTER (WHERE (m.measure = 'cycle_time'::text)) AS mean,
@@ -2657,6 +2657,8 @@ CREATE VIEW public.view_dora_lead_time AS
   WHERE (b.unit = 'month'::text);
 
 COMMENT ON VIEW public.view_dora_lead_time IS 'Each team by month, in hours: pull request cycle time (pr_cycle_time@1, opening to merge, by merge), and beside it DORA''s change lead time (change_lead_time@1, first commit to production, by delivery).';
+
+COMMENT ON COLUMN public.view_dora_lead_time.is_change_lead_time_complete IS 'Whether deployments were read for the whole month, too.';
 
 CREATE VIEW public.view_incidents AS
  SELECT f.incident_id,
@@ -3010,6 +3012,8 @@ CREATE INDEX deployment_shares_finished_idx ON public.deployment_shares USING bt
 CREATE INDEX deployments_repository_idx ON public.deployments USING btree (tenant_id, repository_id, created_at);
 
 CREATE INDEX deployments_service_idx ON public.deployments USING btree (tenant_id, service_id, environment_group);
+
+CREATE INDEX deployments_unfinished_idx ON public.deployments USING btree (tenant_id, service_id, created_at) WHERE (outcome = 'unfinished'::text);
 
 CREATE UNIQUE INDEX events_completed_week_key ON public.events USING btree (tenant_id, subject) WHERE (kind = 'week_completed'::text);
 

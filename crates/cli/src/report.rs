@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         let teams = show::current(&store, now).await?;
         writeln!(out, "{}", show::as_json(&store, &teams, range, clock()).await?)?;
     } else {
-        writeln!(out, "{}", show::all_teams(&store, range, clock()).await?)?;
+        writeln!(out, "{}", show::everything(&store, range, clock()).await?)?;
     }
     Ok(code)
 }
@@ -112,6 +112,11 @@ async fn ask(
             // Boxed: it is a large future.
             let reading = Box::pin(one_repository(&github, store, settings, repository, options, now));
             within_known_limits(&github, InstanceId::GITHUB, store, now, reading).await??;
+            // Without a token, deployments cannot be read.
+            if github.session(Some(repository.owner()), WaitBudget::AT_A_TERMINAL, now).has_token().await? {
+                let sources = github.into();
+                collect_with_progress(&sources, store, settings, false, options, now).await?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         (None, Some(file)) => {

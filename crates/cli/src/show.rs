@@ -52,7 +52,8 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
         }
         Some(team) => {
             let (_, statistics) = statistics(&store, &team, ReportKind::Velocity, range, clock()).await?;
-            tables::one_team(&statistics, clock())
+            let velocity = tables::one_team(&statistics, clock());
+            with_dora(velocity, &store, &[team], range, clock()).await?
         }
         None => everything(&store, range, clock()).await?,
     };
@@ -63,21 +64,26 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
 
 /// The tables of all configured teams, and DORA's metrics if any deployment is known.
 pub(crate) async fn everything(store: &Reader, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
-    let velocity = all_teams(store, range, now).await?;
     let teams = current(store, now).await?;
-    Ok(match dora::all(store, &teams, range, now).await? {
-        Some(dora) => format!("{velocity}\n\n{dora}"),
-        None => velocity,
-    })
+    let mut all = Vec::new();
+    for team in &teams {
+        all.push(statistics(store, team, ReportKind::Velocity, range, now).await?.1);
+    }
+    with_dora(tables::all_teams(&all, now), store, &teams, range, now).await
 }
 
-/// The tables of all configured teams.
-pub(crate) async fn all_teams(store: &Reader, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
-    let mut all = Vec::new();
-    for team in current(store, now).await? {
-        all.push(statistics(store, &team, ReportKind::Velocity, range, now).await?.1);
-    }
-    Ok(tables::all_teams(&all, now))
+/// A text, and below it DORA's metrics of these teams and of all, if any deployment is known.
+async fn with_dora(
+    text: String,
+    store: &Reader,
+    teams: &[TeamSlug],
+    range: RangeRequest,
+    now: DateTime<Utc>,
+) -> Result<String, Failure> {
+    Ok(match dora::all(store, teams, range, now).await? {
+        Some(dora) => format!("{text}\n\n{dora}"),
+        None => text,
+    })
 }
 
 /// Velocity and lead time of these teams, in the format of the API.

@@ -116,7 +116,7 @@ pub struct DoraBucketNumbers {
     pub start: NaiveDate,
     /// The first day after the unit.
     pub end: NaiveDate,
-    /// How many of its days are in the range and known: not before deployments were first read, nor after they were last read.
+    /// How many of its days are in the range and have begun; 0 if nothing of it is known.
     pub days: i64,
     /// Why it is not final; nothing if the whole unit is in the range, is over, and pull requests, deployments and incidents were read to
     /// its end.
@@ -304,7 +304,7 @@ impl DoraReport {
             self.range,
             self.query,
             day(coverage.complete_until),
-            (self.is_read(), self.has_read_incidents()),
+            (is_read(&self.deployments, &self.range, self.now), self.has_read_incidents()),
             coverage.covered_since,
             coverage.collected,
             coverage.quarantined,
@@ -339,7 +339,7 @@ impl DoraReport {
         let warnings = self.all_warnings(&found.total, is_suppressed);
         let buckets = found.buckets.into_iter().map(|numbers| {
             let (start, end) = (numbers.start, self.interval.end(numbers.start));
-            let days = self.known_days(start, end, &numbers);
+            let days = self.days(start, end, &numbers);
             DoraBucketNumbers {
                 label: self.interval.label(start),
                 start,
@@ -356,7 +356,7 @@ impl DoraReport {
                 label: "total".to_owned(),
                 start: self.range.from,
                 end: self.range.to,
-                days: self.known_days(self.range.from, self.range.to, &found.total),
+                days: self.days(self.range.from, self.range.to, &found.total),
                 incomplete: self.incomplete(self.range.from, self.range.to),
                 has_source: self.deployments.with_source > 0,
                 numbers: found.total,
@@ -366,10 +366,10 @@ impl DoraReport {
         })
     }
 
-    /// How many days of a unit are in the range and known.
-    fn known_days(&self, start: NaiveDate, end: NaiveDate, numbers: &DoraBucket) -> i64 {
+    /// How many days of a unit are in the range and have begun.
+    fn days(&self, start: NaiveDate, end: NaiveDate, numbers: &DoraBucket) -> i64 {
         let days = (start.max(self.range.from), end.min(self.range.to));
-        known_days(&self.deployments, self.range.zone, self.now, days, numbers.deployments.finished.n > 0)
+        counted_days(&self.deployments, self.range.zone, self.now, days, numbers.deployments.finished.n > 0)
     }
 
     /// The current day.
@@ -381,34 +381,19 @@ impl DoraReport {
     fn incomplete(&self, from: NaiveDate, to: NaiveDate) -> Vec<Incomplete> {
         let days = DateRange { from, to, ..self.range };
         let today = self.today();
-        let DeploymentCoverage { covered_since, complete_until, wants_incidents, incidents_until, .. } =
-            self.deployments;
-        // As for pull requests, what is running is read every few hours.
-        let yesterday = DateRange { from: today - Days::new(1), to: today, ..days }.start();
-        let is_running = today < to;
-        let due = if is_running { yesterday } else { days.end() };
-        let has_started = from <= today;
-        let has_deployments = covered_since.is_some_and(|since| since <= days.start())
-            && complete_until.is_some_and(|until| due <= until);
-        let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| due <= until);
+        let DeploymentCoverage { wants_incidents, incidents_until, .. } = self.deployments;
+        let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| due(&days, today) <= until);
         let mut reasons = self.status.coverage.incomplete_range(&days, today);
-        if !has_deployments && has_started {
+        if lacks_deployments(&self.deployments, &days, today) {
             reasons.push(Incomplete::DeploymentsNotRead);
         }
-        if !has_incidents && has_started {
+        if !has_incidents && from <= today {
             reasons.push(Incomplete::IncidentsNotRead);
         }
         if from < self.range.from || self.range.to < to {
             reasons.push(Incomplete::OutsideRange);
         }
         reasons
-    }
-
-    /// Whether deployments were read for the range, as far as it is over, and lately.
-    fn is_read(&self) -> bool {
-        let DeploymentCoverage { covered_since, complete_until, .. } = self.deployments;
-        covered_since.is_some_and(|since| since <= self.range.start())
-            && complete_until.is_some_and(|until| self.range.end().min(self.now) <= until + STALE_AFTER)
     }
 
     /// Whether incidents were read for the range, as far as it is over, and lately.
@@ -436,15 +421,7 @@ impl DoraReport {
         let deployments = &self.deployments;
         let kind = |kind: DeploymentKind| total.deployments.kinds.get(&kind).map_or(0, |count| count.n);
         let succeeded = total.deployments.succeeded.n;
-        let is_read = self.is_read();
-        let not_read = |what: &str, problems: &[(String, String)]| match (problems, self.is_limited) {
-            ([], _) => format!("{what} were not read for the whole range"),
-            (_, true) => format!("{what} of {} repositories could not be read", problems.len()),
-            (_, false) => {
-                let names: Vec<String> = problems.iter().map(|(name, code)| format!("{name} ({code})")).collect();
-                format!("{what} could not be read: {}", names.join(", "))
-            }
-        };
+        let is_read = is_read(deployments, &self.range, self.now);
         let warnings = [
             (
                 deployments.with_source == 0,
@@ -454,12 +431,12 @@ impl DoraReport {
             (
                 !is_read || !deployments.problems.is_empty(),
                 WarningCode::DeploymentsNotRead,
-                not_read("deployments", &deployments.problems),
+                not_read("deployments", &deployments.problems, self.is_limited),
             ),
             (
                 !self.has_read_incidents() || !deployments.incident_problems.is_empty(),
                 WarningCode::IncidentsNotRead,
-                not_read("incidents", &deployments.incident_problems),
+                not_read("incidents", &deployments.incident_problems, self.is_limited),
             ),
             (
                 deployments.has_assumed,
@@ -542,9 +519,54 @@ impl DoraReport {
     }
 }
 
-/// How many of the days `[from, to)` are known: not before deployments were first read, nor after they were last read. Where
-/// something happened, something is known.
-pub(crate) fn known_days(
+/// Until when what happened on these days must have been read. As for pull requests, what is running is read every few hours.
+fn due(days: &DateRange, today: NaiveDate) -> DateTime<Utc> {
+    let is_running = today < days.to;
+    let yesterday = DateRange { from: today - Days::new(1), to: today, ..*days };
+    if is_running { yesterday.start() } else { days.end() }
+}
+
+/// Whether deployments of these days, as far as they have begun, are not all known.
+pub(crate) fn lacks_deployments(deployments: &DeploymentCoverage, days: &DateRange, today: NaiveDate) -> bool {
+    let DeploymentCoverage { covered_since, complete_until, .. } = deployments;
+    let has_them = covered_since.is_some_and(|since| since <= days.start())
+        && complete_until.is_some_and(|until| due(days, today) <= until);
+    !has_them && days.from <= today
+}
+
+/// Whether deployments were read for the range, as far as it is over, and lately.
+fn is_read(deployments: &DeploymentCoverage, range: &DateRange, now: DateTime<Utc>) -> bool {
+    let DeploymentCoverage { covered_since, complete_until, .. } = deployments;
+    covered_since.is_some_and(|since| since <= range.start())
+        && complete_until.is_some_and(|until| range.end().min(now) <= until + STALE_AFTER)
+}
+
+/// That deployments were not read, where that is so.
+pub(crate) fn deployments_not_read(
+    deployments: &DeploymentCoverage,
+    range: &DateRange,
+    now: DateTime<Utc>,
+    is_limited: bool,
+) -> Option<Warning> {
+    let applies = !is_read(deployments, range, now) || !deployments.problems.is_empty();
+    let message = || not_read("deployments", &deployments.problems, is_limited);
+    applies.then(|| Warning::new(WarningCode::DeploymentsNotRead, message()))
+}
+
+fn not_read(what: &str, problems: &[(String, String)], is_limited: bool) -> String {
+    match (problems, is_limited) {
+        ([], _) => format!("{what} were not read for the whole range"),
+        (_, true) => format!("{what} of {} repositories could not be read", problems.len()),
+        (_, false) => {
+            let names: Vec<String> = problems.iter().map(|(name, code)| format!("{name} ({code})")).collect();
+            format!("{what} could not be read: {}", names.join(", "))
+        }
+    }
+}
+
+/// How many of the days `[from, to)` have begun; 0 if none of them is known: all are before deployments were first read, or after they
+/// were last read. Where something happened, something is known.
+pub(crate) fn counted_days(
     deployments: &DeploymentCoverage,
     zone: Tz,
     now: DateTime<Utc>,
@@ -552,11 +574,12 @@ pub(crate) fn known_days(
     has_happened: bool,
 ) -> i64 {
     let day = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive();
-    let known = deployments.known_since.zip(deployments.known_until).map_or(0, |(since, until)| {
-        let last = day(until.min(now)) + TimeDelta::days(1);
-        (to.min(last) - from.max(day(since))).num_days().max(0)
-    });
-    if known == 0 && has_happened { (to - from).num_days() } else { known }
+    let until = |at: DateTime<Utc>| to.min(day(at) + TimeDelta::days(1));
+    let is_known = deployments
+        .known_since
+        .zip(deployments.known_until)
+        .is_some_and(|(since, last)| from.max(day(since)) < until(last.min(now)));
+    if is_known || has_happened { (until(now) - from).num_days().max(0) } else { 0 }
 }
 
 /// Counts behind each lead time of a week of the organization or a service no more people than its smallest team has: it would

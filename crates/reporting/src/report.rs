@@ -7,6 +7,7 @@ use mergeline_store::{
     DataStatus, DeploymentCoverage, Filter, ReadSession, Reader, RepositoryId, StoreError, TeamRef, TeamSelector,
 };
 
+use crate::dora::deployments_not_read;
 use crate::query::{ReportError, ReportKind, ReportQuery, Viewer};
 
 /// A report about an existing team, or the organization: the query, the days it covers, and how far collection has progressed. All of it is
@@ -80,7 +81,11 @@ impl Report {
             ReportKind::Velocity | ReportKind::Summary | ReportKind::Overview | ReportKind::PullRequests => None,
         };
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
-        let warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
+        let mut warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
+        // Without a source, lead times are of pull requests alone.
+        if let Some(deployments) = deployments.as_ref().filter(|it| it.with_source > 0) {
+            warnings.list.extend(deployments_not_read(deployments, &range, now, is_limited));
+        }
         // A limited viewer must not learn what happens in other teams' repositories.
         let data_version = match viewer.teams() {
             Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
@@ -172,8 +177,10 @@ impl Report {
         let coverage = &self.status.coverage;
         let day = |at: Option<DateTime<Utc>>| at.map(|at| at.with_timezone(&self.range.zone).date_naive());
         let reached = day(coverage.complete_until);
-        let deployments =
-            self.deployments.as_ref().map(|it| (it.with_source, day(it.known_since), day(it.known_until)));
+        let deployments = self
+            .deployments
+            .as_ref()
+            .map(|it| (it.with_source, [it.known_since, it.known_until, it.covered_since, it.complete_until].map(day)));
         let lists = [&coverage.failing, &coverage.pending, &coverage.never_collected];
         // As shown in the response.
         let repositories = if self.is_limited { format!("{:?}", lists.map(Vec::len)) } else { format!("{lists:?}") };

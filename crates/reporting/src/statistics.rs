@@ -9,7 +9,7 @@ use mergeline_domain::metrics::{
 };
 use mergeline_store::{Bucketing, DoraScope, Filter, TeamRef};
 
-use crate::dora::{hide_small_timings, known_days, limit_to_smallest_groups};
+use crate::dora::{counted_days, hide_small_timings, lacks_deployments, limit_to_smallest_groups};
 use crate::query::{ReportError, ReportKind};
 use crate::report::Report;
 
@@ -146,7 +146,7 @@ impl Report {
             total: shown.total,
             lead_time: lead_times.total,
             allocation: allocations.as_ref().map(|all| all.total),
-            incomplete: coverage.incomplete_range(&range, today),
+            incomplete: self.with_deployments(coverage.incomplete_range(&range, today), &range),
             team: self.team.clone(),
             range,
             interval,
@@ -168,13 +168,25 @@ impl Report {
                 label: interval.label(start),
                 start,
                 end: interval.end(start),
-                incomplete: coverage.incomplete_bucket(start, interval, range, today),
+                incomplete: self.with_deployments(
+                    coverage.incomplete_bucket(start, interval, range, today),
+                    &DateRange { from: start, to: interval.end(start), ..*range },
+                ),
                 numbers,
                 lead_time: None,
                 allocation: None,
             }
         };
         numbers.into_iter().map(bucket).collect()
+    }
+
+    /// Why these days are not final, also as to deployments if the report has any.
+    fn with_deployments(&self, mut reasons: Vec<Incomplete>, days: &DateRange) -> Vec<Incomplete> {
+        let deployments = self.deployments.as_ref().filter(|it| it.with_source > 0);
+        if deployments.is_some_and(|it| lacks_deployments(it, days, self.today())) {
+            reasons.push(Incomplete::DeploymentsNotRead);
+        }
+        reasons
     }
 
     /// What was delivered in the range, if the report is about lead times and a source reports deployments.
@@ -197,7 +209,7 @@ impl Report {
         }
         let is_known = |bucket: &DoraBucket, from: NaiveDate, to: NaiveDate| {
             let days = (from.max(self.range.from), to.min(self.range.to));
-            known_days(&deployments, self.range.zone, self.now, days, bucket.delivered.n > 0) > 0
+            counted_days(&deployments, self.range.zone, self.now, days, bucket.delivered.n > 0) > 0
         };
         let known = buckets.iter().filter(|bucket| is_known(bucket, bucket.start, interval.end(bucket.start)));
         Ok(LeadTimes {

@@ -2,25 +2,33 @@
 with services as (
     select f.id from services_in_force as f where $1::bigint is null or f.id = $1
 ),
-counted as (
-    select
-        exists (
-            select from deployments as d
-            where d.service_id = s.id and d.environment_group = 'production' and d.deleted_at is null
-        ) as has_source
-    from services as s
-),
 repositories_read as (
     select
         d.repository_id as id, d.display_name, d.covered_since,
         -- To the hour, so that an answer does not change every second.
         case
-            when d.is_posted then greatest(date_trunc('hour', $2::timestamptz), d.covered_since) else d.read_at
+            when d.is_posted and d.problem is null then greatest(date_trunc('hour', $2::timestamptz), d.covered_since)
+            else d.read_at
         end as read_at, d.problem
     from deployments_read as d
     where
         $1::bigint is null
         or d.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = $1)
+),
+counted as (
+    select
+        exists (
+            select from deployments as d
+            where d.service_id = s.id and d.environment_group = 'production' and d.deleted_at is null
+        )
+        -- One that is configured and read says also that there was none.
+        or exists (
+            select from sources_of_services as o
+            inner join repositories_of_services as q on o.service_id = q.service_id
+            inner join repositories_read as r on q.repository_id = r.id
+            where o.service_id = s.id and o.source <> 'events' and r.read_at is not null
+        ) as has_source
+    from services as s
 ),
 labels as (
     select l.label

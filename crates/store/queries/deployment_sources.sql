@@ -29,7 +29,7 @@ select
     end as covered_since,
     -- What is posted counts as read until now. To the hour, so that an answer does not change every second.
     case
-        when w.source = 'events' then greatest(date_trunc('hour', $2::timestamptz), max(p.first_at))
+        when w.source = 'events' and count(r.problem) = 0 then greatest(date_trunc('hour', $2::timestamptz), max(p.first_at))
         when bool_and(r.read_at is not null) then min(r.read_at)
     end as complete_until,
     max(p.last_at) as last_event_at,

@@ -1,10 +1,12 @@
 //! What webhooks delivered, and what they announced.
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::delivery::DeploymentSource;
 use mergeline_domain::{ExternalId, InstanceId, RepoName, one_line};
 
 use crate::connection::Transaction;
 use crate::delivery::{EventDigest, Poster};
+use crate::revision::parse_stored;
 use crate::session::Session;
 use crate::{Reader, RepositoryId, StoreError, Writer};
 
@@ -39,6 +41,8 @@ pub struct KnownDelivery {
     pub outcome: Option<String>,
     /// Its repository, if that is collected.
     pub repository: Option<(RepositoryId, RepoName)>,
+    /// The sources of deployments that are read for it.
+    pub sources: Vec<DeploymentSource>,
 }
 
 /// What came by a kind of webhook.
@@ -258,7 +262,8 @@ impl Poster {
                 (
                     select e.outcome from received_events as e where e.plugin = $1 and e.delivery_id = $2
                 ) as outcome,
-                r.id as "id?", r.display_name as "name?"
+                r.id as "id?", r.display_name as "name?",
+                array(select l.source from lists_of_repositories as l where l.repository_id = r.id) as "sources!: Vec<String>"
             from (values (1)) as one (row)
             left join lateral (
                 select r.id, r.display_name from repositories as r
@@ -276,7 +281,8 @@ impl Poster {
         );
         let row = self.reader().with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await?;
         let name = row.name.and_then(|name| name.parse().ok());
-        Ok(KnownDelivery { outcome: row.outcome, repository: row.id.map(RepositoryId).zip(name) })
+        let sources = row.sources.iter().map(|source| parse_stored(source)).collect::<Result<_, _>>()?;
+        Ok(KnownDelivery { outcome: row.outcome, repository: row.id.map(RepositoryId).zip(name), sources })
     }
 
     /// Records a delivery, and that it announced a change. One that was recorded before stays as it is.

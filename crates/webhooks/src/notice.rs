@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::RepoName;
-use mergeline_domain::delivery::RepositoryId;
+use mergeline_domain::delivery::{DeploymentSource, RepositoryId};
 use serde::{Deserialize, Serialize};
 
 /// A repository to read soon. Reading it more often than needed, later or not at all loses nothing: the collection finds what
@@ -33,4 +33,14 @@ pub struct Carried {
     pub event: String,
     /// Its objects without what they contain of others, as JSON.
     pub body: String,
+}
+
+impl Carried {
+    /// The source that it is from. Where another one is in force, it means nothing.
+    pub fn source(&self) -> DeploymentSource {
+        match self.event.as_str() {
+            "workflow_run" => DeploymentSource::GithubActions,
+            _ => DeploymentSource::GithubDeployments,
+        }
+    }
 }

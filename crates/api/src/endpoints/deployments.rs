@@ -3,8 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
+use chrono::{DateTime, Utc};
 use http::Method;
-use mergeline_domain::delivery::{DeploymentSource, Share};
+use mergeline_domain::delivery::{DeploymentOutcome, DeploymentSource, Share};
 use mergeline_reporting::{DeliveryReport, DeploymentList, PagePosition};
 use mergeline_store::{DeliveredPullRequest, DeploymentRow, LinkedIncidentRow};
 use schemars::JsonSchema;
@@ -90,7 +91,8 @@ pub(crate) struct Deployment {
     /// The slug of its service.
     service: String,
     environment: String,
-    #[schemars(extend("enum" = ["succeeded", "failed", "cancelled", "unfinished"]))]
+    /// `abandoned` is one that neither succeeded nor failed within 24 hours.
+    #[schemars(extend("enum" = ["succeeded", "failed", "cancelled", "unfinished", "abandoned"]))]
     outcome: String,
     version: Option<String>,
     url: Option<String>,
@@ -257,8 +259,10 @@ impl From<DeliveredPullRequest> for ContainedPullRequest {
     }
 }
 
-impl From<DeploymentRow> for Deployment {
-    fn from(row: DeploymentRow) -> Self {
+impl Deployment {
+    fn of(row: DeploymentRow, now: DateTime<Utc>) -> Self {
+        let is_unfinished = row.outcome == "unfinished";
+        let is_abandoned = is_unfinished && DeploymentOutcome::Unfinished.is_abandoned(row.created_at, now);
         Self {
             id: row.id.0,
             assumed: row.source == <&str>::from(DeploymentSource::Merges),
@@ -267,7 +271,7 @@ impl From<DeploymentRow> for Deployment {
             service: row.service,
             environment: row.environment,
             counts: !row.is_deleted && row.kind.as_deref().is_some_and(|kind| kind != "rollout"),
-            outcome: row.outcome,
+            outcome: if is_abandoned { "abandoned".to_owned() } else { row.outcome },
             version: row.version,
             url: row.url,
             created_at: instant(row.created_at),
@@ -356,7 +360,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
     let after = page.cursor.as_deref().map(|text| cursors::parse(text, &identity)).transpose()?;
     let DeploymentList { deployments, next } = report.deployments(&filter, after, page.limit).await?;
     let next_cursor = next.map(|next: PagePosition| cursors::to_text(next, &identity));
-    let deployments: Vec<Deployment> = deployments.into_iter().map(Deployment::from).collect();
+    let deployments: Vec<Deployment> = deployments.into_iter().map(|row| Deployment::of(row, api.now())).collect();
     let range = report.range();
     let meta = DeploymentsMeta {
         timezone: range.zone.name().to_owned(),
@@ -400,7 +404,7 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
     let incidents = session.incidents_of(id).await?.into_iter().map(LinkedIncident::from).collect();
     let delivered = if shows_pull_requests { Some(session.delivered_by(id).await?) } else { None };
     let details = DeploymentDetails {
-        deployment: deployment.into(),
+        deployment: Deployment::of(deployment, api.now()),
         states: states
             .into_iter()
             .map(|it| DeploymentState { at: instant(it.at), state: it.state, environment: it.environment })

@@ -107,6 +107,8 @@ pub(crate) struct ServiceState {
     not_deployed: Option<i64>,
     /// How long ago the oldest of them was merged.
     oldest_not_deployed_hours: Option<f64>,
+    /// Merged pull requests of which that is not known yet, because their details or files are not read.
+    not_collected: i64,
     open_incidents: i64,
     /// The last state of any of its deployments, whichever source reported it and to any environment.
     #[schemars(extend("format" = "date-time"))]
@@ -203,6 +205,7 @@ async fn state(State(api): State<Api>, request: ApiRequest) -> Result<Response, 
             in_force: state.in_force.into_iter().map(InForce::from).collect(),
             not_deployed: state.waiting,
             oldest_not_deployed_hours: state.oldest_waiting.map(|at| age_hours(at, now)),
+            not_collected: state.not_collected,
             open_incidents: state.open_incidents,
             last_event_at: state.last_event_at.map(instant),
         })

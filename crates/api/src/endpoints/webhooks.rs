@@ -138,6 +138,9 @@ impl Receiving<'_> {
     async fn changed(&self, received: &ReceivedDelivery<'_>, changed: ChangedRepository) -> Result<Response, ApiError> {
         let known = self.poster.known_delivery(received, Some((&changed.id.into(), &changed.name))).await?;
         let Some((repository, name)) = known.repository else { return self.ignore(received).await };
+        if changed.carried.as_ref().is_some_and(|it| !known.sources.contains(&it.source())) {
+            return self.ignore(received).await;
+        }
         // One that meant nothing may be sent again after its repository was added.
         if known.outcome.as_deref() != Some("queued") {
             let now = self.api.now();

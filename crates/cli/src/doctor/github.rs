@@ -93,21 +93,27 @@ impl Checks {
         stops: &mut Stops,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
-        /// Each costs two requests, and a few show what is usual.
+        /// Each costs three requests, and a few show what is usual.
         const LOOKED_AT: usize = 5;
         for repository in repositories.iter().filter(|it| !stops.is_stopped(it.owner())).take(LOOKED_AT) {
             let session = self.session(Some(repository.owner()));
             let found = async {
-                let workflows = session.workflow_files(repository).await.or_else(without_permission)?;
                 let has_token = session.has_token().await?;
                 let since = self.now - TimeDelta::days(365);
-                let releases =
-                    if has_token { session.releases(repository, since, false).await } else { Ok(Vec::new()) };
-                let releases = releases.or_else(without_permission)?;
-                Ok::<_, GitHubError>((workflows, releases.len()))
+                // Without a token, GraphQL is not asked.
+                let releases = if has_token {
+                    if_permitted(session.releases(repository, since, false).await)?
+                } else {
+                    Some(Vec::new())
+                };
+                Ok::<_, GitHubError>(Seen {
+                    lists_deployments: if_permitted(session.deployments(repository, None).next().await)?.is_some(),
+                    workflows: if_permitted(session.workflow_files(repository).await)?,
+                    releases: releases.map(|releases| releases.len()),
+                })
             };
             match found.await {
-                Ok((workflows, releases)) => findings.add(possible_sources(repository, &workflows, releases))?,
+                Ok(seen) => findings.add(possible_sources(repository, &seen))?,
                 // Its own check says how much is left.
                 Err(GitHubError::RateLimited { .. }) => return Ok(()),
                 Err(error) => {
@@ -223,24 +229,48 @@ impl Checks {
     }
 }
 
-/// What a token may not see is not there.
-fn without_permission<T: Default>(error: GitHubError) -> Result<T, GitHubError> {
-    match error {
-        GitHubError::NotFound | GitHubError::Forbidden { .. } | GitHubError::InsufficientPermission => Ok(T::default()),
-        error => Err(error),
+/// What may report the deployments of a repository. `None` is what the token may not read.
+struct Seen {
+    lists_deployments: bool,
+    workflows: Option<Vec<String>>,
+    releases: Option<usize>,
+}
+
+/// What was read; `None` if the token may not: that looks like something that does not exist.
+fn if_permitted<T>(read: Result<T, GitHubError>) -> Result<Option<T>, GitHubError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(GitHubError::NotFound | GitHubError::Forbidden { .. } | GitHubError::InsufficientPermission) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 /// What may report the deployments of a repository that has none at GitHub, and the lines that say so.
-fn possible_sources(repository: &RepoName, workflows: &[String], releases: usize) -> Check {
+fn possible_sources(repository: &RepoName, seen: &Seen) -> Check {
+    let Seen { lists_deployments, workflows, releases } = seen;
+    let missing: Vec<&str> =
+        [(!lists_deployments, "Deployments"), (workflows.is_none(), "Actions"), (releases.is_none(), "Contents")]
+            .into_iter()
+            .filter_map(|(is_missing, name)| is_missing.then_some(name))
+            .collect();
     let is_deploying = |file: &&String| ["deploy", "release", "publish"].iter().any(|word| file.contains(word));
-    let listed = if workflows.is_empty() { "none".to_owned() } else { workflows.join(", ") };
+    let hidden = || "cannot be read".to_owned();
+    let workflows = workflows.as_deref();
+    let listed = workflows.map_or_else(hidden, |files| match files {
+        [] => "none".to_owned(),
+        files => files.join(", "),
+    });
     let message = format!(
-        "{repository} has no deployment to production at GitHub; workflows: {listed}; releases in the last year: {releases}"
+        "{repository} has no deployment to production at GitHub; workflows: {listed}; releases in the last year: {}",
+        releases.map_or_else(hidden, |releases| releases.to_string())
     );
-    let source = match workflows.iter().find(is_deploying) {
+    let source = match workflows.unwrap_or_default().iter().find(is_deploying) {
         Some(file) => format!("{{ workflow: {file} }}"),
-        None if releases > 0 => "{ source: github-releases }".to_owned(),
+        None if releases.is_some_and(|releases| releases > 0) => "{ source: github-releases }".to_owned(),
+        None if !missing.is_empty() => {
+            let help = format!("give the token the permission {}, read only", missing.join(" and "));
+            return Check::warning("deployments", message, help);
+        }
         // It may be a library, or deployed by hand.
         None => return Check::ok("deployments", message),
     };

@@ -43,18 +43,16 @@ impl RepositoryJob<'_> {
         let has_token = self.session.reads_details().await?;
         let mut readings = Vec::with_capacity(lists.len());
         for list in &lists {
-            // Nobody lists what is posted, but its commits are read here.
-            if list.source == DeploymentSource::Events {
-                continue;
-            }
             let known = timed(&mut self.result.database, store.deployment_progress(id, list)).await?;
             let mut progress = known.clone();
-            let problem = if has_token {
+            // Nobody lists what is posted, but its commits are read here.
+            let problem = if list.source == DeploymentSource::Events {
+                None
+            } else if has_token {
                 let read = Box::pin(self.list(list, &mut progress)).await;
                 self.problem_of(read, permissions_for(list.source))?
             } else {
-                let message = "states and commits of deployments need a token".to_owned();
-                Some(DeploymentProblem { code: "no_token".to_owned(), message })
+                Some(no_token())
             };
             readings.push((list, known, progress, problem));
         }
@@ -62,7 +60,8 @@ impl RepositoryJob<'_> {
             let read = self.commits().await.map(|()| None);
             self.problem_of(read, CONTENTS)?
         } else {
-            None
+            let open = timed(&mut self.result.database, store.next_open_commit(id, started_at)).await?;
+            open.map(|_| no_token())
         };
         for (list, known, mut progress, problem) in readings {
             progress.problem = problem.or_else(|| commits.clone());
@@ -431,6 +430,11 @@ impl HistoryReading {
         let (read, new, open) = (HashSet::new(), Vec::new(), HashSet::new());
         Self { from: *oid, floor: *floor, read, new, open }
     }
+}
+
+fn no_token() -> DeploymentProblem {
+    let message = "states and commits of deployments need a token".to_owned();
+    DeploymentProblem { code: "no_token".to_owned(), message }
 }
 
 /// What the token needs for a list.

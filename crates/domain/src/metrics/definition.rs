@@ -175,13 +175,16 @@ pub const DEFINITIONS: [Definition; 17] = [
     Definition {
         id: DEPLOYMENT_FREQUENCY,
         name: "Deployment frequency",
-        formula: "Succeeded production deployments, divided by the days of the range that are known: not before deployments were \
-                  first read, nor after they were last read.",
+        formula: "Succeeded production deployments, divided by the days of the range that have begun.",
         unit: "deployments per day",
         includes: "By the first success: first, change, redeploy, rollback and unknown deployments.",
         excludes: "Rollouts, which bring what is in force to another environment of production; failed, cancelled and unfinished \
                    attempts; other environments.",
-        caveats: &["Null where no source reports deployments, or no day is known.", NOT_FOR_PEOPLE],
+        caveats: &[
+            "Null where no source reports deployments, or no day is known.",
+            "Days before deployments were first read count too: an answer says since when they are known.",
+            NOT_FOR_PEOPLE,
+        ],
     },
     Definition {
         id: CHANGE_LEAD_TIME,

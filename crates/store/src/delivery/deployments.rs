@@ -175,8 +175,8 @@ impl Writer {
         .await
     }
 
-    /// Stores a deployment that a delivery announced, with a state of it, and derives what follows, in one transaction. One that the
-    /// list no longer has stays as it is: the delivery is older than that. Its states are still to be read. Returns how many rows
+    /// Stores a deployment that a delivery announced, with a state of it, and derives what follows, in one transaction. One that is known
+    /// gets the state only, and one that the list no longer has not even that: the delivery is older. Its states are still to be read. Returns how many rows
     /// changed.
     ///
     /// # Errors
@@ -193,22 +193,23 @@ impl Writer {
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
             let mut services = lock_services(connection, &[lease.repository]).await?;
-            let is_gone = sqlx::query_scalar!(
-                r#"select exists (
-                    select from deployments
-                    where repository_id = $1 and source = $2 and external_id = $3 and deleted_at is not null
-                ) as "is_gone!""#,
+            let known = sqlx::query_scalar!(
+                r#"select deleted_at is not null as "is_gone!"
+                from deployments
+                where repository_id = $1 and source = $2 and external_id = $3"#,
                 lease.repository.0,
                 OF_REPOSITORY,
                 deployment.id.as_str()
             );
-            if is_gone.fetch_one(&mut *connection).await? {
+            let known = known.fetch_optional(&mut *connection).await?;
+            if known == Some(true) {
                 return Ok(0);
             }
             let rules = RepositoryServices::read(connection, lease.repository).await?;
             let mut columns = Columns::default();
             columns.add(deployment, &rules);
-            let written = write(connection, lease.repository, &columns).await?;
+            // What the list has may be newer.
+            let written = if known.is_none() { write(connection, lease.repository, &columns).await? } else { 0 };
             let states = [(deployment.states_id.clone(), states.clone())];
             add_states(connection, lease.repository, &states).await?;
             let ids = [deployment.states_id.as_str()];

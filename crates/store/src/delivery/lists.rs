@@ -186,6 +186,8 @@ pub struct ServiceState {
     pub in_force: Vec<InForce>,
     /// Merged pull requests that no deployment contains; `None` without a known deployment.
     pub waiting: Option<i64>,
+    /// Merged pull requests of which that is not known yet, because their details or files are not read.
+    pub not_collected: i64,
     /// When the oldest of them was merged.
     pub oldest_waiting: Option<DateTime<Utc>>,
     /// Open incidents.
@@ -466,8 +468,13 @@ impl ReadSession {
                     d.environment_group = $1
                     or ($1 not in ('production', 'transient') and lower(d.environment) = $1)
                 )
-            -- As two at the same instant are ordered where they are derived.
-            order by d.service_id, r.display_name, r.id, d.succeeded_at desc, length(d.external_id) desc, d.external_id desc"#,
+            -- As two at the same instant are ordered where they are derived: numbers as numbers, and before other ids.
+            order by
+                d.service_id, r.display_name, r.id, d.succeeded_at desc, d.external_id !~ '^[0-9]+(/[0-9]+)*$' desc,
+                case
+                    when d.external_id ~ '^[0-9]+(/[0-9]+)*$' then string_to_array(d.external_id, '/')::numeric []
+                end desc,
+                d.external_id collate "C" desc, d.id desc"#,
             environment
         )
         .fetch_all(&mut *self.connection)
@@ -541,13 +548,16 @@ impl ReadSession {
                 ) as "is_known!",
                 (
                     select count(*) from pr_deliveries as w
-                    where w.service_id = f.id and w.missing in ('not_deployed_yet', 'not_collected')
+                    where w.service_id = f.id and w.missing = 'not_deployed_yet'
                 ) as "waiting!",
+                (
+                    select count(*) from pr_deliveries as w where w.service_id = f.id and w.missing = 'not_collected'
+                ) as "not_collected!",
                 (
                     select min(p.merged_at)
                     from pr_deliveries as w
                     inner join pull_requests as p on w.pull_request_id = p.id
-                    where w.service_id = f.id and w.missing in ('not_deployed_yet', 'not_collected')
+                    where w.service_id = f.id and w.missing = 'not_deployed_yet'
                 ) as oldest_waiting,
                 (
                     select count(*) from incident_facts as i where i.service_id = f.id and i.resolved_at is null
@@ -569,6 +579,7 @@ impl ReadSession {
             name: row.name,
             in_force: in_force.remove(&row.id).unwrap_or_default(),
             waiting: row.is_known.then_some(row.waiting),
+            not_collected: row.not_collected,
             oldest_waiting: row.oldest_waiting,
             open_incidents: row.open_incidents,
             last_event_at: row.last_event_at,
