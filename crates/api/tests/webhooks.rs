@@ -141,6 +141,29 @@ async fn a_delivery_leads_to_one_notice_however_often_it_comes() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_deployment_means_something_only_where_its_source_is_in_force() -> Result<()> {
+    let mut receiver = Receiver::new().await?;
+    let deployment = json!({
+        "action": "created", "deployment": { "id": 1 }, "repository": { "id": 4711, "full_name": "acme/api" },
+    });
+    let run = json!({
+        "action": "completed", "workflow_run": { "id": 2 }, "repository": { "id": 4711, "full_name": "acme/api" },
+    });
+    let (deployment, run) = (deployment.to_string(), run.to_string());
+    assert_eq!(receiver.github(SECRET, "deployment", "d-1", &deployment).await?, answered(202, ""));
+    assert_eq!(receiver.github(SECRET, "workflow_run", "d-2", &run).await?, answered(204, ""));
+    let carried = receiver.notices.try_recv()?.carried.context("the deployment")?;
+    assert_eq!((carried.event.as_str(), carried.body.as_str()), ("deployment", r#"{"deployment":{"id":1}}"#));
+    sqlx::query("update services set source = 'github-actions', source_options = '{\"workflow\": \"deploy.yml\"}'")
+        .execute(&receiver.backend.database.pool().await?)
+        .await?;
+    assert_eq!(receiver.github(SECRET, "deployment", "d-3", &deployment).await?, answered(204, ""));
+    assert_eq!(receiver.github(SECRET, "workflow_run", "d-4", &run).await?, answered(202, ""));
+    assert!(receiver.notices.try_recv().is_ok() && receiver.notices.try_recv().is_err(), "one more notice");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_delivery_that_the_queue_refused_is_taken_when_it_comes_again() -> Result<()> {
     let mut receiver = Receiver::new().await?;
     let body = closed("acme/api");

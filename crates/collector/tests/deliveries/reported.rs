@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use chrono::TimeDelta;
+use mergeline_domain::delivery::DeploymentEvent;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeRun, Fault, at, deployment, release, run, tag};
-use mergeline_store::{ApplyOptions, RunState};
+use mergeline_store::{ApplyOptions, Poster, RunState, Sender};
 
 use super::{collect_all, collect_all_at, commit, merged_as, oid};
 use crate::common::{NOW, World};
@@ -443,5 +444,34 @@ async fn a_repository_that_is_removed_and_added_again_keeps_its_releases() -> Re
     assert_eq!(deployments(&world).await?, before);
     collect_all_at(&world, "2026-06-15T20:00:00Z").await?;
     assert_eq!(deployments(&world).await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn commits_of_posted_deployments_that_cannot_be_read_are_said() -> Result<()> {
+    let coverage =
+        "select concat_ws(' ', is_posted, problem, read_at is null, covered_since is null) from deployments_read";
+    for is_hidden in [false, true] {
+        let world = world("{ source: events }").await?;
+        if is_hidden {
+            world.fake.withhold_commits();
+        }
+        let event = DeploymentEvent {
+            id: "1".to_owned(),
+            service: "acme/api".to_owned(),
+            environment: "production".to_owned(),
+            sha: Some(oid(2)),
+            finished_at: Some("2026-06-02T09:00:00Z".to_owned()),
+            ..DeploymentEvent::default()
+        };
+        let posted = event.check(at(NOW)).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+        Poster::of(&world.store).post_deployment(&Sender::default(), &[7; 32], &posted, at(NOW)).await??;
+        collect_all(&world).await?;
+        let unread = world.store.unread_deployments().await?;
+        let unread: Vec<(&str, &str)> = unread.iter().map(|it| (it.source.as_str(), it.code.as_str())).collect();
+        let (expected, seen) =
+            if is_hidden { (vec![("events", "no_permission")], "t no_permission t f") } else { (vec![], "t t f") };
+        assert_eq!((unread, world.texts(coverage).await?), (expected, vec![seen.to_owned()]));
+    }
     Ok(())
 }
