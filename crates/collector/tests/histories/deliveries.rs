@@ -372,7 +372,7 @@ impl World {
         self.apply().await
     }
 
-    /// I11 and I12: what is derived equals a full recompute, and no deployment has more shares than one.
+    /// I11 and I12: what is derived equals a full recompute, and the shares of all teams and the rest are the number of deployments.
     pub(crate) async fn check_derived(&self) -> Result<()> {
         let differences = self.store.derive_all(false).await?;
         ensure!(differences.rows == 0, "I11: {} derived rows differ from a full recompute", differences.rows);
@@ -382,6 +382,30 @@ impl World {
         .fetch_one(&self.pool)
         .await?;
         ensure!(above == 0, "I12: {above} deployments count more than once");
+        let answers: Vec<(String, i64, i64, bool)> = sqlx::query_as(
+            "select b.basis, f.n, a.n, a.attributed = t.share
+            from (values ('delivered'), ('owned')) as b (basis)
+            cross join (
+                select count(*) as n from deployment_facts where kind is distinct from 'rollout'
+            ) as f
+            cross join lateral (
+                select coalesce(max(c.n), 0) as n, coalesce(max(c.attributed), 0) as attributed
+                from count_deployments(null, null, b.basis, '2025-01-01', '2028-01-01', 'UTC', 'month', '{}') as c
+                where c.bucket is null and c.measure = 'finished'
+            ) as a
+            cross join lateral (
+                select coalesce(sum(c.share), 0) as share
+                from teams as t
+                cross join count_deployments(t.id, null, b.basis, '2025-01-01', '2028-01-01', 'UTC', 'month', '{}') as c
+                where c.bucket is null and c.measure = 'finished'
+            ) as t",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for (basis, stored, counted, is_whole) in answers {
+            ensure!(stored == counted, "I12: {counted} of {stored} deployments are counted ({basis})");
+            ensure!(is_whole, "I12: the shares of the teams are not what the organization attributes to them ({basis})");
+        }
         Ok(())
     }
 
