@@ -211,6 +211,19 @@ fn the_demo_api_answers_its_printed_commands() -> Result<()> {
         assert_eq!((status, velocity["data"]["buckets"].as_array().map(Vec::len)), (200, Some(12)));
         let (status, config) = http_get(address, "/v1/app/config.json", "")?;
         assert_eq!((status, &config["login"]), (200, &json!("none")), "the page needs no key here");
+        let (status, dora) = http_get(address, "/v1/metrics/dora?days=90&edition=dora-2024", "")?;
+        assert_eq!(status, 200);
+        for pointer in [
+            "/deployment_frequency/kinds/change",
+            "/deployment_frequency/kinds/rollback",
+            "/change_fail_rate/reasons/incident",
+            "/change_fail_rate/reasons/rolled_back",
+            "/rework_rate/reasons/hotfix",
+            "/mttr",
+        ] {
+            let n = dora["data"]["total"].pointer(pointer).and_then(|count| count["n"].as_i64());
+            assert!(n > Some(0), "{pointer}: {n:?}");
+        }
         Ok(())
     })?;
     assert!(printed.contains("/v1/app/ in a browser"), "{printed}");

@@ -1,6 +1,7 @@
 //! Runs real histories through all of Mergeline: fake GitHub, real collector, real PostgreSQL, the API's answers.
 //! Every figure that the API can express equals the one that was computed independently of this project.
 
+mod deliveries;
 mod example;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,16 @@ struct World {
 
 /// Collects one recorded repository with a teams file made from its authors.
 async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String) -> Result<World> {
+    collected_with(folder, name, teams, |_| ()).await
+}
+
+/// The same after more was put into the fake GitHub.
+async fn collected_with(
+    folder: &Path,
+    name: &str,
+    teams: impl Fn(&[&str]) -> String,
+    put_more: impl FnOnce(&FakeGitHub),
+) -> Result<World> {
     let pull_requests = recorded::pull_requests(folder, name)?;
     let repository = pull_requests.first().context("pull requests")?.repository.clone();
     let authors: BTreeSet<&str> = pull_requests
@@ -48,6 +59,7 @@ async fn collected(folder: &Path, name: &str, teams: impl Fn(&[&str]) -> String)
         format!("version: 1\nrepositories: [{repository}]\nallow_weights_above_one: true\nteams:\n{}", teams(&authors));
     let fake = FakeGitHub::start().await?;
     fake.put(pull_requests.clone());
+    put_more(&fake);
     let github = connect(&fake)?;
     let database = TestDatabase::create().await?;
     let store = database.store()?;
@@ -78,11 +90,14 @@ fn team(slug: &str, members: &[&str], weight: &str) -> String {
 }
 
 impl World {
-    async fn ask(&self, path: &str, query: &str) -> Result<Value> {
-        let address = format!("/v1/metrics/team/{path}?{query}");
-        let response = self.router.clone().oneshot(Request::get(&address).body(Body::empty())?).await?;
+    async fn answer(&self, address: &str) -> Result<Value> {
+        let response = self.router.clone().oneshot(Request::get(address).body(Body::empty())?).await?;
         assert_eq!(response.status(), 200, "{address}");
         Ok(serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?)
+    }
+
+    async fn ask(&self, path: &str, query: &str) -> Result<Value> {
+        self.answer(&format!("/v1/metrics/team/{path}?{query}")).await
     }
 
     async fn get(&self, path: &str) -> Result<Value> {

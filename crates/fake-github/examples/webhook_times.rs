@@ -1,5 +1,5 @@
-//! Measures webhooks with the program at the given path, on a fresh private database: how long a delivery takes until the
-//! API shows what it announced, and how long an answer takes at 200 deliveries per second.
+//! Measures webhooks with the program at the given path, on a fresh private database: how long a delivery of a merge, or of a
+//! deployment, takes until the API shows it, and how long an answer takes at 200 deliveries per second. Fails beyond the limits.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,12 +8,17 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
-use mergeline_fake_github::{FakeGitHub, FakeWebhook, pr};
+use mergeline_fake_github::{FakeDeploymentStatus, FakeGitCommit, FakeGitHub, FakeWebhook, deployment, pr};
 use tokio::time::Instant;
 
 const SECRET: &str = "a secret for measurements";
 const TEAMS: &str = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
 const MERGES: i64 = 200;
+const DEPLOYMENTS: i64 = 200;
+/// From a delivery to the changed answer, for 95 of 100.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+/// The answer to a delivery, for 99 of 100.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
 const PER_SECOND: u32 = 200;
 const SECONDS: u32 = 20;
 
@@ -57,7 +62,9 @@ async fn main() -> Result<()> {
     let stdout = serving.0.stdout.take().context("its output")?;
     let mut lines = BufReader::new(stdout).lines();
     let first = lines.next().context("it said nothing")??;
-    let address = first.split_whitespace().find(|word| word.starts_with("http://")).context("no address")?.to_owned();
+    let address = first.split_whitespace().find(|word| word.starts_with("http://")).context("no address")?;
+    // That of the page.
+    let address = address.split_once("/v1/").map_or(address, |(origin, _)| origin).to_owned();
     // What it says later is not read, but must not block it.
     std::thread::spawn(move || lines.for_each(drop));
 
@@ -68,14 +75,36 @@ async fn main() -> Result<()> {
         let event = fake.event("acme/api", "closed", Some(("pull_request", &format!("pulls/{number}")))).await?;
         let delivery = webhook.delivery("pull_request", &event);
         let started = Instant::now();
-        ensure!(webhook.send(&delivery).await? == 202, "a delivery was refused");
-        while merged_pull_requests(&address).await? < number {
+        let status = webhook.send(&delivery).await?;
+        ensure!(status == 202, "a delivery was answered {status}");
+        while number_at(&address, MERGED).await? < number {
             ensure!(started.elapsed() < Duration::from_secs(120), "#{number} was never shown");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shown.push(started.elapsed());
     }
-    print_times("delivery to changed answer", &mut shown);
+    print_times("merge: delivery to changed answer", &mut shown);
+    ensure!(percentile(&shown, 95) <= SHOWN_WITHIN, "more than one in twenty merges took longer than {SHOWN_WITHIN:?}");
+
+    let mut shown = Vec::new();
+    for number in 1..=DEPLOYMENTS {
+        let id = deployed(&fake, number);
+        let event = fake.deployment_status_event("acme/api", id, 0).await?;
+        let delivery = webhook.delivery("deployment_status", &event);
+        let started = Instant::now();
+        let status = webhook.send(&delivery).await?;
+        ensure!(status == 202, "a delivery was answered {status}");
+        while number_at(&address, DEPLOYED).await? < number {
+            ensure!(started.elapsed() < Duration::from_secs(120), "deployment {number} was never shown");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shown.push(started.elapsed());
+    }
+    print_times("deployment: delivery to changed answer", &mut shown);
+    ensure!(
+        percentile(&shown, 95) <= SHOWN_WITHIN,
+        "more than one in twenty deployments took longer than {SHOWN_WITHIN:?}"
+    );
 
     let event = fake.event("acme/api", "edited", Some(("pull_request", "pulls/1"))).await?;
     let started = Instant::now();
@@ -92,20 +121,44 @@ async fn main() -> Result<()> {
     let mut answered = Vec::new();
     for task in sent {
         let (status, time) = task.await?;
-        ensure!(status? == 202, "a delivery was refused");
+        let status = status?;
+        ensure!(status == 202, "a delivery was answered {status}");
         answered.push(time);
     }
     print_times(&format!("answer at {PER_SECOND} deliveries per second"), &mut answered);
+    ensure!(
+        percentile(&answered, 99) <= ANSWERED_WITHIN,
+        "more than one in a hundred answers took longer than {ANSWERED_WITHIN:?}"
+    );
     drop(serving);
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
+/// The time that this many of a hundred do not exceed; of sorted times.
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times[(times.len() - 1) * percent / 100]
+}
+
 #[expect(clippy::print_stdout, reason = "a program for people and scripts")]
 fn print_times(what: &str, times: &mut [Duration]) {
     times.sort();
-    let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    let at = |percent: usize| percentile(times, percent).as_secs_f64() * 1000.0;
     println!("{what}: {} times, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", times.len(), at(50), at(95), at(99));
+}
+
+/// Deploys the same commit to production now. Returns the id of the deployment.
+fn deployed(fake: &FakeGitHub, number: i64) -> i64 {
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let oid = format!("{:040x}", 1);
+    let commit = FakeGitCommit { oid: oid.clone(), parents: Vec::new(), committed_at: now - TimeDelta::days(1) };
+    fake.put_commits("acme/api", [commit]);
+    let mut one = deployment("acme/api", number, &oid, "2026-01-01T00:00:00Z");
+    let state = "success".to_owned();
+    (one.created_at, one.statuses) = (now, vec![FakeDeploymentStatus { state, created_at: now, environment: None }]);
+    let id = one.id;
+    fake.put_deployments([one]);
+    id
 }
 
 /// A pull request that was merged yesterday, and changed now.
@@ -118,12 +171,14 @@ fn merged(number: i64) -> mergeline_fake_github::FakePullRequest {
     made
 }
 
-/// How many merged pull requests the team has, as the API says.
-async fn merged_pull_requests(address: &str) -> Result<i64> {
-    let output = tokio::process::Command::new("curl")
-        .args(["-sS", &format!("{address}/v1/metrics/team/payments/velocity")])
-        .output()
-        .await?;
+/// How many pull requests of the team are merged, and how many deployments succeeded: the path, and where its answer says it.
+const MERGED: (&str, &str) = ("team/payments/velocity", "/data/total/prs_merged");
+const DEPLOYED: (&str, &str) = ("dora", "/data/total/deployment_frequency/n");
+
+/// A number of the API's answer.
+async fn number_at(address: &str, (path, pointer): (&str, &str)) -> Result<i64> {
+    let url = format!("{address}/v1/metrics/{path}");
+    let output = tokio::process::Command::new("curl").args(["-sS", &url]).output().await?;
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    answer["data"]["total"]["prs_merged"].as_i64().context("no number of merged pull requests")
+    answer.pointer(pointer).and_then(serde_json::Value::as_i64).with_context(|| format!("{path} has no {pointer}"))
 }

@@ -23,10 +23,12 @@ counted as (
         )
         -- One that is configured and read says also that there was none.
         or exists (
-            select from sources_of_services as o
-            inner join repositories_of_services as q on o.service_id = q.service_id
+            select from services_in_force as f
+            cross join configuration_in_force as c
+            inner join repositories_of_services as q on f.id = q.service_id
             inner join repositories_read as r on q.repository_id = r.id
-            where o.service_id = s.id and o.source <> 'events' and r.read_at is not null
+            where
+                f.id = s.id and coalesce(f.source, c.delivery ->> 'source') <> 'events' and r.read_at is not null
         ) as has_source
     from services as s
 ),

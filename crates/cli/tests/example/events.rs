@@ -16,9 +16,9 @@ use tower::ServiceExt;
 use super::{NOW, WEEK, World, assert_worked, collected};
 
 /// What posts about one service as one program.
-struct Posting {
-    world: World,
-    fake: FakeGitHub,
+pub(super) struct Posting {
+    pub(super) world: World,
+    pub(super) fake: FakeGitHub,
     keys: Vec<(&'static str, String)>,
 }
 
@@ -38,8 +38,12 @@ impl Posting {
         let fake = FakeGitHub::start().await?;
         fake.require_token("ghp_canary");
         put(&fake, "acme/shop");
+        Self::of(fake, &teams_file(more)).await
+    }
+
+    pub(super) async fn of(fake: FakeGitHub, teams: &str) -> Result<Self> {
         let database = TestDatabase::create().await?;
-        collected(&fake, &database, &teams_file(more)).await?;
+        collected(&fake, &database, teams).await?;
         let (mut entries, mut keys) = (Vec::new(), Vec::new());
         for (number, (name, scope, service)) in (1..).zip([
             ("ci", Scope::EventsWrite, Some("acme.shop")),
@@ -63,7 +67,7 @@ impl Posting {
     }
 
     /// Sends a body as the owner of a key. Returns the status and the answer.
-    async fn send(&self, key: &str, path: &str, media_type: &str, body: String) -> Result<(u16, Value)> {
+    pub(super) async fn send(&self, key: &str, path: &str, media_type: &str, body: String) -> Result<(u16, Value)> {
         self.send_as("POST", key, path, media_type, body).await
     }
 

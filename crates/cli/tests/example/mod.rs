@@ -2,6 +2,7 @@
 //!
 //! One service of two teams in one week: a failed attempt, a rollback after two incidents, a hotfix and a redeploy.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -28,7 +29,10 @@ fn teams_file() -> String {
     format!("version: 1\nrepositories: [acme/shop]\nteams: [{TEAMS}]\n")
 }
 
+mod coverage;
+mod demo;
 mod events;
+mod services;
 
 struct World {
     database: TestDatabase,
@@ -88,6 +92,11 @@ impl World {
         sqlx::raw_sql(INCIDENTS).execute(&database.pool().await?).await?;
         sqlx::raw_sql("update services set has_facts = true").execute(&database.pool().await?).await?;
         store.derive_all(true).await?;
+        Self::serving(database)
+    }
+
+    /// Serves what is stored.
+    fn serving(database: TestDatabase) -> Result<Self> {
         let api = Api::new(database.reader()?, Duration::from_secs(20), || at(NOW));
         Ok(Self { database, router: router(api) })
     }
@@ -214,8 +223,8 @@ async fn each_number_of_the_owners_is_served() -> Result<()> {
     Ok(())
 }
 
-/// Where a column of the table is in the answer.
-const COLUMNS: [(&str, &str); 48] = [
+/// Where a column of the table is in the answer. Those of durations, reasons and scores are named alike.
+const COLUMNS: [(&str, &str); 49] = [
     ("deployments", "/deployment_frequency/n"),
     ("deployments_weighted", "/deployment_frequency/weight"),
     ("days", "/deployment_frequency/days"),
@@ -246,44 +255,121 @@ const COLUMNS: [(&str, &str); 48] = [
     ("open_incidents_with_deployment", "/recovery_time/open/n"),
     ("failed_incident", "/change_fail_rate/reasons/incident/n"),
     ("failed_rolled_back", "/change_fail_rate/reasons/rolled_back/n"),
+    ("failed_reverted", "/change_fail_rate/reasons/reverted/n"),
+    ("failed_failed_afterwards", "/change_fail_rate/reasons/failed_afterwards/n"),
+    ("failed_declared", "/change_fail_rate/reasons/declared/n"),
+    ("rework_declared", "/rework_rate/reasons/declared/n"),
     ("rework_rollback", "/rework_rate/reasons/rollback/n"),
+    ("rework_revert", "/rework_rate/reasons/revert/n"),
     ("rework_hotfix", "/rework_rate/reasons/hotfix/n"),
+    ("rework_incident_fix", "/rework_rate/reasons/incident_fix/n"),
     ("unattributed_finished", "/unattributed/finished"),
     ("unattributed_succeeded", "/unattributed/succeeded"),
     ("unattributed_failed", "/unattributed/failed"),
     ("unattributed_rework", "/unattributed/rework"),
     ("unattributed_incidents", "/unattributed/incidents"),
     ("unattributed_open_incidents", "/unattributed/open_incidents"),
-    ("change_lead_time_p50_hours", "/change_lead_time/p50_hours"),
-    ("recovery_time_mean_hours", "/recovery_time/mean_hours"),
-    ("deployment_recovery_time_p50_hours", "/deployment_recovery_time/p50_hours"),
-    ("not_delivered_not_deployed_yet", "/not_delivered/not_deployed_yet/n"),
-    ("not_delivered_not_deployed_yet_weighted", "/not_delivered/not_deployed_yet/weight"),
-    ("not_delivered_no_source", "/not_delivered/no_source/n"),
-    ("not_delivered_not_collected", "/not_delivered/not_collected/n"),
-    ("quick_check_score", "/quick_check/score"),
-    ("quick_check_throughput", "/quick_check/throughput"),
-    ("quick_check_rework_rate", "/quick_check/rework_rate"),
+    ("deployment_frequency_class", "/deployment_frequency/class/name"),
+    ("change_lead_time_class", "/change_lead_time/class/name"),
+    ("change_fail_rate_class", "/change_fail_rate/class/name"),
+    ("recovery_time_class", "/recovery_time/class/name"),
+    ("deployment_recovery_time_class", "/deployment_recovery_time/class/name"),
+];
+const TIMINGS: [(&str, &str); 5] = [
+    ("change_lead_time", "/change_lead_time"),
+    ("deploy", "/change_lead_time/deploy"),
+    ("recovery_time", "/recovery_time"),
+    ("mttr", "/mttr"),
+    ("deployment_recovery_time", "/deployment_recovery_time"),
+];
+const STATISTICS: [(&str, &str); 9] = [
+    ("n", "n"),
+    ("weight", "weight"),
+    ("mean_hours", "mean_hours"),
+    ("p50_hours", "p50_hours"),
+    ("p75_hours", "p75_hours"),
+    ("p90_hours", "p90_hours"),
+    ("p95_hours", "p95_hours"),
+    ("p50_interval_from_hours", "p50_interval_hours/0"),
+    ("p50_interval_to_hours", "p50_interval_hours/1"),
+];
+const NOT_DELIVERED: [&str; 6] =
+    ["not_deployed_yet", "before_first_deployment", "no_source", "no_service", "unknown_history", "not_collected"];
+const SCORES: [&str; 8] = [
+    "change_lead_time",
+    "deployment_frequency",
+    "recovery_time",
+    "change_fail_rate",
+    "rework_rate",
+    "throughput",
+    "stability",
+    "score",
 ];
 
-#[tokio::test]
-async fn the_example_as_a_table_has_the_same_numbers() -> Result<()> {
-    let world = World::of(&owned_teams_file()).await?;
-    for subject in ["", "service/shop/", "team/payments/", "team/platform/"] {
-        for basis in ["delivered", "owned"] {
-            let path = format!("/v1/metrics/{subject}dora?{WEEK}&basis={basis}");
-            let total = world.get(&path).await?["data"]["total"].clone();
-            let text = world.text(&format!("{path}&format=csv")).await?;
-            let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
-            let header = lines.next().context("a header")?;
-            let row = lines.next_back().context("a total")?;
-            for (column, pointer) in COLUMNS {
-                let place = header.iter().position(|name| *name == column).context(column)?;
-                let in_json = total.pointer(pointer).and_then(Value::as_f64);
-                assert_eq!(row[place].parse::<f64>().ok(), in_json, "{path}: {column}");
+/// All columns with numbers, and where they are in the answer.
+fn columns() -> Vec<(String, String)> {
+    let counts = COLUMNS.map(|(column, pointer)| (column.to_owned(), pointer.to_owned())).into_iter();
+    let durations = TIMINGS.into_iter().flat_map(|(timing, place)| {
+        STATISTICS.map(|(statistic, field)| (format!("{timing}_{statistic}"), format!("{place}/{field}")))
+    });
+    let reasons = NOT_DELIVERED.into_iter().flat_map(|reason| {
+        [("", "n"), ("_weighted", "weight")]
+            .map(|(end, field)| (format!("not_delivered_{reason}{end}"), format!("/not_delivered/{reason}/{field}")))
+    });
+    let scores = SCORES.map(|score| (format!("quick_check_{score}"), format!("/quick_check/{score}")));
+    counts.chain(durations).chain(reasons).chain(scores).collect()
+}
+
+/// Asserts that an answer as a table has no other columns and rows than as JSON, and the same numbers. Returns the
+/// columns that have any.
+async fn assert_same_as_table(world: &World, path: &str) -> Result<BTreeSet<String>> {
+    let data = world.get(path).await?["data"].take();
+    let text = world.text(&format!("{path}&format=csv")).await?;
+    let mut rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = rows.next().context("a header")?;
+    let columns = columns();
+    let (mut names, mut known) = (header.clone(), vec!["bucket", "start", "end", "complete"]);
+    known.extend(columns.iter().map(|(column, _)| column.as_str()));
+    names.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(names, known, "{path}: each column of the table is compared");
+    let rows: Vec<_> = rows.collect();
+    let (buckets, mut filled) = (data["buckets"].as_array().context("buckets")?, BTreeSet::new());
+    assert_eq!(rows.len(), buckets.len() + 1, "{path}: a row for each bucket, and one for all");
+    for (row, numbers) in rows.iter().zip(buckets.iter().chain([&data["total"]])) {
+        let of = |column: &str| header.iter().position(|name| *name == column).map_or("", |place| row[place]);
+        assert_eq!(of("bucket"), numbers["bucket"].as_str().unwrap_or("total"), "{path}");
+        assert_eq!(of("complete"), numbers["complete"].to_string(), "{path}: {}", of("bucket"));
+        for (column, pointer) in &columns {
+            let in_json = numbers.pointer(pointer).unwrap_or(&Value::Null);
+            let in_json = in_json.as_f64().map_or_else(|| in_json.clone(), |number| json!(number));
+            // Read like JSON, which is inexact in the last digit.
+            let cell = match of(column) {
+                "" => Value::Null,
+                text => serde_json::from_str::<f64>(text).map_or_else(|_| json!(text), |number| json!(number)),
+            };
+            assert_eq!(cell, in_json, "{path}: {column} of {}", of("bucket"));
+            if !cell.is_null() {
+                filled.insert(column.clone());
             }
         }
     }
+    Ok(filled)
+}
+
+#[tokio::test]
+async fn the_example_as_a_table_has_the_same_columns_rows_and_numbers() -> Result<()> {
+    let world = World::of(&owned_teams_file()).await?;
+    let mut filled = BTreeSet::new();
+    for subject in ["", "service/shop/", "team/payments/", "team/platform/"] {
+        for basis in ["delivered", "owned"] {
+            let path = format!("/v1/metrics/{subject}dora?{WEEK}&basis={basis}&interval=day&edition=dora-2024");
+            filled.extend(assert_same_as_table(&world, &path).await?);
+        }
+    }
+    let empty = columns().into_iter().map(|(column, _)| column).filter(|column| !filled.contains(column));
+    let empty: Vec<String> = empty.filter(|column| !column.contains("_p50_interval_")).collect();
+    assert_eq!(empty, Vec::<String>::new(), "only the median of six or more has an interval");
     Ok(())
 }
 
@@ -293,33 +379,38 @@ async fn all_teams_and_what_is_unattributed_are_all_deployments_and_incidents() 
     let half = owned_teams_file().replace("weight: 0.6 }, { team: platform, weight: 0.4", "weight: 0.5");
     for teams in [owned_teams_file(), half] {
         let world = World::of(&teams).await?;
-        for (basis, weighting) in [("delivered", ""), ("owned", "")] {
-            let more = format!("{WEEK}&basis={basis}&interval=day{weighting}");
-            let [all, payments, platform] =
-                ["", "team/payments/", "team/platform/"].map(|subject| format!("/v1/metrics/{subject}dora?{more}"));
-            let (all, teams) = (world.get(&all).await?, [world.get(&payments).await?, world.get(&platform).await?]);
-            let measures = [
-                ("finished", "/deployment_success_rate/finished"),
-                ("succeeded", "/deployment_frequency"),
-                ("failed", "/change_fail_rate/failed"),
-                ("rework", "/rework_rate/rework"),
-                ("incidents", "/mttr"),
-                ("open_incidents", "/mttr/open"),
-            ];
-            let places = (0..7).map(|day| format!("/data/buckets/{day}")).chain(["/data/total".to_owned()]);
-            for place in places {
-                for (name, pointer) in measures {
-                    let of = |answer: &Value, last: &str| {
-                        answer.pointer(&format!("{place}{pointer}/{last}")).and_then(Value::as_f64).unwrap_or(f64::NAN)
-                    };
-                    let left = all.pointer(&format!("{place}/unattributed/{name}")).and_then(Value::as_f64);
-                    let sum = teams.iter().map(|team| of(team, "weight")).sum::<f64>() + left.unwrap_or(f64::NAN);
-                    assert!((sum - of(&all, "n")).abs() < 1e-7, "{basis} {place} {name}: {sum}");
-                }
-            }
-            assert_eq!(teams[0]["data"]["total"]["unattributed"], Value::Null, "of a team there is no rest");
+        for basis in ["delivered", "owned"] {
+            assert_nothing_is_lost(&world, &format!("{WEEK}&basis={basis}&interval=day")).await?;
         }
     }
+    Ok(())
+}
+
+/// Asserts that the weights of both teams and what is unattributed are the number of all, each day and in the total.
+async fn assert_nothing_is_lost(world: &World, query: &str) -> Result<()> {
+    let [all, payments, platform] =
+        ["", "team/payments/", "team/platform/"].map(|subject| format!("/v1/metrics/{subject}dora?{query}"));
+    let (all, teams) = (world.get(&all).await?, [world.get(&payments).await?, world.get(&platform).await?]);
+    let measures = [
+        ("finished", "/deployment_success_rate/finished"),
+        ("succeeded", "/deployment_frequency"),
+        ("failed", "/change_fail_rate/failed"),
+        ("rework", "/rework_rate/rework"),
+        ("incidents", "/mttr"),
+        ("open_incidents", "/mttr/open"),
+    ];
+    let places = (0..7).map(|day| format!("/data/buckets/{day}")).chain(["/data/total".to_owned()]);
+    for place in places {
+        for (name, pointer) in measures {
+            let of = |answer: &Value, last: &str| {
+                answer.pointer(&format!("{place}{pointer}/{last}")).and_then(Value::as_f64).unwrap_or(f64::NAN)
+            };
+            let left = all.pointer(&format!("{place}/unattributed/{name}")).and_then(Value::as_f64);
+            let sum = teams.iter().map(|team| of(team, "weight")).sum::<f64>() + left.unwrap_or(f64::NAN);
+            assert!((sum - of(&all, "n")).abs() < 1e-7, "{query} {place} {name}: {sum}");
+        }
+    }
+    assert_eq!(teams[0]["data"]["total"]["unattributed"], Value::Null, "of a team there is no rest");
     Ok(())
 }
 

@@ -404,7 +404,10 @@ impl World {
         .await?;
         for (basis, stored, counted, is_whole) in answers {
             ensure!(stored == counted, "I12: {counted} of {stored} deployments are counted ({basis})");
-            ensure!(is_whole, "I12: the shares of the teams are not what the organization attributes to them ({basis})");
+            ensure!(
+                is_whole,
+                "I12: the shares of the teams are not what the organization attributes to them ({basis})"
+            );
         }
         Ok(())
     }

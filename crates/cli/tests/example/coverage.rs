@@ -1,0 +1,126 @@
+//! What is not known of deployments is said in every answer that shows them.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{TEAMS, WEEK, World, teams_file};
+
+impl World {
+    async fn execute(&self, sql: &'static str) -> Result<()> {
+        sqlx::raw_sql(sql).execute(&self.database.pool().await?).await?;
+        Ok(())
+    }
+}
+
+fn warns(answer: &Value, code: &str) -> bool {
+    answer["meta"]["warnings"].to_string().contains(&format!("{code}: "))
+}
+
+/// Why each bucket is not final.
+fn reasons(answer: &Value) -> Vec<String> {
+    let buckets = answer["data"]["buckets"].as_array().into_iter().flatten();
+    buckets.map(|bucket| bucket["incomplete"].to_string()).collect()
+}
+
+#[tokio::test]
+async fn lead_times_say_since_when_deployments_were_not_read() -> Result<()> {
+    let world = World::new().await?;
+    let lead_time = format!("/v1/metrics/team/payments/lead-time?{WEEK}&interval=day");
+    let velocity = format!("/v1/metrics/team/payments/velocity?{WEEK}&interval=day");
+    let whole = world.get(&lead_time).await?;
+    assert_eq!((reasons(&whole), warns(&whole, "deployments_not_read")), (vec!["[]".to_owned(); 7], false));
+    world
+        .execute(
+            "update deployment_progress
+            set read_at = '2026-06-04T00:00:00Z', problem = 'no_permission', problem_message = 'hidden'",
+        )
+        .await?;
+    let partial = world.get(&lead_time).await?;
+    let mut expected = vec!["[]".to_owned(); 3];
+    expected.extend(vec![json!(["deployments_not_read"]).to_string(); 4]);
+    assert_eq!((reasons(&partial), warns(&partial, "deployments_not_read")), (expected, true));
+    assert_eq!(partial["data"]["total"]["complete"], json!(false));
+    let merged = world.get(&velocity).await?;
+    assert_eq!(reasons(&merged), vec!["[]".to_owned(); 7], "merges do not need deployments");
+    // The view has months, of which only May is over.
+    let months =
+        "select distinct to_char(month_start, 'MM') from view_dora_lead_time where is_change_lead_time_complete";
+    let months = async || anyhow::Ok(sqlx::query_scalar(months).fetch_all(&world.database.pool().await?).await?);
+    let complete: Vec<String> = months().await?;
+    assert_eq!(complete, ["05"]);
+    world.execute("update deployment_progress set read_at = '2026-05-31T00:00:00Z'").await?;
+    let complete: Vec<String> = months().await?;
+    assert_eq!(complete, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_configured_source_without_any_deployment_is_a_frequency_of_zero() -> Result<()> {
+    let file = teams_file().replacen("teams:", "deployments: { workflow: nothing.yml }\nteams:", 1);
+    ensure!(file.contains("nothing.yml") && !TEAMS.is_empty(), "{file}");
+    let world = World::of(&file).await;
+    // The workflow does not exist: nothing is read, and nothing is known.
+    let world = world.context("collected")?;
+    let unread = world.get(&format!("/v1/metrics/dora?{WEEK}")).await?;
+    assert_eq!(unread["data"]["total"]["deployment_frequency"]["per_day"], Value::Null);
+    assert!(warns(&unread, "no_deployment_source") && warns(&unread, "deployments_not_read"), "{}", unread["meta"]);
+    world
+        .execute(
+            "update deployment_lists
+            set read_at = '2026-06-15T11:00:00Z', covered_since = '2026-01-01', problem = null, problem_message = null",
+        )
+        .await?;
+    let read = world.get(&format!("/v1/metrics/dora?{WEEK}")).await?;
+    let frequency = &read["data"]["total"]["deployment_frequency"];
+    assert_eq!((&frequency["per_day"], &frequency["days"]), (&json!(0.0), &json!(7)));
+    assert!(!warns(&read, "no_deployment_source") && warns(&read, "no_deployments"), "{}", read["meta"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn frequency_is_per_day_of_the_range_also_where_only_a_part_is_known() -> Result<()> {
+    let world = World::new().await?;
+    let path = format!("/v1/metrics/dora?{WEEK}");
+    let whole = world.get(&path).await?["data"]["total"]["deployment_frequency"].clone();
+    world.execute("update deployment_progress set covered_since = '2026-06-06T00:00:00Z'").await?;
+    let partial = world.get(&path).await?;
+    assert_eq!(partial["data"]["total"]["deployment_frequency"], whole);
+    assert_eq!((&whole["days"], &partial["data"]["total"]["complete"]), (&json!(7), &json!(false)));
+    // Days that have not begun do not count.
+    let running = world.get("/v1/metrics/dora?from=2026-06-14&to=2026-06-20").await?;
+    assert_eq!(running["data"]["total"]["deployment_frequency"]["days"], json!(2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_collected_does_not_wait_for_a_deployment() -> Result<()> {
+    let world = World::new().await?;
+    let state = async || anyhow::Ok(world.get("/v1/state").await?["data"][0].clone());
+    let before = state().await?;
+    assert_eq!((&before["not_deployed"], &before["not_collected"]), (&json!(1), &json!(0)));
+    world.execute("update pr_deliveries set missing = 'not_collected' where missing = 'not_deployed_yet'").await?;
+    let after = state().await?;
+    assert_eq!((&after["not_deployed"], &after["not_collected"]), (&json!(0), &json!(1)));
+    assert_eq!(after["oldest_not_deployed_hours"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deployment_without_an_end_is_abandoned_after_a_day() -> Result<()> {
+    let world = World::new().await?;
+    for (created_at, outcome) in [("2026-06-14T12:00:01Z", "unfinished"), ("2026-06-14T11:59:59Z", "abandoned")] {
+        sqlx::query(
+            "update deployments
+            set outcome = 'unfinished', succeeded_at = null, failed_at = null, created_at = $1::timestamptz
+            where id = (select min(id) from deployments)",
+        )
+        .bind(chrono::DateTime::parse_from_rfc3339(created_at)?)
+        .execute(&world.database.pool().await?)
+        .await?;
+        let id: i64 =
+            sqlx::query_scalar("select min(id) from deployments").fetch_one(&world.database.pool().await?).await?;
+        let shown = world.get(&format!("/v1/deployments/{id}")).await?;
+        assert_eq!(shown["data"]["outcome"], json!(outcome), "{created_at}");
+    }
+    Ok(())
+}
