@@ -5,11 +5,12 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
 use common::{Laptop, Ran, github, while_serving, yesterday};
-use mergeline_fake_github::{FakeGitHub, FakeWebhook, pr};
+use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakeWebhook, deployment, pr};
 use mergeline_test_support::TestDatabase;
 use serde_json::{Value, json};
 
@@ -686,6 +687,39 @@ async fn a_repository_report_counts_people_and_stores_nothing() -> Result<()> {
     let missing = laptop.run(&["report", "acme/nowhere"]).await?;
     assert_eq!(missing.code(), Some(1));
     assert!(missing.err().contains("not found (404)"), "{}", missing.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn show_of_one_team_and_reports_print_the_five() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.require_token(FakeGitHub::TOKEN);
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let ago = |hours: i64| (now - TimeDelta::hours(hours)).to_rfc3339();
+    let oid = |number: i64| format!("{number:040x}");
+    for number in 1..=2 {
+        let hours = 72 - number * 24;
+        let parents = if number > 1 { vec![oid(number - 1)] } else { Vec::new() };
+        let commit = FakeGitCommit { oid: oid(number), parents, committed_at: now - TimeDelta::hours(hours) };
+        fake.put_commits("acme/api", [commit]);
+        let mut merged = pr("acme/api", number).created(&ago(hours + 5)).merged(&ago(hours));
+        merged.merge_commit = Some(oid(number));
+        fake.put([merged]);
+        let deployed = deployment("acme/api", number, &oid(number), &ago(hours - 1));
+        fake.put_deployments([deployed.status("success", &ago(hours - 2))]);
+    }
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("GITHUB_PAT", FakeGitHub::TOKEN);
+    let file = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    laptop.write("teams.yaml", file)?;
+    let one = laptop.run(&["report", "acme/api"]).await?;
+    let several = laptop.run(&["report", "--teams", "teams.yaml"]).await?;
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    let shown = laptop.run(&["show", "payments"]).await?;
+    for ran in [one, several, shown] {
+        let out = ran.out();
+        let line = out.lines().find(|line| line.starts_with("all ") && line.contains("2 (2.00)"));
+        ensure!(out.contains("DORA since") && line.is_some(), "{out} {}", ran.err());
+    }
     Ok(())
 }
 

@@ -692,3 +692,23 @@ async fn a_person_says_which_deployment_caused_an_incident_and_which_incident_wa
     assert_eq!(posting.send_as("GET", "ci", "/events", "", String::new()).await?.0, 403);
     Ok(())
 }
+
+#[tokio::test]
+async fn of_two_at_one_instant_the_one_with_the_later_id_is_in_force() -> Result<()> {
+    // As numbers, part by part; other ids come after them.
+    for (first, second) in [("9/10", "10/2"), ("1234", "abc"), ("99", "100")] {
+        let posting = Posting::new(SOURCE).await?;
+        let mut posted = Vec::new();
+        for (id, commit) in [(second, 11), (first, 12)] {
+            let mut event = deployment(id, commit, "success", "2026-06-01T10:00:00Z");
+            event["environment"] = json!("staging");
+            let (status, answer) = posting.post("/deployments", &event).await?;
+            assert_eq!(status, 201, "{answer}");
+            posted.push(answer["data"]["id"].clone());
+        }
+        let path = "/state?environment=staging";
+        let (_, state) = posting.send_as("GET", "boss", path, "", String::new()).await?;
+        assert_eq!(state["data"][0]["in_force"][0]["deployment_id"], posted[0], "{second} after {first}");
+    }
+    Ok(())
+}
