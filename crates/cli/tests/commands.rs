@@ -691,6 +691,37 @@ async fn a_repository_report_counts_people_and_stores_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn access_explain_names_the_line_that_decides() -> Result<()> {
+    let laptop = Laptop::new()?;
+    laptop.write(
+        "teams.yaml",
+        "version: 1\nrepositories: [acme/api]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n\
+         access:\n- { email: ana@acme.example, deny: true }\n- { group: leads, role: lead, teams: [payments] }\n\
+         - { domain: acme.example, role: viewer }\n",
+    )?;
+    for (arguments, said) in [
+        (&["--email", "ana@acme.example"][..], &["Line 1 ", "They see nothing."][..]),
+        (
+            &["--email", "bo@acme.example", "--group", "leads"],
+            &["Line 2 ", "They see the numbers and pull requests of payments."],
+        ),
+        (&["--email", "bo@acme.example"], &["Line 3 ", "They see the numbers of all teams."]),
+        (
+            &["--email", "bo@acme.example", "--unverified"],
+            &["No line of `access` is about this person.", "They see nothing."],
+        ),
+        (&["--email", "cy@other.example"], &["No line of `access` is about this person.", "They see nothing."]),
+    ] {
+        let ran = laptop.run(&[&["access", "explain"], arguments].concat()).await?;
+        assert!(said.iter().all(|text| ran.out().contains(text)), "{arguments:?}: {} {}", ran.out(), ran.err());
+        assert_eq!(ran.code(), Some(0));
+    }
+    let json = laptop.run(&["access", "explain", "--email", "bo@acme.example", "--json"]).await?.json()?;
+    assert_eq!((&json["line"], &json["role"], &json["teams"]), (&json!(3), &json!("viewer"), &Value::Null));
+    Ok(())
+}
+
+#[tokio::test]
 async fn show_of_one_team_and_reports_print_the_five() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.require_token(FakeGitHub::TOKEN);

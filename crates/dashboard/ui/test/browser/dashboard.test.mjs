@@ -15,6 +15,8 @@ describe('every screen', { concurrency: 2 }, () => {
     ['light', {}],
     ['dark', { dark: true }],
     ['on a phone', { viewport: { width: 360, height: 800 } }],
+    // As a window of 1280 by 1024 pixels shows it.
+    ['at 400 %', { viewport: { width: 320, height: 256 } }],
   ]) {
     for (const screen of SCREENS) {
       test(`${screen}, ${name}: shows numbers without errors, barriers or sideways scrolling`, async () => {
@@ -25,6 +27,28 @@ describe('every screen', { concurrency: 2 }, () => {
         assert.deepEqual(await violations(page), [])
         assert.equal(await sideways(page), 0, 'pixels')
         assert.deepEqual(problems, [])
+        await context.close()
+      })
+    }
+  }
+})
+
+describe('on paper', () => {
+  for (const [format, width] of [['A4', 595], ['Letter', 612]]) {
+    for (const screen of ['overview', 'delivery', 'pull-requests']) {
+      test(`${screen} on ${format} has all numbers, no controls, and nothing beside the page`, async () => {
+        const { context, page } = await open(browser, screen)
+        const numbers = await page.locator('.tile .value').allInnerTexts()
+        await page.emulateMedia({ media: 'print' })
+        // The margins are 14 mm on both sides; a point is 1/72 inch, and 4/3 pixels.
+        await page.setViewportSize({ width: Math.floor(((width - (2 * 14 * 72) / 25.4) * 4) / 3), height: 900 })
+        assert.equal(await sideways(page), 0, 'pixels')
+        // A heading that sorts is a heading on paper.
+        for (const control of await page.locator('button:not(th button), select, input, nav').all()) assert.equal(await control.isVisible(), false, await control.innerText())
+        assert.deepEqual(await page.locator('.tile .value').allInnerTexts(), numbers)
+        const pdf = await page.pdf({ format, preferCSSPageSize: false })
+        const box = /MediaBox ?\[ ?0 0 ([0-9.]+) /.exec(pdf.toString('latin1'))
+        assert.ok(Math.abs(Number(box?.[1]) - width) <= 1, `${box?.[1]} points`)
         await context.close()
       })
     }
