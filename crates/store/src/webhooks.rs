@@ -41,7 +41,7 @@ pub struct KnownDelivery {
     pub outcome: Option<String>,
     /// Its repository, if that is collected.
     pub repository: Option<(RepositoryId, RepoName)>,
-    /// The sources of deployments that are read for it.
+    /// The sources of deployments that are read for it, if they were wanted: that takes longer than all the rest.
     pub sources: Vec<DeploymentSource>,
 }
 
@@ -256,6 +256,7 @@ impl Poster {
         &self,
         delivery: &ReceivedDelivery<'_>,
         repository: Option<(&ExternalId, &RepoName)>,
+        wants_sources: bool,
     ) -> Result<KnownDelivery, StoreError> {
         let query = sqlx::query!(
             r#"select
@@ -263,7 +264,9 @@ impl Poster {
                     select e.outcome from received_events as e where e.plugin = $1 and e.delivery_id = $2
                 ) as outcome,
                 r.id as "id?", r.display_name as "name?",
-                array(select l.source from lists_of_repositories as l where l.repository_id = r.id) as "sources!: Vec<String>"
+                case when $6 then array(
+                    select l.source from lists_of_repositories as l where l.repository_id = r.id
+                ) else '{}' end as "sources!: Vec<String>"
             from (values (1)) as one (row)
             left join lateral (
                 select r.id, r.display_name from repositories as r
@@ -277,7 +280,8 @@ impl Poster {
             delivery.id,
             InstanceId::GITHUB.0,
             repository.map(|(id, _)| id.as_str()),
-            repository.map(|(_, name)| name.as_str())
+            repository.map(|(_, name)| name.as_str()),
+            wants_sources
         );
         let row = self.reader().with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await?;
         let name = row.name.and_then(|name| name.parse().ok());

@@ -136,7 +136,10 @@ impl Receiving<'_> {
     /// Has a repository read soon. A delivery is recorded only after the queue took it: one that comes again is answered like the
     /// first time, and not lost before.
     async fn changed(&self, received: &ReceivedDelivery<'_>, changed: ChangedRepository) -> Result<Response, ApiError> {
-        let known = self.poster.known_delivery(received, Some((&changed.id.into(), &changed.name))).await?;
+        let known = self
+            .poster
+            .known_delivery(received, Some((&changed.id.into(), &changed.name)), changed.carried.is_some())
+            .await?;
         let Some((repository, name)) = known.repository else { return self.ignore(received).await };
         if changed.carried.as_ref().is_some_and(|it| !known.sources.contains(&it.source())) {
             return self.ignore(received).await;
