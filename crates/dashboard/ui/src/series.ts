@@ -70,18 +70,42 @@ export function units(buckets: Bucket[], interval: string, range: Days, list: Li
   })
 }
 
-/** What a period is compared with: `the 4 weeks before`. */
-export function before(period: { from: string; to: string }): string {
-  const length = Math.round((Date.parse(period.to) - Date.parse(period.from)) / 86_400_000)
-  if (length % 7 === 0) return length === 7 ? 'the week before' : `the ${length / 7} weeks before`
-  return length === 1 ? 'the day before' : `the ${length} days before`
+const DAY_MS = 86_400_000
+
+/** What a period is compared with: `the 4 weeks before`, or `the same 4 weeks a year before`. */
+export function before(period: Days, compare?: string): string {
+  const length = Math.round((Date.parse(period.to) - Date.parse(period.from)) / DAY_MS)
+  const units = length % 7 === 0 ? length / 7 : length
+  const name = `${units === 1 ? '' : `${units} `}${length % 7 === 0 ? 'week' : 'day'}${units === 1 ? '' : 's'}`
+  return compare === 'year' ? `the same ${name} a year before` : `the ${name} before`
+}
+
+/** The same days of the week a year before. */
+export function yearBefore(period: Days): Days {
+  const earlier = (day: string) => new Date(Date.parse(day) - 364 * DAY_MS).toISOString().slice(0, 10)
+  return { from: earlier(period.from), to: earlier(period.to) }
+}
+
+type Compared = Pick<Schemas['Summary'], 'period' | 'previous' | 'change'>
+
+/** The same numbers beside those of other days than the ones before. */
+export function beside<T extends Compared>(summary: T, previous: Compared['previous']): T {
+  const { period } = summary
+  const less = (now: number | null, then: number | null) => (now === null || then === null ? null : now - then)
+  const change = {
+    prs_merged: period.prs_merged - previous.prs_merged,
+    prs_merged_weighted: period.prs_merged_weighted - previous.prs_merged_weighted,
+    cycle_time_p50_hours: less(period.cycle_time.p50_hours, previous.cycle_time.p50_hours),
+    cycle_time_p90_hours: less(period.cycle_time.p90_hours, previous.cycle_time.p90_hours),
+  }
+  return { ...summary, previous, change: period.complete && previous.complete ? change : null }
 }
 
 /** Why two periods are not compared. */
 export function notCompared(summary: Pick<Schemas['Summary'], 'period' | 'previous'>, before: string): string {
   if (summary.period.incomplete.includes('running')) return 'Not compared: these days are not over'
   const isThen = summary.period.complete
-  return `Not compared: ${isThen ? before : 'these days'} ${isThen && before.startsWith('the week') ? 'was' : 'were'} not read completely`
+  return `Not compared: ${isThen ? before : 'these days'} ${isThen && /^the (same )?(week|day) /.test(before) ? 'was' : 'were'} not read completely`
 }
 
 /** `3 more than the 4 weeks before`; without a change, why there is none. */

@@ -7,7 +7,7 @@ import { useRoute, useRouter, type LocationQueryRaw } from 'vue-router'
 export const FILTERS = ['last', 'from', 'to', 'week', 'interval', 'repo', 'base', 'weighting', 'tz'] as const
 export type FilterName = (typeof FILTERS)[number]
 /** All parts of an address. */
-export const PARTS = [...FILTERS, 'team', 'service', 'basis', 'environment', 'edition', 'failures', 'sort', 'with', 'state'] as const
+export const PARTS = [...FILTERS, 'team', 'service', 'basis', 'environment', 'edition', 'failures', 'sort', 'with', 'state', 'compare'] as const
 export type Part = (typeof PARTS)[number]
 export type Selection = Partial<Record<Part, string>>
 

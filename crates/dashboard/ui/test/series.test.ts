@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Schemas } from '../src/api/client'
-import { bars, before, byChance, difference, headline, longer, notCompared, percentiles } from '../src/series'
+import { bars, before, beside, byChance, difference, headline, longer, notCompared, percentiles, yearBefore } from '../src/series'
 
 const statistics = (n: number, p50: number | null, p90: number | null) => ({ n, weight: n, mean_hours: p50, p50_hours: p50, p75_hours: p50, p90_hours: p90, p95_hours: p90 })
 const period = (merged: number, p50: number | null): Schemas['Period'] =>
@@ -9,10 +9,23 @@ const summary = (now: Schemas['Period'], then: Schemas['Period'], isCompared = t
   ({ period: now, previous: then, change: isCompared ? {} : null, open: {}, team: {} }) as unknown as Schemas['Summary']
 
 describe('comparisons', () => {
+  it('take the same days of the week a year before, also across a leap day', () => {
+    expect(yearBefore({ from: '2026-06-01', to: '2026-06-29' })).toEqual({ from: '2025-06-02', to: '2025-06-30' })
+    expect(yearBefore({ from: '2024-03-04', to: '2024-03-11' })).toEqual({ from: '2023-03-06', to: '2023-03-13' })
+  })
+  it('stand beside other days only if both were read completely', () => {
+    const now = summary(period(10, 5), period(9, 5))
+    expect(beside(now, period(4, 3)).change).toEqual({ prs_merged: 6, prs_merged_weighted: 6, cycle_time_p50_hours: 2, cycle_time_p90_hours: 2 })
+    expect(beside(now, period(4, null)).change).toMatchObject({ prs_merged: 6, cycle_time_p50_hours: null })
+    const unread = { ...period(4, 3), complete: false } as Schemas['Period']
+    expect(beside(now, unread).change).toBeNull()
+    expect(notCompared(beside(now, unread), 'the same week a year before')).toBe('Not compared: the same week a year before was not read completely')
+  })
   it('name the period before', () => {
     expect(before({ from: '2026-06-01', to: '2026-06-29' })).toBe('the 4 weeks before')
     expect(before({ from: '2026-06-01', to: '2026-06-08' })).toBe('the week before')
     expect(before({ from: '2026-06-01', to: '2026-06-02' })).toBe('the day before')
+    expect(before({ from: '2026-06-01', to: '2026-06-29' }, 'year')).toBe('the same 4 weeks a year before')
   })
   it('say why there is none', () => {
     expect(difference(undefined, 'the week before', 'why')).toBe('why')

@@ -90,10 +90,11 @@ export const useDefinitions = () => useAnswer(() => ['definitions'], (client, si
 export const useServices = () => useAnswer(() => ['services'], (client, signal) => client.GET('/v1/services', { signal }))
 export const useServiceStates = () => useAnswer(() => ['state'], (client, signal) => client.GET('/v1/state', { signal }))
 
-export const useOverview = (filters: Given<Query>) =>
+export const useOverview = (filters: Given<Query>, isWanted?: () => boolean) =>
   useAnswer(
     () => ['overview', toValue(filters)],
     (client, signal) => client.GET('/v1/metrics/summary', { params: { query: query(filters) }, signal }),
+    isWanted,
   )
 
 const ofTeam = (team: Given<string | undefined>, filters: Given<Query>) => ({

@@ -55,6 +55,34 @@ describe('on paper', () => {
   }
 })
 
+describe('beside a year before', () => {
+  for (const screen of ['overview', 'teams']) {
+    test(`${screen} compares with the same days of the week, and the choice is in the address`, async () => {
+      const asked = []
+      const earlier = async (route) => {
+        const query = new URL(route.request().url()).searchParams
+        if (!query.has('from')) return route.continue()
+        asked.push([query.get('from'), query.get('to')])
+        // The demo is younger: its numbers now, as if they were of then.
+        const answer = await ask(new URL(route.request().url()).pathname.replace('/v1/', ''))
+        for (const one of answer.data.teams ?? [answer.data]) one.period = { ...one.period, from: query.get('from'), to: query.get('to'), prs_merged: one.period.prs_merged - 2 }
+        return route.fulfill({ json: answer })
+      }
+      const { context, page, problems } = await open(browser, screen, { routes: { '**/summary*': earlier } })
+      await page.getByRole('button', { name: /^Filters/ }).click()
+      await page.getByLabel('Compare with').selectOption('year')
+      await page.getByRole('button', { name: 'Apply' }).click()
+      await page.getByText('2 more than in the same 4 weeks a year before').first().waitFor()
+      assert.match(page.url(), /compare=year/)
+      const { data } = await ask('metrics/team/payments/summary')
+      const year = (day) => new Date(Date.parse(day) - 364 * 86_400_000).toISOString().slice(0, 10)
+      assert.deepEqual(asked[0], [year(data.period.from), year(data.period.to)])
+      assert.deepEqual([await violations(page), problems], [[], []])
+      await context.close()
+    })
+  }
+})
+
 describe('numbers', () => {
   test('what is clicked adds up to the number', async () => {
     const { context, page } = await open(browser, 'overview')
