@@ -164,6 +164,23 @@ async fn a_deployment_means_something_only_where_its_source_is_in_force() -> Res
 }
 
 #[tokio::test]
+async fn a_deployment_of_another_repository_of_the_same_name_is_not_taken() -> Result<()> {
+    let receiver = Receiver::new().await?;
+    sqlx::query("update repositories set external_id = '1' where name = 'acme/api'")
+        .execute(&receiver.backend.database.pool().await?)
+        .await?;
+    let of = |id: i64| {
+        let repository = json!({ "id": id, "full_name": "acme/api" });
+        json!({ "action": "created", "deployment": { "id": 1 }, "repository": repository }).to_string()
+    };
+    assert_eq!(receiver.github(SECRET, "deployment", "d-1", &of(999)).await?, answered(204, ""));
+    assert_eq!(receiver.github(SECRET, "deployment", "d-2", &of(1)).await?, answered(202, ""));
+    // What is read notices that by itself.
+    assert_eq!(receiver.github(SECRET, "pull_request", "d-3", &closed("acme/api")).await?, answered(202, ""));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_delivery_that_the_queue_refused_is_taken_when_it_comes_again() -> Result<()> {
     let mut receiver = Receiver::new().await?;
     let body = closed("acme/api");

@@ -30,6 +30,16 @@ pub enum FollowUp {
     Again(Duration, ChangeNotice),
 }
 
+/// What a delivery carries.
+enum Carries {
+    /// A fact.
+    Something(Box<Announced>),
+    /// Nothing that is a deployment.
+    Nothing,
+    /// Nothing, or what cannot be decoded: it is read.
+    NotUnderstood,
+}
+
 impl RunContext<'_> {
     /// Takes what a delivery carries, or else reads its repository, unless a reading that started after the delivery has what it says.
     ///
@@ -37,8 +47,11 @@ impl RunContext<'_> {
     /// Only failures of the database, which every repository needs.
     pub async fn follow(&self, notice: ChangeNotice) -> Result<FollowUp, StoreError> {
         let Some(repository) = self.store.repository(notice.repository).await? else { return Ok(FollowUp::Done) };
-        if let Some(announced) = self.announced(&repository, notice.carried.as_ref()) {
-            return self.take(&repository, notice, &announced).await;
+        match self.announced(&repository, notice.carried.as_ref()) {
+            Carries::Something(announced) => return self.take(&repository, notice, &announced).await,
+            // Such as a run for a pull request.
+            Carries::Nothing => return Ok(FollowUp::Done),
+            Carries::NotUnderstood => {}
         }
         // Several deliveries at once lead to one reading. Without a time, only one that did not start too soon is believed.
         let heard_at = match notice.updated_at {
@@ -84,14 +97,18 @@ impl RunContext<'_> {
     }
 
     /// What a delivery carries. What cannot be decoded is read from the source instead.
-    fn announced(&self, repository: &Repository, carried: Option<&Carried>) -> Option<Announced> {
-        let Carried { event, body } = carried?;
-        let announced = self.source(repository.instance)?.announced(event, body);
-        announced.unwrap_or_else(|error| {
-            let name = repository.called();
-            tracing::warn!(repo.name = %name, "A delivery about {name} cannot be decoded, so it is read: {}", error.reason);
-            None
-        })
+    fn announced(&self, repository: &Repository, carried: Option<&Carried>) -> Carries {
+        let source = self.source(repository.instance);
+        let Some((Carried { event, body }, source)) = carried.zip(source) else { return Carries::NotUnderstood };
+        match source.announced(event, body) {
+            Ok(Some(announced)) => Carries::Something(Box::new(announced)),
+            Ok(None) => Carries::Nothing,
+            Err(error) => {
+                let name = repository.called();
+                tracing::warn!(repo.name = %name, "A delivery about {name} cannot be decoded, so it is read: {}", error.reason);
+                Carries::NotUnderstood
+            }
+        }
     }
 
     async fn take(

@@ -56,8 +56,9 @@ pub(crate) fn announced(event: &str, body: &str) -> Result<Option<Announced>, Un
 
 fn announced_run(raw: &RawValue) -> Result<Option<Announced>, UndecodableDeployment> {
     let RunPath { path } = read(raw.get())?;
-    let file = path.as_ref().and_then(|path| path.strip_prefix(".github/workflows/"));
-    let Some(workflow) = file.map(clean) else { return Ok(None) };
+    let path = path.ok_or_else(|| undecodable("a run does not say the file of its workflow"))?;
+    // What GitHub runs by itself has no file.
+    let Some(workflow) = path.strip_prefix(".github/workflows/").map(clean) else { return Ok(None) };
     let query = RunQuery { workflow: workflow.clone(), branch: None, since: DateTime::UNIX_EPOCH };
     let listed = runs::listed(read(raw.get())?, &query).map_err(|reason| undecodable(&reason))?;
     let ended = listed.filter(|run| run.deployment.end.is_some());
@@ -131,7 +132,8 @@ mod tests {
         running["status"] = json!("in_progress");
         let mut unnamed = run("success", "push");
         unnamed["path"] = json!(null);
-        for other in [running, unnamed, run("success", "pull_request")] {
+        assert!(read_one("workflow_run", &json!({ "workflow_run": unnamed })).is_err(), "it may deploy");
+        for other in [running, run("success", "pull_request")] {
             assert_eq!(read_one("workflow_run", &json!({ "workflow_run": other }))?, None);
         }
         Ok(())

@@ -35,6 +35,7 @@ const MORE_STATUSES: &str = include_str!("queries/more_deployment_statuses.graph
 const HISTORY: &str = include_str!("queries/commit_history.graphql");
 const PARENTS: &str = include_str!("queries/commit_parents.graphql");
 
+const SHA1_BYTES: usize = 20;
 /// The smallest page of deployments that overlaps with the one before it.
 const SMALLEST_PAGE: u8 = 5;
 
@@ -262,6 +263,10 @@ impl CommitPages<'_> {
     /// [`GitHubError::InsufficientPermission`] if the token lacks *Contents*, and any other error from GitHub or the
     /// connection to it. Calling this again repeats the request.
     pub async fn next(&mut self) -> Result<Option<CommitPage>, GitHubError> {
+        // GitHub has SHA-1 ids only, and refuses the whole query for another one, such as the digest of an image.
+        if self.from.as_bytes().len() != SHA1_BYTES {
+            return Ok(None);
+        }
         while self.has_next {
             let page = match self.page().await {
                 Err(error) if error.wants_smaller_page() && self.page_size > 1 => {

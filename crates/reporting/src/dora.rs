@@ -208,7 +208,7 @@ impl DoraReport {
         let range = query.range.resolve(zone, now, default, query.interval)?;
         let range = if hides_small_groups { range.whole_weeks() } else { range };
         let is_limited = viewer.is_limited();
-        let deployments = reader.deployment_coverage(service.as_ref().map(|service| service.id), now).await?;
+        let deployments = reader.deployment_coverage(service.as_ref().map(|service| service.id), None, now).await?;
         let sources = reader.deployment_sources(service.as_ref().map(|service| service.id), now).await?;
         let warnings = coverage_warnings(&status.coverage, &range, now, !is_limited).list;
         let data_version = match viewer.teams() {
@@ -337,6 +337,8 @@ impl DoraReport {
         let mut found = found.map_err(|error| self.refusal(error))?;
         let is_suppressed = hides_small_groups && self.hide_small_groups(&mut found.buckets, &mut found.total).await?;
         let warnings = self.all_warnings(&found.total, is_suppressed);
+        // Deployments of repositories that are no longer collected count.
+        let has_source = self.deployments.with_source > 0 || found.total.deployments.finished.n > 0;
         let buckets = found.buckets.into_iter().map(|numbers| {
             let (start, end) = (numbers.start, self.interval.end(numbers.start));
             let days = self.days(start, end, &numbers);
@@ -346,7 +348,7 @@ impl DoraReport {
                 end,
                 days,
                 incomplete: self.incomplete(start, end),
-                has_source: self.deployments.with_source > 0,
+                has_source: has_source || numbers.deployments.finished.n > 0,
                 numbers,
             }
         });
@@ -358,7 +360,7 @@ impl DoraReport {
                 end: self.range.to,
                 days: self.days(self.range.from, self.range.to, &found.total),
                 incomplete: self.incomplete(self.range.from, self.range.to),
-                has_source: self.deployments.with_source > 0,
+                has_source,
                 numbers: found.total,
             },
             undelivered: found.undelivered,
@@ -424,7 +426,7 @@ impl DoraReport {
         let is_read = is_read(deployments, &self.range, self.now);
         let warnings = [
             (
-                deployments.with_source == 0,
+                deployments.with_source == 0 && total.deployments.finished.n == 0,
                 WarningCode::NoDeploymentSource,
                 "no deployment to production is known; environments.production in the teams file says what production is".to_owned(),
             ),

@@ -77,13 +77,13 @@ impl Report {
             status.coverage.quarantined = reader.quarantined(&filter).await?;
         }
         let deployments = match kind {
-            ReportKind::LeadTime => Some(reader.deployment_coverage(None, now).await?),
+            ReportKind::LeadTime => Some(reader.deployment_coverage(None, filter.repositories.as_deref(), now).await?),
             ReportKind::Velocity | ReportKind::Summary | ReportKind::Overview | ReportKind::PullRequests => None,
         };
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
         let mut warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
         // Without a source, lead times are of pull requests alone.
-        if let Some(deployments) = deployments.as_ref().filter(|it| it.with_source > 0) {
+        if let Some(deployments) = deployments.as_ref().filter(|it| it.with_source > 0 || !it.problems.is_empty()) {
             warnings.list.extend(deployments_not_read(deployments, &range, now, is_limited));
         }
         // A limited viewer must not learn what happens in other teams' repositories.

@@ -1,4 +1,4 @@
--- How far deployments and incidents are read at an instant ($2): those of a service ($1), or of all.
+-- How far deployments and incidents are read at an instant ($2): those of a service ($1) and of repositories ($3), or of all.
 with services as (
     select f.id from services_in_force as f where $1::bigint is null or f.id = $1
 ),
@@ -12,23 +12,17 @@ repositories_read as (
         end as read_at, d.problem
     from deployments_read as d
     where
-        $1::bigint is null
-        or d.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = $1)
+        ($3::bigint [] is null or d.repository_id = any($3))
+        and (
+            $1::bigint is null
+            or d.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = $1)
+        )
 ),
 counted as (
     select
         exists (
             select from deployments as d
             where d.service_id = s.id and d.environment_group = 'production' and d.deleted_at is null
-        )
-        -- One that is configured and read says also that there was none.
-        or exists (
-            select from services_in_force as f
-            cross join configuration_in_force as c
-            inner join repositories_of_services as q on f.id = q.service_id
-            inner join repositories_read as r on q.repository_id = r.id
-            where
-                f.id = s.id and coalesce(f.source, c.delivery ->> 'source') <> 'events' and r.read_at is not null
         ) as has_source
     from services as s
 ),

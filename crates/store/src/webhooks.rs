@@ -41,7 +41,7 @@ pub struct KnownDelivery {
     pub outcome: Option<String>,
     /// Its repository, if that is collected.
     pub repository: Option<(RepositoryId, RepoName)>,
-    /// The sources of deployments that are read for it, if they were wanted: that takes longer than all the rest.
+    /// The sources of deployments that are read for it, if the delivery carries facts: that takes longer than all the rest.
     pub sources: Vec<DeploymentSource>,
 }
 
@@ -256,7 +256,7 @@ impl Poster {
         &self,
         delivery: &ReceivedDelivery<'_>,
         repository: Option<(&ExternalId, &RepoName)>,
-        wants_sources: bool,
+        carries_facts: bool,
     ) -> Result<KnownDelivery, StoreError> {
         let query = sqlx::query!(
             r#"select
@@ -272,7 +272,11 @@ impl Poster {
                 select r.id, r.display_name from repositories as r
                 where
                     r.instance_id = $3 and r.removed_at is null
-                    and (r.external_id = $4 or r.name = $5 or r.current_name = $5)
+                    -- What a delivery carries is not read again: another repository of that name must not be taken for this one.
+                    and (
+                        r.external_id = $4
+                        or (not $6 or r.external_id is null) and (r.name = $5 or r.current_name = $5)
+                    )
                 order by r.external_id = $4 desc nulls last, r.id
                 limit 1
             ) as r on true"#,
@@ -281,7 +285,7 @@ impl Poster {
             InstanceId::GITHUB.0,
             repository.map(|(id, _)| id.as_str()),
             repository.map(|(_, name)| name.as_str()),
-            wants_sources
+            carries_facts
         );
         let row = self.reader().with_deadline(async |connection| Ok(query.fetch_one(connection).await?)).await?;
         let name = row.name.and_then(|name| name.parse().ok());

@@ -260,17 +260,18 @@ fn possible_sources(repository: &RepoName, seen: &Seen) -> Check {
         [] => "none".to_owned(),
         files => files.join(", "),
     });
+    let shows = if *lists_deployments { "has no deployment to production at GitHub" } else { "hides its deployments" };
     let message = format!(
-        "{repository} has no deployment to production at GitHub; workflows: {listed}; releases in the last year: {}",
+        "{repository} {shows}; workflows: {listed}; releases in the last year: {}",
         releases.map_or_else(hidden, |releases| releases.to_string())
     );
+    let permission = || format!("give the token the permission {}, read only", missing.join(" and "));
     let source = match workflows.unwrap_or_default().iter().find(is_deploying) {
+        // It may have deployments that are hidden.
+        _ if !lists_deployments => return Check::warning("deployments", message, permission()),
         Some(file) => format!("{{ workflow: {file} }}"),
         None if releases.is_some_and(|releases| releases > 0) => "{ source: github-releases }".to_owned(),
-        None if !missing.is_empty() => {
-            let help = format!("give the token the permission {}, read only", missing.join(" and "));
-            return Check::warning("deployments", message, help);
-        }
+        None if !missing.is_empty() => return Check::warning("deployments", message, permission()),
         // It may be a library, or deployed by hand.
         None => return Check::ok("deployments", message),
     };

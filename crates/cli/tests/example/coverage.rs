@@ -1,9 +1,9 @@
 //! What is not known of deployments is said in every answer that shows them.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{TEAMS, WEEK, World, teams_file};
+use super::{WEEK, World};
 
 impl World {
     async fn execute(&self, sql: &'static str) -> Result<()> {
@@ -51,29 +51,6 @@ async fn lead_times_say_since_when_deployments_were_not_read() -> Result<()> {
     world.execute("update deployment_progress set read_at = '2026-05-31T00:00:00Z'").await?;
     let complete: Vec<String> = months().await?;
     assert_eq!(complete, Vec::<String>::new());
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_configured_source_without_any_deployment_is_a_frequency_of_zero() -> Result<()> {
-    let file = teams_file().replacen("teams:", "deployments: { workflow: nothing.yml }\nteams:", 1);
-    ensure!(file.contains("nothing.yml") && !TEAMS.is_empty(), "{file}");
-    let world = World::of(&file).await;
-    // The workflow does not exist: nothing is read, and nothing is known.
-    let world = world.context("collected")?;
-    let unread = world.get(&format!("/v1/metrics/dora?{WEEK}")).await?;
-    assert_eq!(unread["data"]["total"]["deployment_frequency"]["per_day"], Value::Null);
-    assert!(warns(&unread, "no_deployment_source") && warns(&unread, "deployments_not_read"), "{}", unread["meta"]);
-    world
-        .execute(
-            "update deployment_lists
-            set read_at = '2026-06-15T11:00:00Z', covered_since = '2026-01-01', problem = null, problem_message = null",
-        )
-        .await?;
-    let read = world.get(&format!("/v1/metrics/dora?{WEEK}")).await?;
-    let frequency = &read["data"]["total"]["deployment_frequency"];
-    assert_eq!((&frequency["per_day"], &frequency["days"]), (&json!(0.0), &json!(7)));
-    assert!(!warns(&read, "no_deployment_source") && warns(&read, "no_deployments"), "{}", read["meta"]);
     Ok(())
 }
 

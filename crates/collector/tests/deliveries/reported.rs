@@ -475,3 +475,29 @@ async fn commits_of_posted_deployments_that_cannot_be_read_are_said() -> Result<
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_digest_of_an_image_as_a_posted_commit_does_not_hold_up_other_commits() -> Result<()> {
+    let world = world("{ source: events }").await?;
+    let poster = Poster::of(&world.store);
+    for (id, sha, time) in [
+        ("image", "f".repeat(64), "2026-06-01T09:00:00Z"),
+        ("first", oid(1), "2026-06-01T10:00:00Z"),
+        ("second", oid(3), "2026-06-03T10:00:00Z"),
+    ] {
+        let event = DeploymentEvent {
+            id: id.to_owned(),
+            service: "acme/api".to_owned(),
+            environment: "production".to_owned(),
+            sha: Some(sha),
+            finished_at: Some(time.to_owned()),
+            ..DeploymentEvent::default()
+        };
+        let checked = event.check(at(NOW)).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+        poster.post_deployment(&Sender::default(), &[7; 32], &checked, at(NOW)).await??;
+    }
+    collect_all(&world).await?;
+    assert_eq!(deployments(&world).await?, ["image unknown", "first first", "second change 2,3"]);
+    assert_eq!(world.store.unread_deployments().await?, Vec::new());
+    Ok(())
+}

@@ -9,7 +9,7 @@ use mergeline_domain::{RepoName, TeamId, TeamSlug, start_of_day};
 
 use crate::metrics::{data_status, durations};
 use crate::revision::parse_stored;
-use crate::{Bucketing, DataStatus, Filter, ReadSession, StoreError};
+use crate::{Bucketing, DataStatus, Filter, ReadSession, RepositoryId, StoreError};
 
 /// How a request identifies a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -312,11 +312,18 @@ impl ReadSession {
     pub async fn deployment_coverage(
         &mut self,
         service: Option<ServiceId>,
+        repositories: Option<&[RepositoryId]>,
         now: DateTime<Utc>,
     ) -> Result<DeploymentCoverage, StoreError> {
-        let row = sqlx::query_file!("queries/deployment_coverage.sql", service.map(|service| service.0), now)
-            .fetch_one(&mut *self.connection)
-            .await?;
+        let repositories: Option<Vec<i64>> = repositories.map(|all| all.iter().map(|it| it.0).collect());
+        let row = sqlx::query_file!(
+            "queries/deployment_coverage.sql",
+            service.map(|service| service.0),
+            now,
+            repositories.as_deref()
+        )
+        .fetch_one(&mut *self.connection)
+        .await?;
         let pairs = |texts: &[String]| -> Vec<(String, String)> {
             let pairs = texts.iter().filter_map(|text| text.rsplit_once(' '));
             pairs.map(|(name, code)| (name.to_owned(), code.to_owned())).collect()
