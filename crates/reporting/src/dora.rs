@@ -116,7 +116,7 @@ pub struct DoraBucketNumbers {
     pub start: NaiveDate,
     /// The first day after the unit.
     pub end: NaiveDate,
-    /// How many of its days are in the range and have begun; 0 if nothing of it is known.
+    /// How many of its days are in the range and have started; 0 if nothing of it is known.
     pub days: i64,
     /// Why it is not final; nothing if the whole unit is in the range, is over, and pull requests, deployments and incidents were read to
     /// its end.
@@ -368,7 +368,7 @@ impl DoraReport {
         })
     }
 
-    /// How many days of a unit are in the range and have begun.
+    /// How many days of a unit are in the range and have started.
     fn days(&self, start: NaiveDate, end: NaiveDate, numbers: &DoraBucket) -> i64 {
         let days = (start.max(self.range.from), end.min(self.range.to));
         counted_days(&self.deployments, self.range.zone, self.now, days, numbers.deployments.finished.n > 0)
@@ -528,7 +528,7 @@ fn due(days: &DateRange, today: NaiveDate) -> DateTime<Utc> {
     if is_running { yesterday.start() } else { days.end() }
 }
 
-/// Whether deployments of these days, as far as they have begun, are not all known.
+/// Whether deployments of these days, as far as they have started, are not all known.
 pub(crate) fn lacks_deployments(deployments: &DeploymentCoverage, days: &DateRange, today: NaiveDate) -> bool {
     let DeploymentCoverage { covered_since, complete_until, .. } = deployments;
     let has_them = covered_since.is_some_and(|since| since <= days.start())
@@ -566,7 +566,7 @@ fn not_read(what: &str, problems: &[(String, String)], is_limited: bool) -> Stri
     }
 }
 
-/// How many of the days `[from, to)` have begun; 0 if none of them is known: all are before deployments were first read, or after they
+/// How many of the days `[from, to)` have started; 0 if none of them is known: all are before deployments were first read, or after they
 /// were last read. Where something happened, something is known.
 pub(crate) fn counted_days(
     deployments: &DeploymentCoverage,

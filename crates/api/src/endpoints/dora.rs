@@ -271,7 +271,7 @@ impl From<mergeline_domain::metrics::Unattributed> for Unattributed {
 struct Frequency {
     #[serde(flatten)]
     succeeded: Count,
-    /// How many days are in the range and have begun; 0 if nothing of them is known.
+    /// How many days are in the range and have started; 0 if nothing of them is known.
     days: i64,
     /// By their number. Null where no source reports deployments, or no day is known.
     per_day: Option<f64>,

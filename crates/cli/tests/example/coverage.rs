@@ -63,7 +63,7 @@ async fn frequency_is_per_day_of_the_range_also_where_only_a_part_is_known() -> 
     let partial = world.get(&path).await?;
     assert_eq!(partial["data"]["total"]["deployment_frequency"], whole);
     assert_eq!((&whole["days"], &partial["data"]["total"]["complete"]), (&json!(7), &json!(false)));
-    // Days that have not begun do not count.
+    // Days that have not started do not count.
     let running = world.get("/v1/metrics/dora?from=2026-06-14&to=2026-06-20").await?;
     assert_eq!(running["data"]["total"]["deployment_frequency"]["days"], json!(2));
     Ok(())

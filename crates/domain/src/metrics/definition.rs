@@ -175,7 +175,7 @@ pub const DEFINITIONS: [Definition; 17] = [
     Definition {
         id: DEPLOYMENT_FREQUENCY,
         name: "Deployment frequency",
-        formula: "Succeeded production deployments, divided by the days of the range that have begun.",
+        formula: "Succeeded production deployments, divided by the days of the range that have started.",
         unit: "deployments per day",
         includes: "By the first success: first, change, redeploy, rollback and unknown deployments.",
         excludes: "Rollouts, which bring what is in force to another environment of production; failed, cancelled and unfinished \
