@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mergeline_source::{Announced, Remaining, Source};
-use mergeline_store::{Repository, ResultState, StoreError};
+use mergeline_store::{Repository, RepositoryId, RepositoryResult, ResultState, StoreError};
 use mergeline_webhooks::{Carried, ChangeNotice};
 
 use crate::context::RunContext;
@@ -62,23 +62,18 @@ impl RunContext<'_> {
         if has_it && notice.tries == 0 && is_shown(&notice, repository.progress.watermark) {
             return Ok(FollowUp::Done);
         }
-        let name = repository.called().clone();
+        let name = repository.called();
         if repository.progress.backfill.is_some() || repository.progress.covered_since.is_none() {
             tracing::info!(repo.name = %name, "{name} changed; its past is not read yet, which is left to the next run");
             return Ok(FollowUp::Done);
         }
-        let remaining = self.store.rate_limit_remaining(repository.instance, self.now()).await?;
-        if remaining.iter().any(is_left_to_runs) {
+        if self.leaves_the_rest(&repository).await? {
             tracing::info!(repo.name = %name, "{name} changed; the rest of the hourly limit is left to the next run");
             return Ok(FollowUp::Done);
         }
-        let (id, _, report) = self.work_on(notice.repository, name, Attempt::Retryable, Work::Read).await?;
-        report.log();
-        if let Some(source) = self.source(repository.instance) {
-            remember_remaining(source, repository.instance, self.store, self.now()).await;
-        }
-        let is_new = report.result.has_news();
-        let is_done = match report.result.state {
+        let (id, result) = self.work_for(&repository, Work::Read).await?;
+        let is_new = result.has_news();
+        let is_done = match result.state {
             ResultState::Busy => return Ok(FollowUp::Again(BUSY_FOR, notice)),
             ResultState::Succeeded => {
                 let read = self.store.repository(id).await?;
@@ -120,18 +115,33 @@ impl RunContext<'_> {
         if !self.options.deployments {
             return Ok(FollowUp::Done);
         }
-        let remaining = self.store.rate_limit_remaining(repository.instance, self.now()).await?;
-        let may_read = if remaining.iter().any(is_left_to_runs) { MayRead::No } else { MayRead::Yes };
-        let (name, task) = (repository.called().clone(), Work::Take(announced, may_read));
-        let (_, _, report) = self.work_on(repository.id, name, Attempt::Retryable, task).await?;
+        let may_read = if self.leaves_the_rest(repository).await? { MayRead::No } else { MayRead::Yes };
+        let (_, result) = self.work_for(repository, Work::Take(announced, may_read)).await?;
+        Ok(match result.state {
+            ResultState::Busy => FollowUp::Again(BUSY_FOR, notice),
+            ResultState::Succeeded | ResultState::Failed | ResultState::Deferred => FollowUp::Done,
+        })
+    }
+
+    /// Works on a repository for a delivery. Returns the row that was worked on, which is another one if the repository was replaced.
+    async fn work_for(
+        &self,
+        repository: &Repository,
+        task: Work<'_>,
+    ) -> Result<(RepositoryId, RepositoryResult), StoreError> {
+        let name = repository.called().clone();
+        let (id, _, report) = self.work_on(repository.id, name, Attempt::Retryable, task).await?;
         report.log();
         if let Some(source) = self.source(repository.instance) {
             remember_remaining(source, repository.instance, self.store, self.now()).await;
         }
-        Ok(match report.result.state {
-            ResultState::Busy => FollowUp::Again(BUSY_FOR, notice),
-            ResultState::Succeeded | ResultState::Failed | ResultState::Deferred => FollowUp::Done,
-        })
+        Ok((id, report.result))
+    }
+
+    /// Whether the rest of the hourly limit is left to the runs.
+    async fn leaves_the_rest(&self, repository: &Repository) -> Result<bool, StoreError> {
+        let remaining = self.store.rate_limit_remaining(repository.instance, self.now()).await?;
+        Ok(remaining.iter().any(is_left_to_runs))
     }
 }
 

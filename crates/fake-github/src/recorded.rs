@@ -1,5 +1,6 @@
 //! Real histories, kept outside this repository.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,10 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{FakeCommit, FakeDeployment, FakeDeploymentStatus, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser};
+use crate::{
+    FakeCommit, FakeDeployment, FakeDeploymentStatus, FakeDraftEvent, FakeGitCommit, FakePullRequest, FakeReview,
+    FakeUser,
+};
 
 /// The folder with the recorded data: `MERGELINE_TEST_DATA`, else `shared/data` next to the checkout. `None`, with a
 /// note on standard error, if it does not exist.
@@ -132,6 +136,50 @@ pub fn deployments(folder: &Path, name: &str) -> anyhow::Result<Vec<FakeDeployme
     let path = folder.join("deployments").join(format!("{name}.jsonl"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     text.lines().map(|line| Ok(serde_json::from_str::<DeploymentLine>(line)?.into())).collect()
+}
+
+/// The deployment that first contained a pull request, as git ancestry says.
+#[derive(Debug, Deserialize)]
+pub struct FirstDeploy {
+    /// Its id.
+    pub deploy: i64,
+    /// When it succeeded.
+    pub deployed_at: DateTime<Utc>,
+}
+
+/// The first deployment of each pull request that has one, by number.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn first_deploys(folder: &Path, name: &str) -> anyhow::Result<BTreeMap<i64, FirstDeploy>> {
+    #[derive(Deserialize)]
+    struct Expected {
+        prs: BTreeMap<i64, FirstDeploy>,
+    }
+    let path = folder.join("expected/first_deploy").join(format!("{name}.json"));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(serde_json::from_str::<Expected>(&text)?.prs)
+}
+
+/// The merges into `main` in their order, and the other deployed commits when they were deployed, as one line: that has
+/// the ancestry of the real history between them. What was merged into other branches is in no deployed commit.
+pub fn line_of_commits(pull_requests: &[FakePullRequest], deployments: &[FakeDeployment]) -> Vec<FakeGitCommit> {
+    let into_main = pull_requests.iter().filter(|it| it.base_ref == "main");
+    let merges = into_main.filter_map(|it| Some((it.merged_at?, it.merge_commit.clone()?)));
+    let mut line: Vec<(DateTime<Utc>, String)> = merges.collect();
+    let mut known: BTreeSet<String> = line.iter().map(|(_, oid)| oid.clone()).collect();
+    for deployment in deployments.iter().filter(|it| it.environment == "production") {
+        if known.insert(deployment.sha.clone()) {
+            line.push((deployment.created_at, deployment.sha.clone()));
+        }
+    }
+    line.sort();
+    let mut commits: Vec<FakeGitCommit> = Vec::new();
+    for (committed_at, oid) in line {
+        let parents = commits.last().map(|last| last.oid.clone()).into_iter().collect();
+        commits.push(FakeGitCommit { oid, parents, committed_at });
+    }
+    commits
 }
 
 impl From<DeploymentLine> for FakeDeployment {

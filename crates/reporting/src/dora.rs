@@ -348,7 +348,7 @@ impl DoraReport {
                 end,
                 days,
                 incomplete: self.incomplete(start, end),
-                has_source: has_source || numbers.deployments.finished.n > 0,
+                has_source,
                 numbers,
             }
         });
@@ -430,11 +430,7 @@ impl DoraReport {
                 WarningCode::NoDeploymentSource,
                 "no deployment to production is known; environments.production in the teams file says what production is".to_owned(),
             ),
-            (
-                !is_read || !deployments.problems.is_empty(),
-                WarningCode::DeploymentsNotRead,
-                not_read("deployments", &deployments.problems, self.is_limited),
-            ),
+            deployments_not_read(deployments, &self.range, self.now, self.is_limited),
             (
                 !self.has_read_incidents() || !deployments.incident_problems.is_empty(),
                 WarningCode::IncidentsNotRead,
@@ -543,16 +539,15 @@ fn is_read(deployments: &DeploymentCoverage, range: &DateRange, now: DateTime<Ut
         && complete_until.is_some_and(|until| range.end().min(now) <= until + STALE_AFTER)
 }
 
-/// That deployments were not read, where that is so.
+/// Whether to warn that deployments were not read, and how.
 pub(crate) fn deployments_not_read(
     deployments: &DeploymentCoverage,
     range: &DateRange,
     now: DateTime<Utc>,
     is_limited: bool,
-) -> Option<Warning> {
+) -> (bool, WarningCode, String) {
     let applies = !is_read(deployments, range, now) || !deployments.problems.is_empty();
-    let message = || not_read("deployments", &deployments.problems, is_limited);
-    applies.then(|| Warning::new(WarningCode::DeploymentsNotRead, message()))
+    (applies, WarningCode::DeploymentsNotRead, not_read("deployments", &deployments.problems, is_limited))
 }
 
 fn not_read(what: &str, problems: &[(String, String)], is_limited: bool) -> String {

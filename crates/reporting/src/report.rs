@@ -84,7 +84,8 @@ impl Report {
         let mut warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
         // Without a source, lead times are of pull requests alone.
         if let Some(deployments) = deployments.as_ref().filter(|it| it.with_source > 0 || !it.problems.is_empty()) {
-            warnings.list.extend(deployments_not_read(deployments, &range, now, is_limited));
+            let (applies, code, message) = deployments_not_read(deployments, &range, now, is_limited);
+            warnings.list.extend(applies.then(|| Warning::new(code, message)));
         }
         // A limited viewer must not learn what happens in other teams' repositories.
         let data_version = match viewer.teams() {

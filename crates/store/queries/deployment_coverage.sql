@@ -2,6 +2,14 @@
 with services as (
     select f.id from services_in_force as f where $1::bigint is null or f.id = $1
 ),
+counted as (
+    select
+        exists (
+            select from deployments as d
+            where d.service_id = s.id and d.environment_group = 'production' and d.deleted_at is null
+        ) as has_source
+    from services as s
+),
 repositories_read as (
     select
         d.repository_id as id, d.display_name, d.covered_since,
@@ -17,14 +25,6 @@ repositories_read as (
             $1::bigint is null
             or d.repository_id in (select o.repository_id from repositories_of_services as o where o.service_id = $1)
         )
-),
-counted as (
-    select
-        exists (
-            select from deployments as d
-            where d.service_id = s.id and d.environment_group = 'production' and d.deleted_at is null
-        ) as has_source
-    from services as s
 ),
 labels as (
     select l.label

@@ -739,9 +739,7 @@ impl QuickCheck {
             score: check.score,
         }
     }
-}
 
-impl QuickCheck {
     fn scores(&self) -> [(&'static str, Option<f64>); 8] {
         [
             ("change_lead_time", self.change_lead_time),

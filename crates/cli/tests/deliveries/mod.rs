@@ -5,57 +5,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use mergeline_fake_github::{FakeDeployment, FakeGitCommit, FakePullRequest, recorded};
-use serde::Deserialize;
+use mergeline_fake_github::recorded::{self, FirstDeploy};
 use serde_json::json;
 
 use crate::{RANGE, World, collected_with, team};
 
 const NAME: &str = "cfrg__draft-irtf-cfrg-vdaf";
 
-#[derive(Deserialize)]
-struct Expected {
-    prs: BTreeMap<i64, Delivery>,
-}
-
-#[derive(Deserialize)]
-struct Delivery {
-    deploy: i64,
-    deployed_at: DateTime<Utc>,
-}
-
-/// Which deployment delivered each pull request.
-fn expected(folder: &Path) -> Result<BTreeMap<i64, Delivery>> {
-    let path = folder.join("expected/first_deploy").join(format!("{NAME}.json"));
-    Ok(serde_json::from_str::<Expected>(&std::fs::read_to_string(path)?)?.prs)
-}
-
-/// The merges into `main` in their order, and the other deployed commits when they were deployed, as one line: that has
-/// the ancestry of the real history between them. What was merged into other branches is in no deployed commit.
-fn line(pull_requests: &[FakePullRequest], deployments: &[FakeDeployment]) -> Vec<FakeGitCommit> {
-    let into_main = pull_requests.iter().filter(|it| it.base_ref == "main");
-    let merges = into_main.filter_map(|it| Some((it.merged_at?, it.merge_commit.clone()?)));
-    let mut line: Vec<(DateTime<Utc>, String)> = merges.collect();
-    let mut known: BTreeSet<String> = line.iter().map(|(_, oid)| oid.clone()).collect();
-    for deployment in deployments.iter().filter(|it| it.environment == "production") {
-        if known.insert(deployment.sha.clone()) {
-            line.push((deployment.created_at, deployment.sha.clone()));
-        }
-    }
-    line.sort();
-    let mut commits: Vec<FakeGitCommit> = Vec::new();
-    for (committed_at, oid) in line {
-        let parents = commits.last().map(|last| last.oid.clone()).into_iter().collect();
-        commits.push(FakeGitCommit { oid, parents, committed_at });
-    }
-    commits
-}
-
 async fn world(folder: &Path) -> Result<World> {
     let deployments = recorded::deployments(folder, NAME)?;
     let pull_requests = recorded::pull_requests(folder, NAME)?;
     let repository = pull_requests.first().context("pull requests")?.repository.clone();
-    let commits = line(&pull_requests, &deployments);
+    let commits = recorded::line_of_commits(&pull_requests, &deployments);
     let everyone = |authors: &[&str]| team("everyone", authors, "1");
     collected_with(folder, NAME, everyone, |fake| {
         fake.put_commits(&repository, commits);
@@ -67,7 +28,7 @@ async fn world(folder: &Path) -> Result<World> {
 #[tokio::test]
 async fn the_api_tells_each_real_delivery_as_git_ancestry_does() -> Result<()> {
     let Some(folder) = recorded::folder() else { return Ok(()) };
-    let expected = expected(&folder)?;
+    let expected = recorded::first_deploys(&folder, NAME)?;
     assert_eq!(expected.len(), 183);
     let world = world(&folder).await?;
     let (mut found, mut listed) = (BTreeMap::new(), BTreeMap::<i64, BTreeSet<i64>>::new());
@@ -89,7 +50,7 @@ async fn the_api_tells_each_real_delivery_as_git_ancestry_does() -> Result<()> {
         by_id.insert(*id, deployment);
     }
     let mut same = 0;
-    for (number, Delivery { deploy, deployed_at }) in &expected {
+    for (number, FirstDeploy { deploy, deployed_at }) in &expected {
         let (id, delivered_at) = &found[number];
         assert_eq!(by_id[id]["external_id"], json!(deploy.to_string()), "#{number}");
         assert_eq!(delivered_at.as_str().context("an instant")?.parse::<DateTime<Utc>>()?, *deployed_at, "#{number}");

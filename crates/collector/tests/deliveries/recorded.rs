@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use mergeline_collector::{CollectOptions, collect};
 use mergeline_fake_github::{FakeDeployment, FakeGitCommit, FakePullRequest, at, recorded};
-use serde::Deserialize;
 
 use crate::common::World;
 
@@ -15,18 +14,7 @@ const NAME: &str = "cfrg__draft-irtf-cfrg-vdaf";
 /// After the last recorded change.
 const AFTER: &str = "2026-07-01T00:00:00Z";
 
-#[derive(Deserialize)]
-struct Expected {
-    prs: BTreeMap<i64, Delivery>,
-}
-
-#[derive(Deserialize)]
-struct Delivery {
-    deploy: i64,
-}
-
-/// The recorded data. The commits are a line: merges in their order, and the other deployed commits when they were
-/// deployed, which has the ancestry of the real history between them.
+/// The recorded data.
 struct History {
     pull_requests: Vec<FakePullRequest>,
     deployments: Vec<FakeDeployment>,
@@ -38,24 +26,9 @@ impl History {
     fn read(folder: &Path) -> Result<Self> {
         let pull_requests = recorded::pull_requests(folder, NAME)?;
         let deployments = recorded::deployments(folder, NAME)?;
-        let path = folder.join("expected/first_deploy").join(format!("{NAME}.json"));
-        let expected: Expected = serde_json::from_str(&std::fs::read_to_string(path)?)?;
-        let merges = pull_requests.iter().filter_map(|it| Some((it.merged_at?, it.merge_commit.clone()?)));
-        let mut line: Vec<(DateTime<Utc>, String)> = merges.collect();
-        let known: BTreeSet<String> = line.iter().map(|(_, oid)| oid.clone()).collect();
-        let mut pushed = BTreeSet::new();
-        for deployment in deployments.iter().filter(|it| it.environment == "production") {
-            if !known.contains(&deployment.sha) && pushed.insert(deployment.sha.clone()) {
-                line.push((deployment.created_at, deployment.sha.clone()));
-            }
-        }
-        line.sort();
-        let mut commits: Vec<FakeGitCommit> = Vec::new();
-        for (committed_at, oid) in line {
-            let parents = commits.last().map(|last| last.oid.clone()).into_iter().collect();
-            commits.push(FakeGitCommit { oid, parents, committed_at });
-        }
-        let expected = expected.prs.into_iter().map(|(number, it)| (number, it.deploy)).collect();
+        let commits = recorded::line_of_commits(&pull_requests, &deployments);
+        let expected = recorded::first_deploys(folder, NAME)?;
+        let expected = expected.into_iter().map(|(number, it)| (number, it.deploy)).collect();
         Ok(Self { pull_requests, deployments, commits, expected })
     }
 

@@ -447,6 +447,21 @@ async fn a_repository_that_is_removed_and_added_again_keeps_its_releases() -> Re
     Ok(())
 }
 
+/// Reports a deployment to production.
+async fn post(world: &World, id: &str, sha: String, finished_at: &str) -> Result<()> {
+    let event = DeploymentEvent {
+        id: id.to_owned(),
+        service: "acme/api".to_owned(),
+        environment: "production".to_owned(),
+        sha: Some(sha),
+        finished_at: Some(finished_at.to_owned()),
+        ..DeploymentEvent::default()
+    };
+    let posted = event.check(at(NOW)).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
+    Poster::of(&world.store).post_deployment(&Sender::default(), &[7; 32], &posted, at(NOW)).await??;
+    Ok(())
+}
+
 #[tokio::test]
 async fn commits_of_posted_deployments_that_cannot_be_read_are_said() -> Result<()> {
     let coverage =
@@ -456,16 +471,7 @@ async fn commits_of_posted_deployments_that_cannot_be_read_are_said() -> Result<
         if is_hidden {
             world.fake.withhold_commits();
         }
-        let event = DeploymentEvent {
-            id: "1".to_owned(),
-            service: "acme/api".to_owned(),
-            environment: "production".to_owned(),
-            sha: Some(oid(2)),
-            finished_at: Some("2026-06-02T09:00:00Z".to_owned()),
-            ..DeploymentEvent::default()
-        };
-        let posted = event.check(at(NOW)).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
-        Poster::of(&world.store).post_deployment(&Sender::default(), &[7; 32], &posted, at(NOW)).await??;
+        post(&world, "1", oid(2), "2026-06-02T09:00:00Z").await?;
         collect_all(&world).await?;
         let unread = world.store.unread_deployments().await?;
         let unread: Vec<(&str, &str)> = unread.iter().map(|it| (it.source.as_str(), it.code.as_str())).collect();
@@ -479,22 +485,12 @@ async fn commits_of_posted_deployments_that_cannot_be_read_are_said() -> Result<
 #[tokio::test]
 async fn the_digest_of_an_image_as_a_posted_commit_does_not_hold_up_other_commits() -> Result<()> {
     let world = world("{ source: events }").await?;
-    let poster = Poster::of(&world.store);
     for (id, sha, time) in [
         ("image", "f".repeat(64), "2026-06-01T09:00:00Z"),
         ("first", oid(1), "2026-06-01T10:00:00Z"),
         ("second", oid(3), "2026-06-03T10:00:00Z"),
     ] {
-        let event = DeploymentEvent {
-            id: id.to_owned(),
-            service: "acme/api".to_owned(),
-            environment: "production".to_owned(),
-            sha: Some(sha),
-            finished_at: Some(time.to_owned()),
-            ..DeploymentEvent::default()
-        };
-        let checked = event.check(at(NOW)).map_err(|invalid| anyhow::anyhow!("{invalid:?}"))?;
-        poster.post_deployment(&Sender::default(), &[7; 32], &checked, at(NOW)).await??;
+        post(&world, id, sha, time).await?;
     }
     collect_all(&world).await?;
     assert_eq!(deployments(&world).await?, ["image unknown", "first first", "second change 2,3"]);

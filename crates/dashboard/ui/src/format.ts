@@ -43,7 +43,9 @@ function calendarDay(day: string): Date {
   return new Date(`${day}T00:00:00Z`)
 }
 
-const DAY = 86_400_000
+export const DAY = 86_400_000
+/** The day so many days later. */
+export const moved = (day: string, by: number): string => new Date(Date.parse(day) + by * DAY).toISOString().slice(0, 10)
 const inUtc = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(undefined, { timeZone: 'UTC', ...options })
 const dayOfMonth = inUtc({ month: 'short', day: 'numeric' })
 const dayWithYear = inUtc({ year: 'numeric', month: 'short', day: 'numeric' })

@@ -5,7 +5,7 @@ import type { Schemas } from './api/client'
 import type { Bar } from './charts/Bars.vue'
 import { sentences } from './charts/buckets'
 import type { Unit } from './charts/Durations.vue'
-import { bucketName, count, day, duration, many, weight } from './format'
+import { bucketName, count, day, DAY, duration, many, moved, weight } from './format'
 
 type Bucket = Pick<Schemas['Bucket'], 'bucket' | 'start' | 'end' | 'incomplete' | 'prs_merged' | 'prs_merged_weighted' | 'cycle_time' | 'suppressed'>
 export type Days = { from: string; to: string }
@@ -70,23 +70,20 @@ export function units(buckets: Bucket[], interval: string, range: Days, list: Li
   })
 }
 
-const DAY_MS = 86_400_000
-
 /** What a period is compared with: `the 4 weeks before`, or `the same 4 weeks a year before`. */
 export function before(period: Days, compare?: string): string {
-  const length = Math.round((Date.parse(period.to) - Date.parse(period.from)) / DAY_MS)
-  const units = length % 7 === 0 ? length / 7 : length
-  const name = `${units === 1 ? '' : `${units} `}${length % 7 === 0 ? 'week' : 'day'}${units === 1 ? '' : 's'}`
+  const length = Math.round((Date.parse(period.to) - Date.parse(period.from)) / DAY)
+  const [amount, unit] = length % 7 === 0 ? [length / 7, 'week'] : [length, 'day']
+  const name = amount === 1 ? unit : many(amount, unit)
   return compare === 'year' ? `the same ${name} a year before` : `the ${name} before`
 }
 
 /** The same days of the week a year before. */
 export function yearBefore(period: Days): Days {
-  const earlier = (day: string) => new Date(Date.parse(day) - 364 * DAY_MS).toISOString().slice(0, 10)
-  return { from: earlier(period.from), to: earlier(period.to) }
+  return { from: moved(period.from, -364), to: moved(period.to, -364) }
 }
 
-type Compared = Pick<Schemas['Summary'], 'period' | 'previous' | 'change'>
+export type Compared = Pick<Schemas['Summary'], 'period' | 'previous' | 'change'>
 
 /** The same numbers beside those of other days than the ones before. */
 export function beside<T extends Compared>(summary: T, previous: Compared['previous']): T {

@@ -188,7 +188,7 @@ impl Writer {
         state: Option<&ListedState>,
         now: DateTime<Utc>,
     ) -> Result<usize, StoreError> {
-        let states: Vec<ListedState> = state.cloned().into_iter().collect();
+        let states = [(deployment.states_id.clone(), state.cloned().into_iter().collect())];
         self.in_transaction(async |connection| {
             hold_together(connection).await?;
             renew_lease(connection, lease, now).await?;
@@ -210,7 +210,6 @@ impl Writer {
             columns.add(deployment, &rules);
             // What the list has may be newer.
             let written = if known.is_none() { write(connection, lease.repository, &columns).await? } else { 0 };
-            let states = [(deployment.states_id.clone(), states.clone())];
             add_states(connection, lease.repository, &states).await?;
             let ids = [deployment.states_id.as_str()];
             let (settled, settled_in) = settle(connection, lease.repository, &ids, None, &rules).await?;

@@ -470,10 +470,10 @@ impl ReadSession {
                 )
             -- As two at the same instant are ordered where they are derived: numbers as numbers, and before other ids.
             order by
-                d.service_id, r.display_name, r.id, d.succeeded_at desc, d.external_id !~ '^[0-9]+(/[0-9]+)*$' desc,
+                d.service_id, r.display_name, r.id, d.succeeded_at desc,
                 case
                     when d.external_id ~ '^[0-9]+(/[0-9]+)*$' then string_to_array(d.external_id, '/')::numeric []
-                end desc,
+                end desc nulls first,
                 d.external_id collate "C" desc, d.id desc"#,
             environment
         )
@@ -546,19 +546,7 @@ impl ReadSession {
                 exists (
                     select from deployment_facts as x where x.service_id = f.id and x.kind is not null
                 ) as "is_known!",
-                (
-                    select count(*) from pr_deliveries as w
-                    where w.service_id = f.id and w.missing = 'not_deployed_yet'
-                ) as "waiting!",
-                (
-                    select count(*) from pr_deliveries as w where w.service_id = f.id and w.missing = 'not_collected'
-                ) as "not_collected!",
-                (
-                    select min(p.merged_at)
-                    from pr_deliveries as w
-                    inner join pull_requests as p on w.pull_request_id = p.id
-                    where w.service_id = f.id and w.missing = 'not_deployed_yet'
-                ) as oldest_waiting,
+                w.waiting as "waiting!", w.not_collected as "not_collected!", w.oldest_waiting,
                 (
                     select count(*) from incident_facts as i where i.service_id = f.id and i.resolved_at is null
                 ) as "open_incidents!",
@@ -569,6 +557,15 @@ impl ReadSession {
                     where d.service_id = f.id
                 ) as last_event_at
             from services_in_force as f
+            cross join lateral (
+                select
+                    count(*) filter (where l.missing = 'not_deployed_yet') as waiting,
+                    count(*) filter (where l.missing = 'not_collected') as not_collected,
+                    min(p.merged_at) filter (where l.missing = 'not_deployed_yet') as oldest_waiting
+                from pr_deliveries as l
+                inner join pull_requests as p on l.pull_request_id = p.id
+                where l.service_id = f.id and l.missing in ('not_deployed_yet', 'not_collected')
+            ) as w
             order by f.is_implied, f.place, f.slug, f.id"#
         )
         .fetch_all(&mut *self.connection)

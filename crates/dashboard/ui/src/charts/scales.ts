@@ -1,6 +1,7 @@
 /** Scales of the charts. */
 
 import { scaleLinear, scaleLog, type ScaleLinear, type ScaleLogarithmic } from 'd3-scale'
+import { DAY } from '../format'
 
 /** Durations that people think in, in hours. */
 const DURATIONS = [0.25, 1, 4, 24, 72, 168, 672, 2688]
@@ -40,7 +41,6 @@ export function columns(width: number, count: number, left: number, right: numbe
 export const timeScale = (range: { from: string; to: string }, from: number, to: number): ScaleLinear<number, number> =>
   scaleLinear([Date.parse(range.from), Date.parse(range.to)], [from, to])
 
-const DAY = 86_400_000
 /** Days between two ticks. */
 const STEPS = [1, 2, 7, 14, 28, 56, 91, 182, 364]
 /** A Monday, so that steps of whole weeks begin with the week. */
