@@ -208,8 +208,9 @@ impl DoraReport {
         let range = query.range.resolve(zone, now, default, query.interval)?;
         let range = if hides_small_groups { range.whole_weeks() } else { range };
         let is_limited = viewer.is_limited();
-        let deployments = reader.deployment_coverage(service.as_ref().map(|service| service.id), None, now).await?;
-        let sources = reader.deployment_sources(service.as_ref().map(|service| service.id), now).await?;
+        let of_service = service.as_ref().map(|service| service.id);
+        let deployments = reader.deployment_coverage(of_service, None, range.start()..range.end(), now).await?;
+        let sources = reader.deployment_sources(of_service, now).await?;
         let warnings = coverage_warnings(&status.coverage, &range, now, !is_limited).list;
         let data_version = match viewer.teams() {
             Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
@@ -459,7 +460,10 @@ impl DoraReport {
             (
                 deployments.abandoned > 0,
                 WarningCode::UnfinishedDeployments,
-                format!("{} deployments neither succeeded nor failed within 24 hours; they do not count", deployments.abandoned),
+                match deployments.abandoned {
+                    1 => "1 deployment neither succeeded nor failed within 24 hours; it does not count".to_owned(),
+                    more => format!("{more} deployments neither succeeded nor failed within 24 hours; they do not count"),
+                },
             ),
             (
                 kind(DeploymentKind::Unknown) > 0,
@@ -479,7 +483,10 @@ impl DoraReport {
             (
                 total.open_incidents.n > 0,
                 WarningCode::OpenIncidents,
-                format!("{} incidents were open at the end of the range; they have no duration", total.open_incidents.n),
+                match total.open_incidents.n {
+                    1 => "1 incident was open at the end of the range; it has no duration".to_owned(),
+                    more => format!("{more} incidents were open at the end of the range; they have no duration"),
+                },
             ),
             (
                 [total.unattributed.finished, total.unattributed.incidents, total.unattributed.open_incidents]

@@ -77,7 +77,10 @@ impl Report {
             status.coverage.quarantined = reader.quarantined(&filter).await?;
         }
         let deployments = match kind {
-            ReportKind::LeadTime => Some(reader.deployment_coverage(None, filter.repositories.as_deref(), now).await?),
+            ReportKind::LeadTime => {
+                let repositories = filter.repositories.as_deref();
+                Some(reader.deployment_coverage(None, repositories, filter.from..filter.to, now).await?)
+            }
             ReportKind::Velocity | ReportKind::Summary | ReportKind::Overview | ReportKind::PullRequests => None,
         };
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };

@@ -1,4 +1,5 @@
 -- How far deployments and incidents are read at an instant ($2): those of a service ($1) and of repositories ($3), or of all.
+-- Abandoned ones are those created in [$4, $5).
 with services as (
     select f.id from services_in_force as f where $1::bigint is null or f.id = $1
 ),
@@ -89,7 +90,7 @@ select
         inner join services as s on d.service_id = s.id
         where
             d.environment_group = 'production' and d.deleted_at is null and d.outcome = 'unfinished'
-            and d.created_at < $2::timestamptz - interval '24 hours'
+            and d.created_at >= $4 and d.created_at < least($5, $2::timestamptz - interval '24 hours')
     ) as "abandoned!",
     exists (
         select from services as s

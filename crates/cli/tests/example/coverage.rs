@@ -99,5 +99,12 @@ async fn a_deployment_without_an_end_is_abandoned_after_a_day() -> Result<()> {
         let shown = world.get(&format!("/v1/deployments/{id}")).await?;
         assert_eq!(shown["data"]["outcome"], json!(outcome), "{created_at}");
     }
+    // It is a warning of the days in which it began.
+    for (range, is_warned) in [("from=2026-06-14&to=2026-06-15", true), ("from=2026-06-13&to=2026-06-14", false)] {
+        let warnings = world.get(&format!("/v1/metrics/dora?{range}")).await?["meta"]["warnings"].to_string();
+        let warning =
+            "unfinished_deployments: 1 deployment neither succeeded nor failed within 24 hours; it does not count";
+        assert_eq!(warnings.contains(warning), is_warned, "{range}: {warnings}");
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Services, and DORA's metrics over what is derived.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mergeline_domain::delivery::{FailureReason, MissingReason, ServiceId, Share};
@@ -98,7 +99,7 @@ pub struct DeploymentCoverage {
     pub wants_incidents: bool,
     /// Repositories whose deployments could not be read at the last attempt, with the code of the reason.
     pub problems: Vec<(String, String)>,
-    /// Attempts that have no end after 24 hours.
+    /// Attempts of the range asked for that have no end after 24 hours.
     pub abandoned: i64,
     /// Whether merges count as deployments.
     pub has_assumed: bool,
@@ -305,7 +306,7 @@ impl ReadSession {
         Ok(sources.fetch_all(&mut *self.connection).await?)
     }
 
-    /// How far deployments are read: those of a service, or all of them.
+    /// How far deployments are read: those of a service, or all of them. Abandoned ones are those created in `range`.
     ///
     /// # Errors
     /// When the database fails.
@@ -313,6 +314,7 @@ impl ReadSession {
         &mut self,
         service: Option<ServiceId>,
         repositories: Option<&[RepositoryId]>,
+        range: Range<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<DeploymentCoverage, StoreError> {
         let repositories: Option<Vec<i64>> = repositories.map(|all| all.iter().map(|it| it.0).collect());
@@ -320,7 +322,9 @@ impl ReadSession {
             "queries/deployment_coverage.sql",
             service.map(|service| service.0),
             now,
-            repositories.as_deref()
+            repositories.as_deref(),
+            range.start,
+            range.end
         )
         .fetch_one(&mut *self.connection)
         .await?;
