@@ -346,8 +346,13 @@ impl Transaction for Recording<'_> {
         .execute(&mut *connection)
         .await?;
         if let DeliveryOutcome::Queued(repository) = self.outcome {
+            // Many at once do not wait for each other's commit to write the same second.
             sqlx::query!(
-                "insert into announcements as a (repository_id, last_at) values ($1, $2)
+                "insert into announcements as a (repository_id, last_at)
+                select $1, $2::timestamptz
+                where not exists (
+                    select from announcements as n where n.repository_id = $1 and n.last_at > $2::timestamptz - interval '1 second'
+                )
                 on conflict (tenant_id, repository_id) do update set last_at = greatest(a.last_at, excluded.last_at)",
                 repository.0,
                 self.now
