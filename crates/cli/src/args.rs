@@ -2,10 +2,11 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use chrono::NaiveDate;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use mergeline_api::{KeyName, Scope, ServiceName};
 use mergeline_domain::metrics::{Lookback, LookbackError};
 use mergeline_domain::{Login, RepoName, TeamSlug};
@@ -14,12 +15,20 @@ use crate::names::{PullRequestName, QuarantineName};
 
 /// Team delivery metrics from GitHub that an engineering manager can trust to the last pull request.
 #[derive(Debug, Parser)]
-#[command(name = "mergeline", version, after_help = AFTER_HELP)]
+#[command(name = "mergeline", version = version(), after_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+/// The version, and the commit that a release was built from.
+fn version() -> &'static str {
+    const NUMBER: &str = env!("CARGO_PKG_VERSION");
+    static WITH_COMMIT: LazyLock<Option<String>> =
+        LazyLock::new(|| option_env!("MERGELINE_COMMIT").map(|commit| format!("{NUMBER} ({commit})")));
+    WITH_COMMIT.as_deref().unwrap_or(NUMBER)
 }
 
 /// One line per paragraph: clap wraps them to the terminal's width.
@@ -104,6 +113,13 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder, one for each command
+    #[command(hide = true)]
+    Man {
+        /// The folder; it must exist
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
     },
 }
 
@@ -434,6 +450,19 @@ pub(crate) struct Report {
     /// How many days to look back; the first week is shown in full
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: u16,
+    /// What to print (default: tables; `json` is the same as --json)
+    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    pub(crate) format: Option<ReportFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Tables for a terminal
+    Table,
+    /// JSON for machines
+    Json,
+    /// Markdown, for example for the summary of a run of GitHub Actions
+    Markdown,
 }
 
 #[cfg(test)]

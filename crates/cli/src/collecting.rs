@@ -24,7 +24,7 @@ use crate::environment::variable;
 use crate::failure::{Failure, PARTIAL};
 use crate::show;
 use crate::signals::EndingSignals;
-use crate::tables::wrapped;
+use crate::tables::{Layout, wrapped};
 use crate::terminal;
 
 /// The range of the tables at the end, the same as in `mergeline show`.
@@ -98,7 +98,7 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     print_report(&report, options)?;
     // If nothing was collected, tables would only hide the reason.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
-        writeln!(terminal::stdout(), "\n{}", show::everything(&store, USUAL_RANGE, clock()).await?)?;
+        writeln!(terminal::stdout(), "\n{}", show::everything(&store, USUAL_RANGE, clock(), Layout::Terminal).await?)?;
     }
     if ended_by.is_none() {
         trim_ledger(&store, settings.ledger, clock()).await;

@@ -20,7 +20,7 @@ use crate::collecting::{USUAL_RANGE, collect_with_progress, print_report};
 use crate::database::{Database, actor};
 use crate::environment::variable;
 use crate::failure::Failure;
-use crate::tables::wrapped;
+use crate::tables::{Layout, wrapped};
 use crate::terminal;
 use crate::webhooks::ChangeReader;
 use crate::{serve, show};
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     }
     print_report(&report, options)?;
     if !options.json {
-        writeln!(out, "\n{}", show::everything(&store, USUAL_RANGE, clock()).await?)?;
+        writeln!(out, "\n{}", show::everything(&store, USUAL_RANGE, clock(), Layout::Terminal).await?)?;
     }
     if let Some((listener, address)) = listener.zip(address) {
         let mut out = for_people();

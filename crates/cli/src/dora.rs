@@ -8,7 +8,7 @@ use mergeline_reporting::{DoraMetrics, DoraQuery, DoraReport, DoraSubject, Viewe
 use mergeline_store::Reader;
 
 use crate::failure::Failure;
-use crate::tables::{Unit, align, table_of_names, wrapped};
+use crate::tables::{Layout, Unit, align, table_of_names};
 
 /// A row: a name, and its numbers over the range.
 struct Row {
@@ -22,6 +22,7 @@ pub(crate) async fn all(
     teams: &[mergeline_domain::TeamSlug],
     range: RangeRequest,
     now: DateTime<Utc>,
+    layout: Layout,
 ) -> Result<Option<String>, Failure> {
     let mut rows = Vec::new();
     let mut since = None;
@@ -36,22 +37,19 @@ pub(crate) async fn all(
         let name = report.team().map_or_else(|| "all".to_owned(), |team| team.name.clone());
         rows.push(Row { name, metrics });
     }
-    Ok(since.map(|since| table(&rows, &since.to_string())))
+    Ok(since.map(|since| table(&rows, &since.to_string(), layout)))
 }
 
-fn table(rows: &[Row], since: &str) -> String {
+fn table(rows: &[Row], since: &str, layout: Layout) -> String {
     let all = || rows.iter().map(|row| &row.metrics.total);
     let unit = Unit::of(all().filter_map(|total| total.numbers.lead_time.median()));
     let recovery_unit = Unit::of(all().filter_map(|total| total.numbers.time_to_recover()));
-    let mut text = wrapped(
-        &format!(
+    let mut text = layout.lines(&format!(
             "DORA since {since}: production deployments by what they deliver (delivered@1), weighted in brackets; median change \
              lead time in {}, median time to recover in {}\n",
             unit.name(),
             recovery_unit.name()
-        ),
-        0,
-    );
+    ));
     let header = ["team", "deployments", "a day", "lead time", "failed", "rework", "recovery", "success"];
     let cells = rows.iter().map(|row| {
         let total = &row.metrics.total;
@@ -71,7 +69,7 @@ fn table(rows: &[Row], since: &str) -> String {
             percent(succeeded, deployments.finished),
         ]
     });
-    let mut table = table_of_names(&header, cells.collect());
+    let mut table = table_of_names(&header, cells.collect(), layout);
     align(&mut table);
     let _ = writeln!(text, "{table}");
     let mut said = Vec::new();
@@ -91,7 +89,7 @@ fn table(rows: &[Row], since: &str) -> String {
     for warning in rows.iter().flat_map(|row| &row.metrics.warnings).filter(|warning| of_deployments(warning.code)) {
         let line = warning.to_string();
         if !said.contains(&line) {
-            text.push_str(&wrapped(&format!("{line}\n"), 0));
+            text.push_str(&layout.lines(&format!("{line}\n")));
             said.push(line);
         }
     }

@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use chrono::Utc;
 use clap::{CommandFactory, Parser};
 
-use args::{Args, Command};
+use args::{Args, Command, Report, ReportFormat};
 use failure::Failure;
 
 /// The log filter unless `RUST_LOG` is set: only warnings, because users see tables and progress. The run's summary is
@@ -53,10 +53,13 @@ const WITHOUT_AWS: &str = "this mergeline was built without AWS support, which r
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let mut args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
+    if let Command::Report(Report { format: Some(ReportFormat::Json), .. }) = &args.command {
+        args.options.json = true;
+    }
     mergeline_telemetry::init(Some(LOGS));
     let is_json = args.options.json;
     match run(args).await {
@@ -130,6 +133,12 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "mergeline", &mut script);
             terminal::stdout().write_all(&script)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Args::command(), &folder).map_err(|error| {
+                Failure::Input(format!("cannot write manual pages into {}: {error}", folder.display()))
+            })?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -17,12 +17,13 @@ use mergeline_github::GitHub;
 use mergeline_source::{PageAnswer, WaitBudget};
 use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Place, Undecodable, Writer};
 
-use crate::args::{Options, Report};
+use crate::args::{Options, Report, ReportFormat};
 use crate::collecting::{collect_with_progress, exit_code, print_report_as, progress_bar};
 use crate::database::{Database, actor, collected};
 use crate::failure::Failure;
+use crate::show;
+use crate::tables::{self, Layout};
 use crate::terminal;
-use crate::{show, tables};
 
 /// The team with all authors of a repository.
 const EVERYONE: &str = "everyone";
@@ -70,7 +71,8 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         let teams = show::current(&store, now).await?;
         writeln!(out, "{}", show::as_json(&store, &teams, range, clock()).await?)?;
     } else {
-        writeln!(out, "{}", show::everything(&store, range, clock()).await?)?;
+        let layout = if args.format == Some(ReportFormat::Markdown) { Layout::Markdown } else { Layout::Terminal };
+        writeln!(out, "{}", show::everything(&store, range, clock(), layout).await?)?;
     }
     Ok(code)
 }
@@ -124,7 +126,11 @@ async fn ask(
             let sources = GitHub::connect(&settings.github)?.into();
             let report = collect_with_progress(&sources, store, settings, false, options, now).await?;
             if !options.json {
+                // Lines that mean their spaces.
+                let fence = if args.format == Some(ReportFormat::Markdown) { "```text\n" } else { "" };
+                write!(terminal::stdout(), "{fence}")?;
                 print_report_as("This report", &report, options)?;
+                writeln!(terminal::stdout(), "{}", fence.trim_end_matches("text\n"))?;
             }
             Ok(exit_code(&report))
         }

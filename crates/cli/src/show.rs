@@ -20,7 +20,7 @@ use crate::database::collected;
 use crate::dora;
 use crate::failure::Failure;
 use crate::status::NOTHING;
-use crate::tables;
+use crate::tables::{self, Layout};
 use crate::terminal;
 
 /// A person waits longer for a table than a program for an answer.
@@ -53,9 +53,9 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
         Some(team) => {
             let (_, statistics) = statistics(&store, &team, ReportKind::Velocity, range, clock()).await?;
             let velocity = tables::one_team(&statistics, clock());
-            with_dora(velocity, &store, &[team], range, clock()).await?
+            with_dora(velocity, &store, &[team], range, clock(), Layout::Terminal).await?
         }
-        None => everything(&store, range, clock()).await?,
+        None => everything(&store, range, clock(), Layout::Terminal).await?,
     };
     store.close().await;
     writeln!(out, "{text}")?;
@@ -63,13 +63,18 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
 }
 
 /// The tables of all configured teams, and DORA's metrics if any deployment is known.
-pub(crate) async fn everything(store: &Reader, range: RangeRequest, now: DateTime<Utc>) -> Result<String, Failure> {
+pub(crate) async fn everything(
+    store: &Reader,
+    range: RangeRequest,
+    now: DateTime<Utc>,
+    layout: Layout,
+) -> Result<String, Failure> {
     let teams = current(store, now).await?;
     let mut all = Vec::new();
     for team in &teams {
         all.push(statistics(store, team, ReportKind::Velocity, range, now).await?.1);
     }
-    with_dora(tables::all_teams(&all, now), store, &teams, range, now).await
+    with_dora(tables::all_teams(&all, now, layout), store, &teams, range, now, layout).await
 }
 
 /// A text, and below it DORA's metrics of these teams and of all, if any deployment is known.
@@ -79,8 +84,9 @@ async fn with_dora(
     teams: &[TeamSlug],
     range: RangeRequest,
     now: DateTime<Utc>,
+    layout: Layout,
 ) -> Result<String, Failure> {
-    Ok(match dora::all(store, teams, range, now).await? {
+    Ok(match dora::all(store, teams, range, now, layout).await? {
         Some(dora) => format!("{text}\n\n{dora}"),
         None => text,
     })

@@ -14,7 +14,7 @@ use mergeline_store::{QuarantineEntry, RepositoryStatus, ResultState, RunStatus}
 use crate::args::{Options, Status};
 use crate::database::collected;
 use crate::failure::{Failure, PARTIAL};
-use crate::tables::{ago, largest_unit, local, table, table_of_names, wrapped};
+use crate::tables::{Layout, ago, largest_unit, local, table, table_of_names, wrapped};
 use crate::terminal;
 
 pub(crate) async fn run(args: &Status, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -156,7 +156,7 @@ fn repositories_table(repositories: &[RepositoryStatus], zone: Tz, now: DateTime
             repository.next_at.filter(|at| *at > now).map_or("-".to_owned(), |at| ago(at, now)),
         ]
     });
-    let mut table = table_of_names(&header, rows.collect());
+    let mut table = table_of_names(&header, rows.collect(), Layout::Terminal);
     align_right(&mut table, &[4]);
     table
 }

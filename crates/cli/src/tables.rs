@@ -27,6 +27,69 @@ const NOT_SHOWN: [WarningCode; 3] = [WarningCode::NoData, WarningCode::NoChange,
 
 const NO_TEAM: &str = "No team is configured: run `mergeline teams apply`, or `mergeline collect`.";
 
+/// Where numbers are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Columns and lines as wide as the terminal.
+    Terminal,
+    /// Markdown as GitHub shows it, for example in the summary of a workflow's run.
+    Markdown,
+}
+
+impl Layout {
+    /// How wide a line may be.
+    fn width(self) -> usize {
+        match self {
+            Self::Terminal => line_width(),
+            Self::Markdown => usize::from(u16::MAX),
+        }
+    }
+
+    /// Lines of text, each of which may be long.
+    pub(crate) fn lines(self, text: &str) -> String {
+        match self {
+            Self::Terminal => wrapped(text, 0),
+            // Adjoining lines would become one paragraph, and one below a table a row of it.
+            Self::Markdown => {
+                text.lines().filter(|line| !line.is_empty()).fold(String::new(), |mut all, line| {
+                    let _ = write!(all, "\n{}\n", markdown(line));
+                    all
+                }) + "\n"
+            }
+        }
+    }
+
+    fn table(self, header: Vec<String>) -> Table {
+        match self {
+            Self::Terminal => table(header),
+            Self::Markdown => {
+                let mut table = Table::new();
+                table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(self.cells(header));
+                table
+            }
+        }
+    }
+
+    fn cells(self, cells: Vec<String>) -> Vec<String> {
+        match self {
+            Self::Terminal => cells,
+            Self::Markdown => cells.iter().map(|cell| markdown(cell)).collect(),
+        }
+    }
+}
+
+/// Text as Markdown shows it: no letter of a name means anything else.
+fn markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if matches!(letter, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '|' | '#' | '~') {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}
+
 const SECONDS_OF_HOUR: f64 = 3_600.0;
 
 const CAVEAT: &str = "Not for comparing people, and with care between teams.";
@@ -37,22 +100,22 @@ pub(crate) fn monday_before(now: DateTime<Utc>, days: u64, zone: Tz) -> NaiveDat
 }
 
 /// The tables of several teams over one range: velocity by week, and cycle times over all of it.
-pub(crate) fn all_teams(teams: &[ReportStatistics], now: DateTime<Utc>) -> String {
+pub(crate) fn all_teams(teams: &[ReportStatistics], now: DateTime<Utc>, layout: Layout) -> String {
     let Some(range) = teams.first().map(|team| team.range) else { return NO_TEAM.to_owned() };
     let today = now.with_timezone(&range.zone).date_naive();
     let title = "Velocity by ISO week";
     let zone = range.zone.name();
-    let mut text = wrapped(&format!("{title}, {zone} (velocity@1): merged pull requests, weighted in brackets\n"), 0);
-    let tables: Vec<String> = velocity(teams, today).iter().map(Table::to_string).collect();
+    let mut text = layout.lines(&format!("{title}, {zone} (velocity@1): merged pull requests, weighted in brackets\n"));
+    let tables: Vec<String> = velocity(teams, today, layout).iter().map(Table::to_string).collect();
     let _ = writeln!(text, "{}", tables.join("\n\n"));
     let unit = Unit::of(teams.iter().filter_map(|team| cycle_time(&team.total)).flat_map(statistics_of));
     let (unit_name, first) = (unit.name(), range.from);
     let title = format!(
         "\nFrom opening to merge in {unit_name} since {first} (pr_cycle_time@1; not DORA's change lead time)\n"
     );
-    text.push_str(&wrapped(&title, 0));
-    let _ = writeln!(text, "{}", cycle_times(teams, unit));
-    text.push_str(&notes(teams, today, &NOT_SHOWN));
+    text.push_str(&layout.lines(&title));
+    let _ = writeln!(text, "{}", cycle_times(teams, unit, layout));
+    text.push_str(&notes(teams, today, &NOT_SHOWN, layout));
     text
 }
 
@@ -79,7 +142,7 @@ pub(crate) fn one_team(team: &ReportStatistics, now: DateTime<Utc>) -> String {
         table.add_row(counts.into_iter().chain(durations));
     }
     align(&mut table);
-    format!("{text}{table}\n{}", notes(std::slice::from_ref(team), today, &NOT_SHOWN[..2]))
+    format!("{text}{table}\n{}", notes(std::slice::from_ref(team), today, &NOT_SHOWN[..2], Layout::Terminal))
 }
 
 /// The durations of a row of one team's table, in seconds.
@@ -125,19 +188,19 @@ pub(crate) fn counts_table(kinds: &[(&str, &[Count])]) -> Table {
 }
 
 /// A table with names in the first column, shortened so that the other columns fit on the line.
-pub(crate) fn table_of_names(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+pub(crate) fn table_of_names(header: &[&str], rows: Vec<Vec<String>>, layout: Layout) -> Table {
     let width_of = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str).chain([header[column]]);
         GAP + cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
     let others: usize = (1..header.len()).map(width_of).sum();
-    let room = line_width().saturating_sub(GAP + others).max(SHORTEST_NAME);
-    let mut table = table(header.iter().map(|&title| title.to_owned()).collect());
+    let room = layout.width().saturating_sub(GAP + others).max(SHORTEST_NAME);
+    let mut table = layout.table(header.iter().map(|&title| title.to_owned()).collect());
     for mut row in rows {
         if let Some(name) = row.first_mut() {
             *name = shortened(name, room);
         }
-        table.add_row(row);
+        table.add_row(layout.cells(row));
     }
     table
 }
@@ -161,7 +224,7 @@ pub(crate) fn align(table: &mut Table) {
 }
 
 /// Velocity by week, one column per team. Teams that do not fit on a line continue in a table below.
-fn velocity(teams: &[ReportStatistics], today: NaiveDate) -> Vec<Table> {
+fn velocity(teams: &[ReportStatistics], today: NaiveDate, layout: Layout) -> Vec<Table> {
     let labels =
         teams.first().map_or_else(Vec::new, |team| team.buckets.iter().map(|bucket| label(bucket, today)).collect());
     let columns = teams.iter().map(|team| {
@@ -169,7 +232,7 @@ fn velocity(teams: &[ReportStatistics], today: NaiveDate) -> Vec<Table> {
         std::iter::once(shortened(team.name(), LONGEST_TITLE)).chain(rows.map(counts)).collect::<Vec<String>>()
     });
     let width_of = |cells: &[String]| GAP + cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
-    let room = line_width().saturating_sub(GAP + labels.iter().map(String::len).max().unwrap_or_default());
+    let room = layout.width().saturating_sub(GAP + labels.iter().map(String::len).max().unwrap_or_default());
     let mut groups: Vec<Vec<Vec<String>>> = Vec::new();
     let mut used = usize::MAX;
     for cells in columns {
@@ -193,9 +256,9 @@ fn velocity(teams: &[ReportStatistics], today: NaiveDate) -> Vec<Table> {
     groups
         .iter()
         .map(|group| {
-            let mut table = table(row(group, 0));
+            let mut table = layout.table(row(group, 0));
             for index in 1..labels.len() {
-                table.add_row(row(group, index));
+                table.add_row(layout.cells(row(group, index)));
             }
             align(&mut table);
             table
@@ -225,7 +288,7 @@ fn weight(units: i64) -> String {
     Weight::format_units(units.unsigned_abs())
 }
 
-fn cycle_times(teams: &[ReportStatistics], unit: Unit) -> Table {
+fn cycle_times(teams: &[ReportStatistics], unit: Unit, layout: Layout) -> Table {
     let header = ["team", "n", "weight", "median", "mean", "p75", "p90", "p95"];
     let rows = teams.iter().map(|team| {
         let measure = team.total.bucket.measure(MeasureKind::CycleTime);
@@ -234,13 +297,13 @@ fn cycle_times(teams: &[ReportStatistics], unit: Unit) -> Table {
         let counts = [team.name().to_owned(), measure.n.to_string(), weight(measure.weight_units)];
         counts.into_iter().chain(durations).collect()
     });
-    let mut table = table_of_names(&header, rows.collect());
+    let mut table = table_of_names(&header, rows.collect(), layout);
     align(&mut table);
     table
 }
 
 /// Notes about the tables, one paragraph each.
-fn notes(teams: &[ReportStatistics], today: NaiveDate, left_out: &[WarningCode]) -> String {
+fn notes(teams: &[ReportStatistics], today: NaiveDate, left_out: &[WarningCode], layout: Layout) -> String {
     let mut text = "\n".to_owned();
     let is_partly_read = |bucket: &BucketNumbers| !bucket.is_complete() && !is_running(bucket, today);
     if teams.iter().any(|team| team.buckets.iter().any(is_partly_read)) {
@@ -261,7 +324,7 @@ fn notes(teams: &[ReportStatistics], today: NaiveDate, left_out: &[WarningCode])
         }
     }
     text.push_str(CAVEAT);
-    wrapped(&text, 0)
+    layout.lines(&text)
 }
 
 /// A warning as a line below a table. It must not refer to `coverage`, which only the API has.

@@ -755,9 +755,55 @@ async fn show_of_one_team_and_reports_print_the_five() -> Result<()> {
 }
 
 #[tokio::test]
-async fn completions_and_migrations_are_available() -> Result<()> {
+async fn a_report_in_markdown_has_tables_that_no_name_breaks() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    fake.require_token(FakeGitHub::TOKEN);
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let ago = |hours: i64| (now - TimeDelta::hours(hours)).to_rfc3339();
+    fake.put([pr("acme/api", 1).created(&ago(50)).merged(&ago(40))]);
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("GITHUB_PAT", FakeGitHub::TOKEN);
+    let file = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: a, name: '<b>Pay|ments', members: [{ github: ana }] }]\n";
+    laptop.write("teams.yaml", file)?;
+    let ran = laptop.run(&["report", "--teams", "teams.yaml", "--format", "markdown"]).await?;
+    let out = ran.out();
+    let lines: Vec<&str> = out.lines().collect();
+    let is_row = |index: usize| lines.get(index).is_some_and(|line| line.starts_with('|') && line.ends_with('|'));
+    let firsts = (0..lines.len()).filter(|&index| is_row(index) && !is_row(index.wrapping_sub(1)));
+    let mut headers = Vec::new();
+    for first in firsts {
+        let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+        let rows: Vec<&str> = lines[first..].iter().copied().take_while(|line| line.starts_with('|')).collect();
+        ensure!(rows.len() > 2 && rows.iter().all(|row| cells(row) == cells(rows[0])), "{out}");
+        ensure!(rows[1].chars().all(|letter| "|-: ".contains(letter)), "{out}");
+        // A table that follows a paragraph at once is part of it.
+        ensure!(
+            lines[first - 1].is_empty() && lines.get(first + rows.len()).is_none_or(|line| line.is_empty()),
+            "{out}"
+        );
+        headers.push(rows[0].trim_matches('|').split('|').next().unwrap_or_default().trim().to_owned());
+    }
+    assert_eq!(headers, ["week", "team"], "{out} {}", ran.err());
+    ensure!(out.contains(r"\<b\>Pay\|ments") && out.contains("```text\nThis report"), "{out}");
+
+    let json = laptop.run(&["report", "acme/api", "--format", "json"]).await?;
+    assert!(json.json()?["teams"].is_array());
+    let both = laptop.run(&["report", "acme/api", "--format", "table", "--json"]).await?;
+    assert_eq!(both.code(), Some(2), "{}", both.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn completions_manual_pages_and_migrations_are_available() -> Result<()> {
     let database = TestDatabase::create().await?;
     let laptop = Laptop::new()?.with("DB_URL", database.url());
+    let pages = tempfile::tempdir()?;
+    let folder = pages.path().to_str().context("a path")?;
+    assert_eq!(laptop.run(&["man", folder]).await?.code(), Some(0));
+    let page = std::fs::read_to_string(pages.path().join("mergeline-teams-apply.1"))?;
+    ensure!(page.contains("--allow-removals") || page.contains(r"\-\-allow\-removals"), "{page}");
+    let missing = laptop.run(&["man", "/nowhere"]).await?;
+    assert_eq!(missing.code(), Some(2));
+    assert!(missing.err().contains("cannot write manual pages into /nowhere"), "{}", missing.err());
     assert!(laptop.run(&["completions", "bash"]).await?.out().contains("_mergeline"));
     assert!(laptop.run(&["migrate"]).await?.out().starts_with("The schema is up to date"));
     assert!(laptop.run(&["migrate", "--json"]).await?.json()?["migrations"].is_array());
