@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 RUNS = "<!-- runs offline -->"
 PUNCTUATION = ";&|()<>\n"
 # What a new user reads one after the other, each with what the ones before have left behind. The last one removes it.
-WALK = ["README.md", "docs/teams.md", "docs/api.md", "docs/laptop.md"]
+WALK = ["README.md", "docs/teams.md", "docs/api.md", "docs/backstage.md", "docs/laptop.md"]
 # Of mergeline's commands: those that end with Ctrl-C, and those that call AWS.
 SERVES, REMOTE = {"demo", "serve"}, {"replay"}
 # Programs that need nothing beyond this machine.
