@@ -20,6 +20,7 @@ RUNS = "<!-- runs offline -->"
 PUNCTUATION = ";&|()<>\n"
 # What a new user reads one after the other, each with what the ones before have left behind. The last one removes it.
 WALK = ["README.md", "docs/teams.md", "docs/api.md", "docs/backstage.md", "docs/laptop.md"]
+MOST_LINES_OF_README = 120
 # Of mergeline's commands: those that end with Ctrl-C, and those that call AWS.
 SERVES, REMOTE = {"demo", "serve"}, {"replay"}
 # Programs that need nothing beyond this machine.
@@ -115,6 +116,13 @@ def check_tests(texts):
     known = {name for path in paths for name in re.findall(r"\b(?:fn|def) (\w+)", path.read_text())}
     for name in sorted(set(re.findall(r"`(\w+?(?:_[a-z0-9]+){3,})`", texts.get("docs/faults.md", ""))) - known):
         error("docs/faults.md", f"there is no test {name}")
+
+
+def check_length(texts):
+    """The README can be read in a few minutes."""
+    lines = len(texts["README.md"].splitlines())
+    if lines > MOST_LINES_OF_README:
+        error("README.md", f"{lines} lines, and {MOST_LINES_OF_README} are the most: move details into docs/, and link to them")
 
 
 # -- links --------------------------------------------------------------------------------------------------------------
@@ -485,6 +493,7 @@ def main():
     check_templates(texts)
     check_codes(texts)
     check_tests(texts)
+    check_length(texts)
     check_links(texts)
     check_commands(texts, arguments)
     for note in notes:
