@@ -1,8 +1,8 @@
 """The part of .ci/check-docs that runs no commands, and the blocks that are to be run.
 
 `<!-- runs offline -->` stands above a block of shell commands, above a teams file, or above a table whose first column has
-commands. Each becomes a script below --blocks; its first line is the place, its second says what it needs: `serves` (its last
-command ends with Ctrl-C), `alone` (no server may run at the same time), `cargo-lambda`.
+commands. Each becomes a script below --blocks, in `walk` or in `others`; its first line is the place, its second says what it
+needs: `serves` (its last command ends with Ctrl-C), `alone` (no server may run at the same time), `cargo-lambda`.
 """
 
 import argparse
@@ -18,6 +18,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RUNS = "<!-- runs offline -->"
 PUNCTUATION = ";&|()<>\n"
+# What a new user reads one after the other, each with what the ones before have left behind. The last one removes it.
+WALK = ["README.md", "docs/teams.md", "docs/api.md", "docs/backstage.md", "docs/laptop.md"]
+MOST_LINES_OF_README = 120
 # Of mergeline's commands: those that end with Ctrl-C, and those that call AWS.
 SERVES, REMOTE = {"demo", "serve"}, {"replay"}
 # Programs that need nothing beyond this machine.
@@ -44,7 +47,8 @@ def error(place, text):
 def documents():
     names = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md"]
     paths = [ROOT / name for name in names] + sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "infra").rglob("*.md"))
-    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths if path.exists()}
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths if path.exists()}
+    return {name: texts.pop(name) for name in WALK if name in texts} | texts
 
 
 # -- templates ----------------------------------------------------------------------------------------------------------
@@ -112,6 +116,13 @@ def check_tests(texts):
     known = {name for path in paths for name in re.findall(r"\b(?:fn|def) (\w+)", path.read_text())}
     for name in sorted(set(re.findall(r"`(\w+?(?:_[a-z0-9]+){3,})`", texts.get("docs/faults.md", ""))) - known):
         error("docs/faults.md", f"there is no test {name}")
+
+
+def check_length(texts):
+    """The README can be read in a few minutes."""
+    lines = len(texts["README.md"].splitlines())
+    if lines > MOST_LINES_OF_README:
+        error("README.md", f"{lines} lines, and {MOST_LINES_OF_README} are the most: move details into docs/, and link to them")
 
 
 # -- links --------------------------------------------------------------------------------------------------------------
@@ -378,10 +389,11 @@ def check_commands(texts, arguments):
         outputs = outputs | template(path.relative_to(ROOT).as_posix())["Outputs"]
     resources = set(template("template.yaml")["Resources"]) | GENERATED
     blocks = pathlib.Path(arguments.blocks)
-    blocks.mkdir(parents=True, exist_ok=True)
+    for folder in ("walk", "others"):
+        (blocks / folder).mkdir(parents=True, exist_ok=True)
     count = 0
     for name, text in texts.items():
-        pieces = []
+        pieces, folder = [], "walk" if name in WALK else "others"
         for line, body, is_run in fences(text):
             place = f"{name}:{line}"
             if body is None:
@@ -396,7 +408,7 @@ def check_commands(texts, arguments):
                 continue  # Reported below.
             if is_run:
                 count += 1
-                (blocks / f"{count:03}.sh").write_text(f"# {place}\n# {needs(found)}\n{body}\n")
+                (blocks / folder / f"{count:03}.sh").write_text(f"# {place}\n# {needs(found)}\n{body}\n")
             elif found and all(map(is_local, found)):
                 error(place, f"this runs offline: put {RUNS} above it")
         prose = re.sub(r"^( *)```.*?^\1```", lambda match: "\n" * match[0].count("\n"), text, flags=re.M | re.S)
@@ -475,12 +487,13 @@ def main():
     parser.add_argument("--strict", action="store_true")
     arguments = parser.parse_args()
     texts = documents()
-    for name in ("docs/runbook.md", "docs/deploy.md"):
+    for name in (*WALK, "docs/runbook.md", "docs/deploy.md"):
         if name not in texts:
             sys.exit(f"error: there is no {name}")
     check_templates(texts)
     check_codes(texts)
     check_tests(texts)
+    check_length(texts)
     check_links(texts)
     check_commands(texts, arguments)
     for note in notes:

@@ -35,7 +35,7 @@ fn version() -> &'static str {
 const AFTER_HELP: &str = "\
 Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with \
 REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, LEDGER_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
-DEAD_LETTER_QUEUE_URL and the usual AWS variables. The README explains each.
+DEAD_LETTER_QUEUE_URL and the usual AWS variables. docs/settings.md explains each.
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected, 130, 143 or 129 ended by \
 Ctrl-C, SIGTERM or SIGHUP (serve and demo: 0). status: 3 while any \

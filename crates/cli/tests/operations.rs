@@ -1129,8 +1129,8 @@ async fn private_data_is_found_dumped_restored_and_removed() -> Result<()> {
     Ok(())
 }
 
-/// Moves data as the README says. Needs two versions of PostgreSQL: `PG_BINDIR_OF_NEWER` is the folder of the newer
-/// one.
+/// Moves data as docs/laptop.md says. Needs two versions of PostgreSQL: `PG_BINDIR_OF_NEWER` is the folder of the
+/// newer one.
 #[tokio::test]
 #[ignore = "needs a newer PostgreSQL: PG_BINDIR_OF_NEWER=… cargo test -p mergeline-cli --test operations -- --ignored another_major"]
 async fn data_moves_to_another_major_version_as_documented() -> Result<()> {

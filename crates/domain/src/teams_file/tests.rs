@@ -42,7 +42,7 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 #[test]
-fn the_readme_example_is_read_in_its_zone() {
+fn the_documented_example_is_read_in_its_zone() {
     let file = parse(VALID).expect("valid");
     assert_eq!(file.timezone, chrono_tz::Europe::Oslo);
     let [alice, bob] = file.teams[0].members.as_slice() else { panic!("two members") };
