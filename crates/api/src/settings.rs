@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use mergeline_domain::{Problems, bounded_integer};
+use mergeline_domain::{Problem, Problems, bounded_integer};
 use mergeline_login::LoginSettings;
 use mergeline_store::DatabaseSettings;
 use mergeline_webhooks::WebhookSecrets;
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
+use crate::auth::scope::Scope;
 
 /// API Gateway gives up after 29 s.
 const MAX_TIMEOUT_SECONDS: u16 = 28;
 const DEFAULT_TIMEOUT_SECONDS: u16 = 5;
+const DEFAULT_SCOPE: Scope = Scope::PrsRead;
 
 /// The API's settings from the environment.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// The keys, one of which each request must carry; `None` if a component in front of the program checks them.
     pub keys: Option<ApiKeys>,
+    /// What a request may do that API Gateway let in, while there are no keys. Never everything: all keys of the gateway are alike.
+    pub gateway_key_scope: Scope,
     /// The secrets that webhooks are signed with.
     pub webhooks: WebhookSecrets,
     /// The provider that people log in with; `None` if there is none.
@@ -32,7 +36,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `REQUEST_TIMEOUT_SECONDS` and what
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `REQUEST_TIMEOUT_SECONDS` and what
     /// [`LoginSettings`] reads, each through `lookup`.
     ///
     /// # Errors
@@ -41,6 +45,8 @@ impl Settings {
         let mut problems = Vec::new();
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let keys = ApiKeys::from_vars(&lookup).map_err(|refused| problems.extend(refused.list)).ok().flatten();
+        let gateway_key_scope =
+            gateway_key_scope(&lookup).map_err(|problem| problems.push(problem)).unwrap_or(DEFAULT_SCOPE);
         let webhooks = WebhookSecrets::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let login = LoginSettings::from_vars(&lookup).map_err(|refused| problems.extend(refused)).ok().flatten();
         let hosts = AllowedHosts::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
@@ -51,11 +57,25 @@ impl Settings {
         let timeout = Duration::from_secs(timeout.into());
         match database {
             Some(database) if problems.is_empty() => {
-                Ok(Self { database: database.for_requests_within(timeout), keys, webhooks, login, hosts, timeout })
+                let database = database.for_requests_within(timeout);
+                Ok(Self { database, keys, gateway_key_scope, webhooks, login, hosts, timeout })
             }
             _ => Err(Problems::of_settings(problems)),
         }
     }
+}
+
+fn gateway_key_scope(lookup: impl Fn(&str) -> Option<String>) -> Result<Scope, Problem> {
+    const NAME: &str = "GATEWAY_KEY_SCOPE";
+    let Some(text) = lookup(NAME).filter(|text| !text.trim().is_empty()) else { return Ok(DEFAULT_SCOPE) };
+    text.trim().parse().ok().filter(|scope| *scope != Scope::Admin).ok_or_else(|| {
+        Problem::setting(
+            "config.gateway_key_scope",
+            NAME,
+            "a key of the gateway alone cannot have this scope",
+            "write metrics:read, prs:read or events:write; for more, set API_KEYS",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -95,6 +115,14 @@ mod tests {
     fn key_list_problems_join_the_other_problems() {
         let vars = [("API_KEY", "s3cret"), ("API_KEYS", "[1]"), ("REQUEST_TIMEOUT_SECONDS", "0")];
         assert_eq!(codes(&vars), ["config.db_url", "config.weak_secret", "config.api_keys", "config.range"]);
+    }
+
+    #[test]
+    fn a_key_of_the_gateway_is_never_an_administrators() {
+        for (text, expected) in [("admin", true), ("everything", true), ("metrics:read", false), ("", false)] {
+            let refused = codes(&[DB, ("GATEWAY_KEY_SCOPE", text)]);
+            assert_eq!(refused == ["config.gateway_key_scope"], expected, "{text}: {refused:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
+use crate::auth::scope::Scope;
 use crate::auth::sessions::Sessions;
 
 /// Where repositories are left that webhooks say have changed.
@@ -62,6 +63,8 @@ pub struct Api {
     pub poster: Option<Poster>,
     /// The keys, one of which each request must carry, if any are set.
     pub keys: Option<ApiKeys>,
+    /// What each request may do if no keys are set; `None` for everything.
+    pub gateway_key_scope: Option<Scope>,
     /// What receiving webhooks needs.
     pub webhooks: Webhooks,
     /// The host names that requests without keys must use. It is set where a browser can reach the server and nothing
@@ -84,6 +87,7 @@ impl Api {
             store,
             poster: None,
             keys: None,
+            gateway_key_scope: None,
             webhooks: Webhooks::default(),
             hosts: None,
             page: None,

@@ -3,27 +3,20 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{Answered, Backend, KEY, NOW, TEAMS, ask, history};
-use http::{HeaderMap, StatusCode};
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mergeline_api::{Api, ApiKeys, Login, router};
 use mergeline_fake_github::at;
 use mergeline_login::LoginSettings;
+use mergeline_test_support::{FakeProvider, signing_key};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
-const CLIENT: &str = "mergeline";
+const CLIENT: &str = FakeProvider::CLIENT;
 const PAGE: &str = "https://metrics.acme.com/delivery/app/";
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -36,136 +29,6 @@ access:
   - { email: root@acme.com, role: admin }
   - { domain: acme.com, role: viewer }
 ";
-
-/// A provider that says what a test wants.
-#[derive(Clone)]
-struct FakeProvider {
-    address: String,
-    state: Arc<Mutex<FakeState>>,
-    keys_read: Arc<AtomicUsize>,
-}
-
-struct FakeState {
-    /// Signs tokens.
-    signer: EncodingKey,
-    key_id: String,
-    /// What is published.
-    keys: Vec<Jwk>,
-    metadata: BTreeMap<String, Value>,
-    /// Claims that replace the usual ones; null leaves one out.
-    claims: Value,
-    /// The header of tokens, if not the usual one, and whether they are signed.
-    unsigned_header: Option<Value>,
-    token_status: u16,
-    /// The last request for a token: its form, and how the program said who it is.
-    asked: Option<(BTreeMap<String, String>, Option<String>)>,
-    /// What the browser was sent with: nonce and challenge.
-    nonce: String,
-    used_codes: Vec<String>,
-}
-
-fn new_key(id: &str) -> Result<(EncodingKey, Jwk)> {
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-    let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &aws_lc_rs::rand::SystemRandom::new())?;
-    let key = EncodingKey::from_ec_der(pair.as_ref());
-    let mut public = Jwk::from_encoding_key(&key, Algorithm::ES256)?;
-    public.common.key_id = Some(id.to_owned());
-    Ok((key, public))
-}
-
-impl FakeProvider {
-    async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = format!("http://{}", listener.local_addr()?);
-        let (signer, public) = new_key("first")?;
-        let metadata = [
-            ("issuer", address.clone()),
-            ("authorization_endpoint", format!("{address}/authorize?tenant=1")),
-            ("token_endpoint", format!("{address}/token")),
-            ("jwks_uri", format!("{address}/keys")),
-        ];
-        let state = FakeState {
-            signer,
-            key_id: "first".to_owned(),
-            keys: vec![public],
-            metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect(),
-            claims: json!({}),
-            unsigned_header: None,
-            token_status: 200,
-            asked: None,
-            nonce: String::new(),
-            used_codes: Vec::new(),
-        };
-        let fake = Self { address, state: Arc::new(Mutex::new(state)), keys_read: Arc::default() };
-        let routes = Router::new()
-            .route("/.well-known/openid-configuration", get(metadata_of))
-            .route("/keys", get(keys_of))
-            .route("/token", post(token_of))
-            .with_state(fake.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(fake)
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut FakeState) -> T) -> T {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Makes tokens say this too.
-    fn say(&self, claims: Value) {
-        self.with(|state| state.claims = claims);
-    }
-
-    fn token(&self) -> String {
-        self.with(|state| {
-            let mut claims = json!({
-                "iss": self.address, "aud": CLIENT, "sub": "ana-1", "nonce": state.nonce,
-                "iat": at(NOW).timestamp(), "exp": at(NOW).timestamp() + 300,
-            });
-            for (name, value) in state.claims.as_object().into_iter().flatten() {
-                claims[name] = value.clone();
-            }
-            if let Some(claims) = claims.as_object_mut() {
-                claims.retain(|_, value| !value.is_null());
-            }
-            if let Some(header) = &state.unsigned_header {
-                use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64, Engine as _};
-                return format!("{}.{}.", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
-            }
-            let header = Header { kid: Some(state.key_id.clone()), ..Header::new(Algorithm::ES256) };
-            jsonwebtoken::encode(&header, &claims, &state.signer).unwrap_or_default()
-        })
-    }
-}
-
-async fn metadata_of(State(fake): State<FakeProvider>) -> Json<Value> {
-    Json(json!(fake.with(|state| state.metadata.clone())))
-}
-
-async fn keys_of(State(fake): State<FakeProvider>) -> Json<JwkSet> {
-    fake.keys_read.fetch_add(1, Ordering::SeqCst);
-    Json(JwkSet { keys: fake.with(|state| state.keys.clone()) })
-}
-
-async fn token_of(State(fake): State<FakeProvider>, headers: HeaderMap, body: String) -> Response {
-    let form: BTreeMap<String, String> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let status = fake.with(|state| {
-        let code = form.get("code").cloned().unwrap_or_default();
-        let is_used = state.used_codes.contains(&code);
-        state.used_codes.push(code);
-        state.asked = Some((form, authorization));
-        if is_used { 400 } else { state.token_status }
-    });
-    match status {
-        200 => {
-            Json(json!({ "access_token": "unused", "token_type": "Bearer", "id_token": fake.token() })).into_response()
-        }
-        other => {
-            let status = StatusCode::from_u16(other).unwrap_or_default();
-            (status, Json(json!({ "error": "invalid_grant" }))).into_response()
-        }
-    }
-}
 
 /// A server with a provider.
 struct World {
@@ -185,7 +48,7 @@ fn serving(
     let settings = LoginSettings::from_vars(|name| {
         let set = more.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         set.or_else(|| match name {
-            "OIDC_ISSUER" => Some(fake.address.clone()),
+            "OIDC_ISSUER" => Some(fake.url().to_owned()),
             "OIDC_CLIENT_ID" => Some(CLIENT.to_owned()),
             "PUBLIC_URL" => Some(PAGE.to_owned()),
             "SESSION_SECRET" => Some("8f3a61c97e04b5d28f3a61c97e04b5d2".to_owned()),
@@ -201,7 +64,7 @@ impl World {
     async fn with(more: &[(&str, &str)], keys: Option<ApiKeys>) -> Result<Self> {
         let backend = Backend::with_teams(&format!("{}{ACCESS}", TEAMS.trim_end_matches('\n'))).await?;
         backend.keep(&history()).await?;
-        let fake = FakeProvider::start().await?;
+        let fake = FakeProvider::start(|| at(NOW)).await?;
         let router = serving(backend.reader.clone(), &fake, more, keys, || at(NOW))?;
         Ok(Self { backend, fake, router })
     }
@@ -410,7 +273,7 @@ async fn forged_and_foreign_tokens_log_nobody_in() -> Result<()> {
         assert_eq!(failure(&world.log_in().await?), "login_invalid", "{header}");
     }
     world.fake.with(|state| state.unsigned_header = None);
-    let (other, _) = new_key("first")?;
+    let (other, _) = signing_key("first")?;
     let genuine = world.fake.with(|state| std::mem::replace(&mut state.signer, other));
     assert_eq!(failure(&world.log_in().await?), "login_invalid", "signed by another key");
     world.fake.with(|state| state.signer = genuine);
@@ -424,19 +287,19 @@ async fn a_rotated_key_is_found_and_an_unknown_one_asks_once_a_minute() -> Resul
     static CLOCK: AtomicI64 = AtomicI64::new(0);
     let world = World::new().await?.at(|| at(NOW) + TimeDelta::seconds(CLOCK.load(Ordering::SeqCst)))?;
     world.session(json!({ "groups": ["managers"] })).await?;
-    let (signer, public) = new_key("second")?;
+    let (signer, public) = signing_key("second")?;
     world.fake.with(|state| {
         (state.signer, state.key_id) = (signer, "second".to_owned());
     });
-    let read = world.fake.keys_read.load(Ordering::SeqCst);
+    let read = world.fake.keys_read();
     for _ in 0..5 {
         assert_eq!(failure(&world.log_in().await?), "login_invalid", "not published");
     }
-    assert_eq!(world.fake.keys_read.load(Ordering::SeqCst), read, "the keys were read in this minute");
+    assert_eq!(world.fake.keys_read(), read, "the keys were read in this minute");
     world.fake.with(|state| state.keys.push(public));
     CLOCK.store(60, Ordering::SeqCst);
     world.session(json!({ "groups": ["managers"] })).await?;
-    assert_eq!(world.fake.keys_read.load(Ordering::SeqCst), read + 1);
+    assert_eq!(world.fake.keys_read(), read + 1);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use chrono::Utc;
 use common::{Backend, TEAMS, history};
 use futures::FutureExt;
 use mergeline_api::{Api, router};
@@ -19,7 +20,7 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{Actor, ApplyOptions, DatabaseSettings, Reader, Renewal, Writer};
-use mergeline_test_support::{AwsEmulator, Invocation, LambdaRuntime};
+use mergeline_test_support::{AwsEmulator, FakeProvider, Invocation, LambdaRuntime};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::Instant;
@@ -86,9 +87,33 @@ async fn rest_events_return_the_routers_data() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_posted_event_is_stored_plain_or_encoded() -> Result<()> {
+async fn a_key_of_the_gateway_alone_reads_and_administers_nothing() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let mut function = start(&backend).await?;
+    let header = ("accept", "application/json");
+    let week = [("from", "2026-06-01"), ("to", "2026-06-15")];
+    for (path, parameters, status) in [
+        ("/metrics/team/payments/velocity", &week[..], 200),
+        ("/metrics/team/payments/pull-requests", &week[..], 200),
+        ("/coverage", &[], 200),
+        ("/collection/status", &[], 403),
+        ("/events", &[], 403),
+    ] {
+        let (found, answer) = ask(&mut function, &event(path, parameters, header)?.to_string()).await?;
+        assert_eq!(found, status, "{path}: {answer}");
+    }
+    let posted = include_str!("../../../infra/events/api-deployment.json");
+    let (status, answer) = ask(&mut function, posted).await?;
+    assert_eq!((status, &answer["error"]["code"]), (403, &json!("insufficient_scope")), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_posted_event_is_stored_plain_or_encoded() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let database = ("DB_URL", backend.database.url().to_owned());
+    let environment = HashMap::from([database, ("GATEWAY_KEY_SCOPE", "events:write".to_owned())]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
     let mut event: Value = serde_json::from_str(include_str!("../../../infra/events/api-deployment.json"))?;
     let (status, answer) = ask(&mut function, &event.to_string()).await?;
     assert_eq!((status, &answer["data"]["result"]), (201, &json!("created")), "{answer}");
@@ -302,6 +327,90 @@ async fn no_path_of_the_page_leads_to_data() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// The event for an address below the page, with parameters and headers.
+fn page_request(method: &str, below: &str, parameters: &[(&str, &str)], headers: &[(&str, &str)]) -> Result<Value> {
+    let mut event = page_event(&format!("/v1/app/{below}"), Some(below))?;
+    if let Some(proxy) = below.strip_prefix("api/") {
+        event["resource"] = json!("/app/api/{proxy+}");
+        event["requestContext"]["resourcePath"] = event["resource"].clone();
+        event["pathParameters"] = json!({ "proxy": proxy });
+    }
+    event["httpMethod"] = json!(method);
+    event["requestContext"]["httpMethod"] = json!(method);
+    let pairs = |list: &[(&str, &str)]| list.iter().map(|(a, b)| ((*a).to_owned(), json!([b]))).collect::<Value>();
+    let one = |list: &[(&str, &str)]| list.iter().map(|(a, b)| ((*a).to_owned(), json!(b))).collect::<Value>();
+    event["multiValueQueryStringParameters"] = pairs(parameters);
+    event["queryStringParameters"] = one(parameters);
+    event["multiValueHeaders"] = pairs(headers);
+    event["headers"] = one(headers);
+    Ok(event)
+}
+
+/// The cookies that a response sets, by name.
+fn cookies(answer: &Value) -> HashMap<String, String> {
+    let lines = answer["multiValueHeaders"]["set-cookie"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let pairs = lines.filter_map(|line| line.split(';').next().and_then(|pair| pair.split_once('=')));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn somebody_logs_in_through_the_gateway_and_sees_what_access_allows() -> Result<()> {
+    let access = "access:\n  - { group: payments, role: viewer, teams: [payments] }\n";
+    let backend = Backend::with_teams(&format!("{}\n{access}", TEAMS.trim_end_matches('\n'))).await?;
+    backend.keep(&history()).await?;
+    #[expect(clippy::disallowed_methods, reason = "the function checks its tokens by the machine's clock")]
+    let provider = FakeProvider::start(Utc::now).await?;
+    provider.say(json!({ "groups": ["payments"] }));
+    let aws = AwsEmulator::start().await?;
+    let mut environment = aws.environment();
+    let secret = json!({ "client_secret": "canary-client", "session_secret": "8f3a61c97e04b5d28f3a61c97e04b5d2" });
+    let arn = aws.create_secret("login", Some(&secret.to_string())).await?;
+    environment.extend([
+        ("DB_URL", backend.database.url().to_owned()),
+        ("OIDC_ISSUER", provider.url().to_owned()),
+        ("OIDC_CLIENT_ID", FakeProvider::CLIENT.to_owned()),
+        ("OIDC_CLIENT_SECRET_ARN", arn.clone()),
+        ("SESSION_SECRET_ARN", arn),
+        ("PUBLIC_URL", "https://metrics.acme.com/v1/app/".to_owned()),
+    ]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+
+    let login = invoke(&mut function, page_request("GET", "login", &[("to", "#/teams?last=P4W")], &[])?).await?;
+    assert_eq!(login["statusCode"], json!(303), "{login}");
+    let location = url::Url::parse(login["multiValueHeaders"]["location"][0].as_str().context("a location")?)?;
+    let sent: HashMap<String, String> = location.query_pairs().into_owned().collect();
+    provider.with(|state| state.nonce.clone_from(&sent["nonce"]));
+    let attempt = format!("__Host-mergeline-login={}", cookies(&login)["__Host-mergeline-login"]);
+    let parameters = [("code", "once"), ("state", sent["state"].as_str())];
+    let back = invoke(&mut function, page_request("GET", "callback", &parameters, &[("cookie", &attempt)])?).await?;
+    let target = json!(["https://metrics.acme.com/v1/app/#/teams?last=P4W"]);
+    assert_eq!((&back["statusCode"], &back["multiValueHeaders"]["location"]), (&json!(303), &target), "{back}");
+    // Both cookies arrive: that of the session, and the end of the attempt's.
+    let set = cookies(&back);
+    assert_eq!((set.len(), set["__Host-mergeline-login"].as_str()), (2, ""), "{back}");
+    let session = format!("__Host-mergeline={}", set["__Host-mergeline"]);
+
+    let own = ("sec-fetch-site", "same-origin");
+    for (path, headers, status) in [
+        ("api/teams/payments", vec![("cookie", session.as_str()), own], 200),
+        ("api/teams/platform", vec![("cookie", session.as_str()), own], 404),
+        ("api/collection/status", vec![("cookie", session.as_str()), own], 403),
+        ("api/teams/payments", vec![("cookie", session.as_str()), ("sec-fetch-site", "cross-site")], 403),
+        ("api/teams/payments", vec![("cookie", attempt.as_str()), own], 401),
+        ("api/teams/payments", vec![own], 401),
+    ] {
+        let answer = invoke(&mut function, page_request("GET", path, &[], &headers)?).await?;
+        assert_eq!(answer["statusCode"], json!(status), "{path} {headers:?}: {answer}");
+    }
+    let headers = [("cookie", session.as_str()), own];
+    let out = invoke(&mut function, page_request("POST", "logout", &[], &headers)?).await?;
+    assert_eq!((&out["statusCode"], cookies(&out)["__Host-mergeline"].as_str()), (&json!(204), ""), "{out}");
+    let log = function.stop().await?;
+    let value = session.split_once('=').context("a value")?.1;
+    assert!(!log.contains("canary-client") && !log.contains(value) && !log.contains("8f3a61c97e04b5d2"), "{log}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod keep;
 mod lambda_runtime;
 mod node;
 mod pooler;
+mod provider;
 mod proxy;
 mod python;
 
@@ -17,5 +18,6 @@ pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
 pub use node::NodePackages;
 pub use pooler::PgBouncer;
+pub use provider::{FakeProvider, FakeProviderState, signing_key};
 pub use proxy::FakeProxy;
 pub use python::PythonTool;

@@ -26,6 +26,8 @@ pub(crate) struct Access(Holder);
 enum Holder {
     /// No keys are set: a component in front of the program already authorized the request.
     Anyone,
+    /// No keys are set, and what is in front of the program lets in everybody who has a key of its own: they all have this scope.
+    Gateway(Scope),
     /// The holder of a key.
     Key(Arc<ApiKey>),
     /// Somebody who logged in to the page.
@@ -36,6 +38,11 @@ impl Access {
     /// Everything.
     pub(crate) fn everything() -> Self {
         Self(Holder::Anyone)
+    }
+
+    /// What everybody may do whom the gateway lets in.
+    pub(crate) fn of_gateway(scope: Scope) -> Self {
+        Self(Holder::Gateway(scope))
     }
 
     /// What this key allows.
@@ -51,7 +58,7 @@ impl Access {
     fn key(&self) -> Option<&ApiKey> {
         match &self.0 {
             Holder::Key(key) => Some(key),
-            Holder::Anyone | Holder::Person(_) => None,
+            Holder::Anyone | Holder::Gateway(_) | Holder::Person(_) => None,
         }
     }
 
@@ -59,7 +66,7 @@ impl Access {
     pub(crate) fn person(&self) -> Option<&Person> {
         match &self.0 {
             Holder::Person(person) => Some(person),
-            Holder::Anyone | Holder::Key(_) => None,
+            Holder::Anyone | Holder::Gateway(_) | Holder::Key(_) => None,
         }
     }
 
@@ -67,6 +74,7 @@ impl Access {
     pub(crate) fn has(&self, scope: Scope) -> bool {
         match &self.0 {
             Holder::Anyone => true,
+            Holder::Gateway(own) => own.implies(scope),
             Holder::Key(key) => key.allows(scope),
             // A browser does not post events: another site could make it.
             Holder::Person(person) => person.scope.implies(scope) && scope != Scope::EventsWrite,
@@ -94,7 +102,7 @@ impl Access {
     /// Which teams the request may see.
     pub(crate) fn viewer(&self) -> Viewer {
         let teams = match &self.0 {
-            Holder::Anyone => None,
+            Holder::Anyone | Holder::Gateway(_) => None,
             Holder::Key(key) => key.teams(),
             Holder::Person(person) => person.teams.as_ref(),
         };
@@ -108,9 +116,10 @@ pub(crate) async fn require_key(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let access = match &api.keys {
-        None => Access::everything(),
-        Some(keys) => {
+    let access = match (&api.keys, api.gateway_key_scope) {
+        (None, None) => Access::everything(),
+        (None, Some(scope)) => Access::of_gateway(scope),
+        (Some(keys), _) => {
             let given = request.headers().get(KEY_HEADER).ok_or(ApiError::Unauthorized)?;
             Access::of(keys.find(given.as_bytes()).ok_or(ApiError::WrongKey)?)
         }

@@ -13,6 +13,9 @@ use mergeline_lambda::ChangesQueue;
 use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
+/// Of each of the two pools. A sandbox answers one request at a time; the second connection is for what looks at the database
+/// beside it, such as the check of its health.
+const CONNECTIONS: u32 = 2;
 /// The variables that may be stored as secrets.
 const SECRETS: [SecretVariable; 5] = [DATABASE_URL, API_KEYS, WEBHOOK_SECRETS, LOGIN_SECRET, SESSION_SECRET];
 
@@ -31,7 +34,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let settings = function.settings().await.inspect_err(|error| {
         tracing::error!(code = error.code(), "The function cannot start: {error}");
     })?;
-    let (store, poster) = (Reader::connect(&settings.database), Poster::connect(&settings.database));
+    let connections = settings.database.clone().with_connections(CONNECTIONS);
+    let (store, poster) = (Reader::connect(&connections), Poster::connect(&connections));
     let database = settings.database.fingerprint();
     let (store, poster) = match function.secrets {
         Some(_) => {
@@ -44,14 +48,22 @@ async fn main() -> Result<(), lambda_http::Error> {
     let hosts = Some(settings.hosts);
     let queue = queue.map(|queue| -> Arc<dyn NoticeQueue> { Arc::new(queue) });
     let webhooks = Webhooks { secrets: settings.webhooks, queue };
-    let keys = settings.keys;
+    let (keys, gateway_key_scope) = (settings.keys, Some(settings.gateway_key_scope));
     // Never without a login: anyone can reach the page through the gateway.
     let page = Some(match settings.login {
         Some(login) => Login::oidc(login)?,
         None => Login::Key,
     });
-    let api =
-        Api { poster: Some(poster), keys, webhooks, hosts, page, database, ..Api::new(store, settings.timeout, clock) };
+    let api = Api {
+        poster: Some(poster),
+        keys,
+        gateway_key_scope,
+        webhooks,
+        hosts,
+        page,
+        database,
+        ..Api::new(store, settings.timeout, clock)
+    };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
     lambda_http::run(service).await
 }
@@ -86,8 +98,9 @@ fn renewal(function: Function, store: Reader, poster: Poster) -> Renewal {
             match function.settings().await {
                 Ok(_) if function.values == before => false,
                 Ok(settings) => {
-                    store.reconnect_with(&settings.database);
-                    poster.reconnect_with(&settings.database);
+                    let connections = settings.database.with_connections(CONNECTIONS);
+                    store.reconnect_with(&connections);
+                    poster.reconnect_with(&connections);
                     true
                 }
                 Err(error) => {
