@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ask, inFront, json, kept, launch, open, sideways, violations, waitUntilKept, URL_OF_DEMO } from './page.mjs'
+import { ask, inFront, json, kept, launch, open, sideways, violations, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
 
-const SCREENS = ['overview', 'delivery', 'lead-time', 'pull-requests', 'pull-requests?state=open', 'teams', 'services', 'data']
 let browser
 before(async () => (browser = await launch()))
 after(async () => browser?.close())
