@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ask, inFront, json, kept, launch, open, sideways, violations, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
+import { ask, inFront, json, kept, launch, open, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
 
 let browser
 before(async () => (browser = await launch()))
@@ -406,7 +406,7 @@ describe('with keys', () => {
     await page.evaluate(() => window.dispatchEvent(new Event('online')))
     await page.getByLabel('Key').waitFor()
     assert.equal(await page.locator('.tile .value').count(), 0, 'behind the dialog')
-    await page.waitForFunction(async () => !(await caches.has('mergeline-data')))
+    await waitUntilForgotten(page)
     // What a test makes up is answered without a network, too.
     needsKey = false
     await context.setOffline(true)

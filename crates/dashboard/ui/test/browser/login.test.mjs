@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import Provider from 'oidc-provider'
-import { blank, kept, launch, violations, waitUntilKept } from './page.mjs'
+import { blank, kept, launch, violations, waitUntilForgotten, waitUntilKept } from './page.mjs'
 
 const program = process.env.MERGELINE_PROGRAM
 if (!program) throw new Error('MERGELINE_PROGRAM is not set: .ci/dashboard sets it')
@@ -396,7 +396,7 @@ describe('a session that is over', { concurrency: false }, () => {
     await page.reload()
     await page.getByText('Log in to see how your teams deliver.').waitFor()
     assert.equal(await page.getByText('Payments').count(), 0)
-    await page.waitForFunction(async () => !(await caches.has('mergeline-data')))
+    await waitUntilForgotten(page)
     await unreachable({ context, page })
     await context.close()
   })
@@ -420,10 +420,12 @@ describe('a session that is over', { concurrency: false }, () => {
 
 describe('another person in the same browser', { concurrency: false }, () => {
   test('never sees what was kept for the one before', async () => {
-    const { context, page } = await visit('teams')
+    // A question that the next person will not ask.
+    const { context, page } = await visit('overview?team=platform')
     await logIn(page, 'root')
     await page.getByRole('heading', { name: 'Platform' }).waitFor()
-    await waitUntilKept(page, 'me', 'teams', 'overview')
+    await waitUntilKept(page, 'me', 'teams', 'summary')
+    assert.ok((await everythingKept(page)).includes('Platform'))
     // Nobody logged out, and the page did not see that the session is over.
     await context.clearCookies()
     await page.goto(loginTo('#/teams'))

@@ -87,18 +87,27 @@ export async function inEachLook(page, check) {
 /** The questions whose answers the browser keeps for a time without a network. */
 export const kept = (page) => page.evaluate(async () => ((await caches.has('mergeline-data')) ? (await (await caches.open('mergeline-data')).keys()).map((it) => decodeURIComponent(it.url)) : []))
 
+/** Waits for an answer that comes by a promise, which `waitForFunction` takes for the answer itself. */
+async function until(page, question, argument) {
+  const end = Date.now() + 15_000
+  while (!(await page.evaluate(question, argument))) {
+    if (Date.now() > end) throw new Error(`not within 15 s: ${question}`)
+    await page.waitForTimeout(50)
+  }
+}
+
 /** Waits until the page would open without a network, with the answers to these questions. */
 export async function waitUntilKept(page, ...questions) {
-  await page.evaluate(() => navigator.serviceWorker.ready)
-  await page.waitForFunction(
-    async (all) => {
-      const names = async (cache) => (await (await caches.open(cache)).keys()).map((it) => decodeURIComponent(it.url))
-      const [files, answers] = [await names('mergeline-page'), await names('mergeline-data')]
-      return files.some((it) => it.endsWith('config.json')) && all.every((one) => answers.some((it) => it.includes(`"${one}"`)))
-    },
-    questions,
-  )
+  const areThere = async (all) => {
+    const names = async (cache) => (await (await caches.open(cache)).keys()).map((it) => decodeURIComponent(it.url))
+    const [files, answers] = [await names('mergeline-page'), await names('mergeline-data')]
+    return files.some((it) => it.endsWith('config.json')) && all.every((one) => answers.some((it) => it.includes(`"${one}"`)))
+  }
+  await until(page, areThere, questions)
 }
+
+/** Waits until no answer is kept. */
+export const waitUntilForgotten = (page) => until(page, async () => !(await caches.has('mergeline-data')))
 
 /** What axe-core finds, in a few words each. */
 export async function violations(page) {
