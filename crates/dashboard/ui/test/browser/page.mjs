@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
+import { setTimeout } from 'node:timers/promises'
 import { chromium } from 'playwright-core'
 
 const PLACES = [process.env.CHROME, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
@@ -87,12 +88,12 @@ export async function inEachLook(page, check) {
 /** The questions whose answers the browser keeps for a time without a network. */
 export const kept = (page) => page.evaluate(async () => ((await caches.has('mergeline-data')) ? (await (await caches.open('mergeline-data')).keys()).map((it) => decodeURIComponent(it.url)) : []))
 
-/** Waits for an answer that comes by a promise, which `waitForFunction` takes for the answer itself. */
-async function until(page, question, argument) {
+/** Waits until something is so, asked by a promise, which `waitForFunction` takes for the answer itself. */
+export async function until(isSo) {
   const end = Date.now() + 15_000
-  while (!(await page.evaluate(question, argument))) {
-    if (Date.now() > end) throw new Error(`not within 15 s: ${question}`)
-    await page.waitForTimeout(50)
+  while (!(await isSo())) {
+    if (Date.now() > end) throw new Error(`not within 15 s: ${isSo}`)
+    await setTimeout(50)
   }
 }
 
@@ -103,11 +104,11 @@ export async function waitUntilKept(page, ...questions) {
     const [files, answers] = [await names('mergeline-page'), await names('mergeline-data')]
     return files.some((it) => it.endsWith('config.json')) && all.every((one) => answers.some((it) => it.includes(`"${one}"`)))
   }
-  await until(page, areThere, questions)
+  await until(() => page.evaluate(areThere, questions))
 }
 
 /** Waits until no answer is kept. */
-export const waitUntilForgotten = (page) => until(page, async () => !(await caches.has('mergeline-data')))
+export const waitUntilForgotten = (page) => until(() => page.evaluate(async () => !(await caches.has('mergeline-data'))))
 
 /** What axe-core finds, in a few words each. */
 export async function violations(page) {
