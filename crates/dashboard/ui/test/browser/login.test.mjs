@@ -333,7 +333,7 @@ describe('a login that somebody meddles with', { concurrency: false }, () => {
   test('an answer of the provider is used only by the browser that asked', async () => {
     const [attacker, victim] = [await visit(), await visit()]
     const { answer, attempt } = await unused(attacker, 'root')
-    // The victim has begun a login, too, and is led to the answer to that of the attacker.
+    // The victim has started a login, too, and is led to the answer for the attacker.
     await victim.page.getByRole('link', { name: 'Log in' }).click()
     await victim.page.locator('input[name=login]').waitFor()
     assert.ok(await cookieOf(victim.context, ATTEMPT))
