@@ -38,6 +38,9 @@ self.addEventListener('fetch', (event) => {
     event.respondWith(caches.match(request.url).then((kept) => kept ?? fetch(request)))
   } else if (file === '' || ALWAYS.includes(file)) {
     event.respondWith(fresh(scope + file, request, event))
+  } else if (file === 'login') {
+    // Somebody else may be about to log in. What the page kept is gone before it is known who.
+    event.waitUntil(caches.delete('mergeline-data'))
   }
 })
 

@@ -13,6 +13,15 @@ export type ListOf = (days: Days) => RouteLocationRaw | undefined
 
 /** Instead of a list that its reader may not see. */
 export const NO_LISTS = 'This needs the permission to see single pull requests (prs:read). Ask an admin for it.'
+/** Instead of an empty list of days that were not read. */
+export const NOTHING_READ = 'Nothing of these days was read.'
+
+/** Whether none of the days were read: an empty list of them says nothing. */
+export function isUnread(meta: { coverage: { since: string | null }; range?: { to: string } } | undefined): boolean {
+  if (meta === undefined) return false
+  const { since } = meta.coverage
+  return since === null || (meta.range !== undefined && meta.range.to <= since.slice(0, 10))
+}
 
 /** The days of a bucket that are in the range. */
 const within = (bucket: { start: string; end: string }, range: Days): Days => ({

@@ -44,16 +44,15 @@ function useAnswer<T>(about: () => unknown[], ask: Ask<T>, isWanted: () => boole
     queryKey: computed(() => [...about(), key.value]),
     queryFn: answerTo(about, ask),
     enabled: computed(() => mayAsk() && isWanted()),
-    // The old answer stays while other days are read, but never as that of another team or service.
-    placeholderData: (before, query) => (isAboutSame(query?.queryKey, about()) ? before : undefined) as never,
+    // The old answer stays while other days are read, but never as that of another team or service, or for another key.
+    placeholderData: (before, query) => (isAboutSame(query?.queryKey, [...about(), key.value]) ? before : undefined) as never,
   })
 }
 
-/** Whether two questions differ in their filters only, which are the last part. */
+/** Whether two questions differ in their filters only, which are the last part but one. The key is the last. */
 function isAboutSame(one: readonly unknown[] | undefined, other: unknown[]): boolean {
-  // The key comes behind the filters.
-  const subject = one?.slice(0, -2)
-  return JSON.stringify(subject) === JSON.stringify(other.slice(0, -1))
+  const subject = (of: readonly unknown[] = []) => JSON.stringify([of.slice(0, -2), of.at(-1)])
+  return subject(one) === subject(other)
 }
 
 type Given<T> = MaybeRefOrGetter<T>
