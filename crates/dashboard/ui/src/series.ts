@@ -168,3 +168,13 @@ export function headline(summary: Schemas['Summary'], before: string): string {
   if (ratio < 1 / 1.5) return `${counts}; pull requests were faster: half within ${duration(half)} instead of ${duration(halfBefore)}.`
   return `${counts}; half took ${duration(half)}, before ${duration(halfBefore)}.`
 }
+
+/** Why a merged pull request is not in production. */
+export const NOT_DELIVERED: Record<keyof Schemas['NotDelivered'], string> = {
+  not_deployed_yet: 'not deployed yet',
+  before_first_deployment: 'merged before the first known deployment',
+  no_source: 'no source reports deployments',
+  unknown_history: 'the commits cannot be read',
+  not_collected: 'not read yet',
+  no_service: 'belongs to no service',
+}

@@ -2,8 +2,8 @@
 
 import { type QueryClient, useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
-import { keep, recall } from '../offline'
-import { api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
+import { forget, isSessionOver, keep, recall } from '../offline'
+import { access, api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
 import { forgetSeen, see, seen } from './version'
 
 const MINUTE = 60_000
@@ -216,6 +216,12 @@ export function useRefresh(): { now: Ref<number> } {
   let last = Date.now()
   async function ask(): Promise<void> {
     now.value = Date.now()
+    if (access.value === 'given' && (await isSessionOver())) {
+      // Also without a network, which would say so.
+      access.value = 'over'
+      await forget()
+      return
+    }
     if (document.visibilityState !== 'visible' || now.value - last < REFRESH || !mayAsk()) return
     last = now.value
     const shown = seen()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ask, inFront, json, kept, launch, open, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
+import { ask, inFront, json, kept, launch, open, settled, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
 
 let browser
 before(async () => (browser = await launch()))
@@ -134,6 +134,24 @@ describe('numbers', () => {
   })
 })
 
+describe('a new version', () => {
+  test('is loaded when a part of the old one is gone, and not again and again', async () => {
+    const { context, page } = await open(browser, 'overview?team=payments')
+    await page.route('**/assets/Teams-*.js', (route) => route.fulfill({ status: 404 }))
+    await page.evaluate(() => (window.isOld = true))
+    await page.getByRole('navigation').getByRole('link', { name: 'Teams' }).click()
+    await page.waitForFunction(() => window.isOld === undefined)
+    await settled(page)
+    await page.evaluate(() => (window.isOld = true))
+    const failed = page.waitForResponse(/assets\/Teams-/)
+    await page.getByRole('navigation').getByRole('link', { name: 'Teams' }).click()
+    await failed
+    await page.unroute('**/assets/Teams-*.js')
+    assert.equal(await page.evaluate(() => window.isOld), true, 'it was loaded within this minute')
+    await context.close()
+  })
+})
+
 describe('the address', () => {
   test('has all state: a copied one shows the same', async () => {
     const { context, page } = await open(browser, 'overview')
@@ -186,6 +204,32 @@ describe('the address', () => {
 })
 
 describe('delivery', () => {
+  test('what is merged and not in production leads to a list of as many, for each reason', async () => {
+    const { context, page } = await open(browser, 'delivery?team=payments')
+    const { data } = await ask('metrics/team/payments/dora?last=P12W')
+    const links = page.locator('a[href*="missing="]')
+    const found = Object.entries(data.total.not_delivered).filter(([, count]) => count.n > 0)
+    assert.ok(found.length > 0 && (await links.count()) === found.length, JSON.stringify(found))
+    for (const [reason, count] of found) {
+      const link = page.locator(`a[href*="missing=${reason}"]`)
+      assert.ok((await link.innerText()).startsWith(`${count.n} pull request`), reason)
+      await link.click()
+      await page.getByText('Only those that are not in production are listed').waitFor()
+      const rows = page.locator('table[aria-rowcount]')
+      await page.locator('.rows a').first().waitFor()
+      assert.equal(Number(await rows.getAttribute('aria-rowcount')) - 1, count.n, reason)
+      await page.getByRole('button', { name: 'List all' }).click()
+      await page.waitForFunction((few) => Number(document.querySelector('table[aria-rowcount]')?.ariaRowCount) - 1 > few, count.n)
+      await page.goBack()
+      await page.goBack()
+      await link.waitFor()
+    }
+    await context.close()
+    const ofService = await open(browser, 'delivery?team=payments&service=storefront')
+    assert.equal(await ofService.page.locator('a[href*="missing="]').count(), 0, 'a service has no list of pull requests')
+    await ofService.context.close()
+  })
+
   test('each metric leads to its list, which has as many rows, and Back returns', async () => {
     const { context, page, problems } = await open(browser, 'delivery?team=payments')
     const { data } = await ask('metrics/team/payments/dora?last=P12W')

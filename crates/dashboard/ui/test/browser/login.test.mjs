@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import Provider from 'oidc-provider'
-import { blank, kept, launch, until, violations, waitUntilForgotten, waitUntilKept } from './page.mjs'
+import { blank, DATA, kept, launch, until, violations, waitUntilForgotten, waitUntilKept } from './page.mjs'
 
 const program = process.env.MERGELINE_PROGRAM
 if (!program) throw new Error('MERGELINE_PROGRAM is not set: .ci/dashboard sets it')
@@ -479,9 +479,9 @@ async function unreachable({ context, page }) {
 
 /** All text that the browser keeps of answers. */
 const everythingKept = (page) =>
-  page.evaluate(async () => {
-    if (!(await caches.has('mergeline-data'))) return ''
-    const cache = await caches.open('mergeline-data')
+  page.evaluate(async (data) => {
+    if (!(await caches.has(data))) return ''
+    const cache = await caches.open(data)
     const texts = (await cache.keys()).map(async (one) => (await cache.match(one)).text())
     return (await Promise.all(texts)).join('\n')
-  })
+  }, DATA)

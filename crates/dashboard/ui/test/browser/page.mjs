@@ -85,8 +85,11 @@ export async function inEachLook(page, check) {
   }
 }
 
+/** Where the browser keeps answers and files of this page. */
+export const [DATA, FILES] = ['mergeline-data /v1/app/', 'mergeline-page /v1/app/']
+
 /** The questions whose answers the browser keeps for a time without a network. */
-export const kept = (page) => page.evaluate(async () => ((await caches.has('mergeline-data')) ? (await (await caches.open('mergeline-data')).keys()).map((it) => decodeURIComponent(it.url)) : []))
+export const kept = (page) => page.evaluate(async (data) => ((await caches.has(data)) ? (await (await caches.open(data)).keys()).map((it) => decodeURIComponent(it.url)) : []), DATA)
 
 /** Waits until something is so, asked by a promise, which `waitForFunction` takes for the answer itself. */
 export async function until(isSo) {
@@ -99,16 +102,16 @@ export async function until(isSo) {
 
 /** Waits until the page would open without a network, with the answers to these questions. */
 export async function waitUntilKept(page, ...questions) {
-  const areThere = async (all) => {
+  const areThere = async ([filesOf, dataOf, all]) => {
     const names = async (cache) => (await (await caches.open(cache)).keys()).map((it) => decodeURIComponent(it.url))
-    const [files, answers] = [await names('mergeline-page'), await names('mergeline-data')]
+    const [files, answers] = [await names(filesOf), await names(dataOf)]
     return files.some((it) => it.endsWith('config.json')) && all.every((one) => answers.some((it) => it.includes(`"${one}"`)))
   }
-  await until(() => page.evaluate(areThere, questions))
+  await until(() => page.evaluate(areThere, [FILES, DATA, questions]))
 }
 
 /** Waits until no answer is kept. */
-export const waitUntilForgotten = (page) => until(() => page.evaluate(async () => !(await caches.has('mergeline-data'))))
+export const waitUntilForgotten = (page) => until(() => page.evaluate(async (data) => !(await caches.has(data)), DATA))
 
 /** What axe-core finds, in a few words each. */
 export async function violations(page) {
