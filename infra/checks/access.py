@@ -88,7 +88,7 @@ def roles_are_taken_by_their_users(template):
 
 
 def resource_name(template, resource):
-    """A resource of the template by its name, exactly; everything else as it is written, without `arn:` and partition."""
+    """A resource of the template by its name; everything else as it is written, without `arn:` and the partition."""
     for kind in (dict(Ref=target(resource)), {"Fn::GetAtt": [target(resource), "Arn"]}):
         if resource == kind:
             return target(resource)
@@ -416,7 +416,7 @@ def covers(patterns, action):
 
 
 def cloudformation_may_make_the_stack(template):
-    """Needs are CloudFormation's own; how far rights reach is by resource, and by conditions where that is not enough."""
+    """It needs what its registry says. How far a right reaches is up to its resource, or to its condition."""
     allowed = [right for right in rights(template) if right[0] == "ExecutionRole"]
     needed = needed_to_make(frozenset(resource["Type"] for resource in stack()["Resources"].values()))
     actions = {action for _, action, _, _ in allowed}
@@ -435,8 +435,8 @@ def cloudformation_may_make_the_stack(template):
         wanted = CONDITIONS.get(action, {})
         if condition != written(wanted):
             yield f"ExecutionRole may {action} if {condition}, not if {written(wanted)}"
-        is_in_reach = resource in MADE.get(service_of(action), ())
-        if not is_in_reach and not (resource == "*" and (action in MADE_WITHOUT_RESOURCE or wanted == OF_OUR_FUNCTIONS)):
+        is_for_all = action in MADE_WITHOUT_RESOURCE or wanted == OF_OUR_FUNCTIONS
+        if resource not in MADE.get(service_of(action), ()) and not (resource == "*" and is_for_all):
             yield f"ExecutionRole may {action} on {resource}"
         if action.endswith("*") and action not in WHOLE_SERVICES:
             yield f"ExecutionRole may {action}"

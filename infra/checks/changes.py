@@ -36,4 +36,6 @@ def add(kind, **facts):
 
 
 def anyone(principal):
-    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "*", "Resource": "*"}]}
+    """A policy that lets somebody do everything."""
+    one = {"Effect": "Allow", "Principal": principal, "Action": "*", "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [one]}

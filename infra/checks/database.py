@@ -6,8 +6,8 @@ from nodes import branches, of_type, properties, target, texts
 
 # Versions of PostgreSQL that RDS and Aurora have: the newest minor of each that is known here.
 VERSIONS = {"17": 11}
-FAMILIES = {"postgres": "postgres", "aurora-postgresql": "aurora-postgresql"}
-# What the parameter offers costs up to some USD 130 a month.
+ENGINES = {"postgres", "aurora-postgresql"}
+# None is larger than what InstanceClass offers.
 CLASSES = {"db.t4g.micro", "db.t4g.small", "db.t4g.medium", "db.t4g.large", "db.m7g.large", "db.serverless"}
 
 
@@ -29,7 +29,7 @@ def the_engine_exists(template):
         yield f"{parameter['AllowedPattern']} is more than the versions of PostgreSQL {major}"
     groups = properties(template, "RDS::DBParameterGroup") | properties(template, "RDS::DBClusterParameterGroup")
     for name, facts in instances_and_clusters(template):
-        if facts["Engine"] not in FAMILIES:
+        if facts["Engine"] not in ENGINES:
             yield f"{name} is {facts['Engine']}"
         if target(facts["EngineVersion"]) != "EngineVersion":
             yield f"{name} has a version of its own"
@@ -102,8 +102,9 @@ def the_password_is_made_by_aws(template):
         yield f"{name} has a value, or is for another user"
     if set(secret["GenerateSecretString"]) & {"ExcludeUppercase", "ExcludeLowercase", "ExcludeNumbers"}:
         yield f"{name} is easier to guess"
+    made = {"Fn::Sub": "{{resolve:secretsmanager:${%s}:SecretString:password}}" % name}
     for owner, facts in instances_and_clusters(template):
-        if facts["MasterUserPassword"] != {"Fn::Sub": f"{{{{resolve:secretsmanager:${{{name}}}:SecretString:password}}}}"}:
+        if facts["MasterUserPassword"] != made:
             yield f"{owner} has another password"
     # With host, port and database, which the functions read there.
     ((_, attachment),) = properties(template, "SecretsManager::SecretTargetAttachment").items()

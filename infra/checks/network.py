@@ -39,7 +39,6 @@ def connections_go_where_they_should(template):
             yield f"{name} lets out everything"
 
 
-# Whose groups let in whom, and out where.
 FUNCTIONS = "FunctionsSecurityGroup"
 
 
@@ -95,7 +94,8 @@ def private_ways_lead_to_the_functions(template):
     """S3 without NAT, and secrets where that is wanted."""
     endpoints = properties(template, "EC2::VPCEndpoint")
     s3 = endpoints["S3Endpoint"]
-    if s3["VpcEndpointType"] != "Gateway" or set(map(target, s3["RouteTableIds"])) != {"PrivateRoutesA", "PrivateRoutesB"}:
+    routes = {"PrivateRoutesA", "PrivateRoutesB"}
+    if s3["VpcEndpointType"] != "Gateway" or set(map(target, s3["RouteTableIds"])) != routes:
         yield "S3 is reached through NAT"
     for name, endpoint in endpoints.items():
         if endpoint["VpcEndpointType"] == "Interface" and endpoint.get("PrivateDnsEnabled") is not True:

@@ -1,8 +1,8 @@
 """What must hold for the templates, beyond what linters know.
 
-Each policy is a function that takes a template and yields what is wrong with it. `POLICIES` lists those of template.yaml
-as CloudFormation sees it, and `JUDGED` those of every template. A policy may assume that a template is whole: `judge`
-reports one that is not.
+Each policy is a function that takes a template and yields what is wrong with it. `POLICIES` lists those of
+template.yaml as CloudFormation sees it, and `JUDGED` those of every template. A policy may assume that a template is
+whole: `judge` reports one that is not.
 """
 
 import json
@@ -42,7 +42,7 @@ AWS_METRICS = (
     }
 )
 
-# What somebody has to be told, and by which alarm.
+# What somebody has to know, and by which alarm.
 ALARMS = {
     "no run in nine hours": "NoRunCompleted",
     "a run that failed": "RunFailed",
@@ -214,7 +214,7 @@ def workers_are_not_refused(template):
 
 
 def unfinished_work_may_come_back(template):
-    """Lambda stops what goes through a queue and back to the same function some 16 times, unless it is told not to."""
+    """Lambda stops what goes through a queue and back to the same function some 16 times, unless that is allowed."""
     functions = properties(template, "Lambda::Function")
     for mapping in properties(template, "Lambda::EventSourceMapping").values():
         name = target(mapping["FunctionName"])
@@ -255,7 +255,7 @@ def failures_land_somewhere(template):
         if queues[queue].get("MessageRetentionPeriod", 345600) < 1209600:
             yield f"{queue} does not keep its messages for two weeks"
         if queue not in watched:
-            yield f"nobody is told of messages in {queue}"
+            yield f"nobody hears of messages in {queue}"
 
 
 def collections_run_every_four_hours(template):
@@ -414,7 +414,7 @@ def the_key_can_be_replaced(template):
 
 
 def there_is_one_stage(template):
-    """SAM adds one of its own, unless it is told the version of OpenAPI."""
+    """SAM adds one of its own, unless it knows the version of OpenAPI."""
     stages = list(of_type(template, "ApiGateway::Stage"))
     for name, deployment in properties(template, "ApiGateway::Deployment").items():
         if "StageName" in deployment:
@@ -469,7 +469,7 @@ def access_is_logged(template):
             yield f"{name}: the access log tells too much"
 
 
-# --- who is told
+# --- who hears of what
 
 
 @cache
@@ -550,7 +550,7 @@ def alarms_can_ring(template):
     alarms = properties(template, "CloudWatch::Alarm")
     for what, name in ALARMS.items():
         if name not in alarms:
-            yield f"nobody is told of {what}"
+            yield f"nobody hears of {what}"
     for name, alarm in alarms.items():
         if not [action for action in alarm.get("AlarmActions", []) if target(action) in topics]:
             yield f"{name} is heard by nobody"
@@ -581,14 +581,14 @@ def alarms_wake_somebody_or_wait(template):
     for name, alarm in properties(template, "CloudWatch::Alarm").items():
         topic = "NoticeTopic" if name in CAN_WAIT else "AlarmTopic"
         for key in ("AlarmActions", "OKActions"):
-            if (told := [target(action) for action in alarm.get(key, [])]) != [topic]:
-                yield f"{name}: {key} go to {told}, not to {topic}"
+            if (topics := [target(action) for action in alarm.get(key, [])]) != [topic]:
+                yield f"{name}: {key} go to {topics}, not to {topic}"
     for output, topic in (("AlarmTopicArn", "AlarmTopic"), ("NoticeTopicArn", "NoticeTopic")):
         if target(template["Outputs"].get(output, {}).get("Value")) != topic:
             yield f"{output} is not {topic}"
-    told = [subscription["TopicArn"] for subscription in properties(template, "SNS::Subscription").values()]
-    if sorted(map(target, told)) != ["AlarmTopic", "NoticeTopic"]:
-        yield "AlarmEmail is told of some alarms only"
+    subscribed = [subscription["TopicArn"] for subscription in properties(template, "SNS::Subscription").values()]
+    if sorted(map(target, subscribed)) != ["AlarmTopic", "NoticeTopic"]:
+        yield "AlarmEmail hears of some alarms only"
 
 
 def the_runbook_has_an_entry_for_each_alarm(template):

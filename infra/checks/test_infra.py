@@ -72,7 +72,9 @@ BREAKS = {
         },
         "sizes_are_modest": {
             "large": put("Instance/Properties/DBInstanceClass", "db.r7g.16xlarge"),
-            "one of a parameter's": lambda t: t["Parameters"]["InstanceClass"]["AllowedValues"].append("db.r7g.16xlarge"),
+            "one of a parameter's": lambda t: t["Parameters"]["InstanceClass"]["AllowedValues"].append(
+                "db.r7g.16xlarge"
+            ),
             "any": lambda t: t["Parameters"]["InstanceClass"].pop("AllowedValues"),
             "dear disks": put("Instance/Properties/StorageType", "io2"),
             "a standby": put("Instance/Properties/MultiAZ", True),
@@ -245,7 +247,9 @@ BREAKS = {
                 Condition={"StringLike": {"token.actions.githubusercontent.com:sub": "repo:acme/*"}}
             ),
             "anything of GitHub": lambda t: trust(t).pop("Condition"),
-            "for anybody": lambda t: trust(t)["Condition"]["StringEquals"].pop("token.actions.githubusercontent.com:aud"),
+            "for anybody": lambda t: trust(t)["Condition"]["StringEquals"].pop(
+                "token.actions.githubusercontent.com:aud"
+            ),
             "a star": lambda t: t["Parameters"]["Repository"].update(AllowedPattern=".*"),
             "another issuer": put("GitHub/Properties/Url", "https://example.com"),
             "another audience": lambda t: properties(t, "GitHub")["ClientIdList"].append("x"),
@@ -270,7 +274,9 @@ BREAKS = {
             "secrets": unconditional("Boundary", "secretsmanager:GetSecretValue"),
         },
         "roles_have_only_their_own_rights": {
-            "administrator": put("DeployRole/Properties/ManagedPolicyArns", ["arn:aws:iam::aws:policy/AdministratorAccess"])
+            "administrator": put(
+                "DeployRole/Properties/ManagedPolicyArns", ["arn:aws:iam::aws:policy/AdministratorAccess"]
+            )
         },
         "uploads_are_private_and_encrypted": {
             "public": put("Artifacts/Properties/PublicAccessBlockConfiguration", None),

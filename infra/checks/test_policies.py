@@ -266,7 +266,9 @@ BREAKS = {
         "all but some actions": lambda t: statement(t, "ApiRole", "logs:PutLogEvents").update(NotAction="iam:*"),
         "all but some resources": lambda t: statement(t, "ApiRole", "logs:PutLogEvents").update(NotResource="x"),
         "anybody's metrics": lambda t: statement(t, "CollectorRole", "cloudwatch:PutMetricData").pop("Condition"),
-        "only at times": lambda t: statement(t, "ApiRole", "logs:PutLogEvents").update(Condition={"Null": {"x": "true"}}),
+        "only at times": lambda t: statement(t, "ApiRole", "logs:PutLogEvents").update(
+            Condition={"Null": {"x": "true"}}
+        ),
         "any logs": lambda t: statement(t, "CollectorRole", "logs:PutLogEvents").update(
             Resource={"Fn::Sub": "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*"}
         ),
@@ -419,7 +421,7 @@ BREAKS = {
         "unknown metric": lambda t: replace_in_dashboard(t, '"GraphQLPoints"', '"GraphQlPoints"'),
         "overlap": lambda t: replace_in_dashboard(t, '"x": 6, "y": 6', '"x": 5, "y": 6'),
         "an unknown widget": lambda t: replace_in_dashboard(t, '"type": "log"', '"type": "logs"'),
-        "a widget without its metrics": lambda t: replace_in_dashboard(t, '"stat": "Minimum", "period": 86400', '"stat": "Minimum"'),
+        "a widget without its metrics": lambda t: replace_in_dashboard(t, '"metrics": [', '"values": ['),
         "a text without text": lambda t: replace_in_dashboard(t, '"markdown"', '"text"'),
         "hidden alarm": lambda t: replace_in_dashboard(t, '"${TokenExpires.Arn}", ', ""),
     },
