@@ -1,6 +1,7 @@
 // Keeps the page's own files, so that it opens without a network. Answers of the API are not its business.
 
-const CACHE = 'mergeline-page'
+const PAGE = new URL('.', self.location.href).pathname
+const CACHE = `mergeline-page ${PAGE}`
 /** What the page is made of, relative to this file. The rest is named in files.json, which the build writes. */
 const ALWAYS = ['./', 'config.json', 'icon.svg', 'manifest.webmanifest']
 
@@ -38,6 +39,9 @@ self.addEventListener('fetch', (event) => {
     event.respondWith(caches.match(request.url).then((kept) => kept ?? fetch(request)))
   } else if (file === '' || ALWAYS.includes(file)) {
     event.respondWith(fresh(scope + file, request, event))
+  } else if (file === 'login') {
+    // Somebody else may be about to log in. What the page kept is gone before it is known who.
+    event.waitUntil(caches.delete(`mergeline-data ${PAGE}`))
   }
 })
 

@@ -6,7 +6,9 @@
 import { ref } from 'vue'
 import { config } from './api/client'
 
-const DATA = 'mergeline-data'
+/** Of this page: another one at the same origin keeps its own. */
+const SCOPE = new URL('.', document.baseURI)
+const DATA = `mergeline-data ${SCOPE.pathname}`
 /** What is kept: the first part of a question. */
 const KEPT = new Set<unknown>(['me', 'teams', 'overview', 'summary', 'velocity', 'lead-time', 'dora', 'services', 'coverage', 'definitions'])
 const WHO = 'who'
@@ -31,7 +33,8 @@ const mayKeep = (): boolean => config.value.login !== 'key' && 'caches' in windo
 const address = (about: unknown): string => new URL(`kept/${encodeURIComponent(JSON.stringify(about))}`, document.baseURI).href
 
 async function read<T>(about: unknown): Promise<T | undefined> {
-  const response = await (await caches.open(DATA)).match(address(about))
+  // Opening what is not there would make it.
+  const response = await caches.match(address(about), { cacheName: DATA })
   return response ? ((await response.json()) as T) : undefined
 }
 async function write(about: unknown, value: unknown): Promise<void> {
@@ -74,11 +77,17 @@ export async function keep(about: unknown[], answer: unknown): Promise<void> {
   await write(about, { owner, at: Date.now(), answer })
 }
 
+/** Whether the session is over of the one whose answers are kept. */
+export async function isSessionOver(): Promise<boolean> {
+  const until = mayKeep() ? (await read<Owner>(WHO))?.until : undefined
+  return until != null && Date.parse(until) <= Date.now()
+}
+
 /** The last answer to a question, if it may still be shown. */
 export async function recall(about: unknown[]): Promise<unknown> {
   if (!mayKeep() || !KEPT.has(about[0])) return undefined
   const owner = await read<Owner>(WHO)
-  const isOver = owner?.until != null && Date.parse(owner.until) <= Date.now()
+  const isOver = await isSessionOver()
   const isOfThis = owner?.is.startsWith(JSON.stringify([config.value.login, config.value.database]).slice(0, -1))
   if (!owner || isOver || !isOfThis) {
     if (owner) await forget()
@@ -100,7 +109,9 @@ const policies = (): Policies | undefined => (window as { trustedTypes?: Policie
 export async function keepPage(): Promise<void> {
   if (!('serviceWorker' in navigator)) return
   if (!mayKeep()) {
-    for (const registration of await navigator.serviceWorker.getRegistrations()) await registration.unregister()
+    for (const registration of await navigator.serviceWorker.getRegistrations()) {
+      if (registration.scope === SCOPE.href) await registration.unregister()
+    }
     return forget()
   }
   // The only script address that this policy makes is the worker's own.

@@ -13,6 +13,15 @@ export type ListOf = (days: Days) => RouteLocationRaw | undefined
 
 /** Instead of a list that its reader may not see. */
 export const NO_LISTS = 'This needs the permission to see single pull requests (prs:read). Ask an admin for it.'
+/** Instead of an empty list of days that were not read. */
+export const NOTHING_READ = 'Nothing of these days was read.'
+
+/** Whether none of the days were read: an empty list of them says nothing. */
+export function isUnread(meta: { coverage: { since: string | null }; range?: { to: string } } | undefined): boolean {
+  if (meta === undefined) return false
+  const { since } = meta.coverage
+  return since === null || (meta.range !== undefined && meta.range.to <= since.slice(0, 10))
+}
 
 /** The days of a bucket that are in the range. */
 const within = (bucket: { start: string; end: string }, range: Days): Days => ({
@@ -158,4 +167,14 @@ export function headline(summary: Schemas['Summary'], before: string): string {
   if (ratio > 1.5) return `${counts}; pull requests took longer: half within ${duration(half)} instead of ${duration(halfBefore)}.`
   if (ratio < 1 / 1.5) return `${counts}; pull requests were faster: half within ${duration(half)} instead of ${duration(halfBefore)}.`
   return `${counts}; half took ${duration(half)}, before ${duration(halfBefore)}.`
+}
+
+/** Why a merged pull request is not in production. */
+export const NOT_DELIVERED: Record<keyof Schemas['NotDelivered'], string> = {
+  not_deployed_yet: 'not deployed yet',
+  before_first_deployment: 'merged before the first known deployment',
+  no_source: 'no source reports deployments',
+  unknown_history: 'the commits cannot be read',
+  not_collected: 'not read yet',
+  no_service: 'belongs to no service',
 }

@@ -7,7 +7,7 @@ import { useRoute, useRouter, type LocationQueryRaw } from 'vue-router'
 export const FILTERS = ['last', 'from', 'to', 'week', 'interval', 'repo', 'base', 'weighting', 'tz'] as const
 export type FilterName = (typeof FILTERS)[number]
 /** All parts of an address. */
-export const PARTS = [...FILTERS, 'team', 'service', 'basis', 'environment', 'edition', 'failures', 'sort', 'with', 'state', 'compare'] as const
+export const PARTS = [...FILTERS, 'team', 'service', 'basis', 'environment', 'edition', 'failures', 'sort', 'with', 'state', 'missing', 'compare'] as const
 export type Part = (typeof PARTS)[number]
 export type Selection = Partial<Record<Part, string>>
 
@@ -62,6 +62,6 @@ export function useSelection(): SelectionState {
     selection,
     change: (changes) => void router.push({ path: route.path, query: changed(selection.value, changes) }),
     to,
-    merged: (days) => to('pull-requests', { ...NO_RANGE, ...days, state: 'merged' }),
+    merged: (days) => to('pull-requests', { ...NO_RANGE, ...days, state: 'merged', missing: undefined }),
   }
 }

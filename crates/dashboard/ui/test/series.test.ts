@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Schemas } from '../src/api/client'
-import { bars, before, beside, byChance, difference, headline, longer, notCompared, percentiles, yearBefore } from '../src/series'
+import { bars, before, beside, byChance, difference, headline, isUnread, longer, notCompared, percentiles, yearBefore } from '../src/series'
 
 const statistics = (n: number, p50: number | null, p90: number | null) => ({ n, weight: n, mean_hours: p50, p50_hours: p50, p75_hours: p50, p90_hours: p90, p95_hours: p90 })
 const period = (merged: number, p50: number | null): Schemas['Period'] =>
@@ -62,4 +62,14 @@ it('no text of others becomes HTML', async () => {
   const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => /\.(vue|ts)$/.test(name))
   expect(files.length).toBeGreaterThan(10)
   for (const file of files) expect(readFileSync(`src/${file}`, 'utf8'), file).not.toMatch(/v-html|innerHTML|outerHTML|insertAdjacentHTML/)
+})
+
+describe('an empty list', () => {
+  it('says nothing about days before the first that was read', () => {
+    const meta = (since: string | null, to: string) => ({ coverage: { since }, range: { to } })
+    expect(isUnread(meta('2026-06-03T08:16:03Z', '2026-06-03'))).toBe(true)
+    expect(isUnread(meta('2026-06-03T08:16:03Z', '2026-06-04'))).toBe(false)
+    expect(isUnread(meta(null, '2026-06-04'))).toBe(true)
+    expect(isUnread(undefined)).toBe(false)
+  })
 })

@@ -41,8 +41,10 @@ export function useKey(text: string | null): void {
   else sessionStorage.setItem(KEY, text)
 }
 
-/** With a provider: whether somebody is logged in, must log in, or may see nothing. */
-export const access = ref<'given' | 'login' | 'none'>('given')
+/** With a provider: whether somebody is logged in, must log in, must do so again since the session is over, or may see nothing. */
+export const access = ref<'given' | 'login' | 'over' | 'none'>('given')
+/** Whether the page had an answer since it was opened: then a missing session is one that ended. */
+let wasAnswered = false
 
 export const config = ref<Config>({ login: 'none', api: '../', database: '' })
 
@@ -69,6 +71,7 @@ async function send(request: Request): Promise<Response> {
     throw new ApiFailure(0, 'offline', 'The server cannot be reached.', undefined)
   }
   if (response.ok) {
+    wasAnswered = true
     see(request.url, response.headers.get('etag'))
     return response
   }
@@ -80,7 +83,7 @@ async function send(request: Request): Promise<Response> {
   }
   const { code = `http_${response.status}`, message = 'The server gave no answer that this page understands.', trace_id, details = [] } = body.error ?? {}
   if (config.value.login === 'oidc') {
-    if (response.status === 401) access.value = 'login'
+    if (response.status === 401) access.value = wasAnswered ? 'over' : 'login'
     if (code === 'no_access') access.value = 'none'
   }
   const reasons = details.map((it) => `${it.parameter}: ${it.message}`).join('; ')

@@ -2,8 +2,8 @@
 
 import { type QueryClient, useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
-import { keep, recall } from '../offline'
-import { api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
+import { forget, isSessionOver, keep, recall } from '../offline'
+import { access, api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
 import { forgetSeen, see, seen } from './version'
 
 const MINUTE = 60_000
@@ -44,16 +44,15 @@ function useAnswer<T>(about: () => unknown[], ask: Ask<T>, isWanted: () => boole
     queryKey: computed(() => [...about(), key.value]),
     queryFn: answerTo(about, ask),
     enabled: computed(() => mayAsk() && isWanted()),
-    // The old answer stays while other days are read, but never as that of another team or service.
-    placeholderData: (before, query) => (isAboutSame(query?.queryKey, about()) ? before : undefined) as never,
+    // The old answer stays while other days are read, but never as that of another team or service, or for another key.
+    placeholderData: (before, query) => (isAboutSame(query?.queryKey, [...about(), key.value]) ? before : undefined) as never,
   })
 }
 
-/** Whether two questions differ in their filters only, which are the last part. */
+/** Whether two questions differ in their filters only, which are the last part but one. The key is the last. */
 function isAboutSame(one: readonly unknown[] | undefined, other: unknown[]): boolean {
-  // The key comes behind the filters.
-  const subject = one?.slice(0, -2)
-  return JSON.stringify(subject) === JSON.stringify(other.slice(0, -1))
+  const subject = (of: readonly unknown[] = []) => JSON.stringify([of.slice(0, -2), of.at(-1)])
+  return subject(one) === subject(other)
 }
 
 type Given<T> = MaybeRefOrGetter<T>
@@ -217,6 +216,12 @@ export function useRefresh(): { now: Ref<number> } {
   let last = Date.now()
   async function ask(): Promise<void> {
     now.value = Date.now()
+    if (access.value === 'given' && (await isSessionOver())) {
+      // Also without a network, which would say so.
+      access.value = 'over'
+      await forget()
+      return
+    }
     if (document.visibilityState !== 'visible' || now.value - last < REFRESH || !mayAsk()) return
     last = now.value
     const shown = seen()

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ask, launch, open, sideways, violations, URL_OF_DEMO } from './page.mjs'
+import { ask, inFront, json, kept, launch, open, settled, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
 
-const SCREENS = ['overview', 'delivery', 'lead-time', 'pull-requests', 'pull-requests?state=open', 'teams', 'services', 'data']
 let browser
 before(async () => (browser = await launch()))
 after(async () => browser?.close())
-
-const json = (body, status = 200) => (route) => route.fulfill({ status, contentType: 'application/json', body: JSON.stringify(body) })
 
 // Two at a time: most of it is the processor's time.
 describe('every screen', { concurrency: 2 }, () => {
@@ -137,6 +134,24 @@ describe('numbers', () => {
   })
 })
 
+describe('a new version', () => {
+  test('is loaded when a part of the old one is gone, and not again and again', async () => {
+    const { context, page } = await open(browser, 'overview?team=payments')
+    await page.route('**/assets/Teams-*.js', (route) => route.fulfill({ status: 404 }))
+    await page.evaluate(() => (window.isOld = true))
+    await page.getByRole('navigation').getByRole('link', { name: 'Teams' }).click()
+    await page.waitForFunction(() => window.isOld === undefined)
+    await settled(page)
+    await page.evaluate(() => (window.isOld = true))
+    const failed = page.waitForResponse(/assets\/Teams-/)
+    await page.getByRole('navigation').getByRole('link', { name: 'Teams' }).click()
+    await failed
+    await page.unroute('**/assets/Teams-*.js')
+    assert.equal(await page.evaluate(() => window.isOld), true, 'it was loaded within this minute')
+    await context.close()
+  })
+})
+
 describe('the address', () => {
   test('has all state: a copied one shows the same', async () => {
     const { context, page } = await open(browser, 'overview')
@@ -189,6 +204,32 @@ describe('the address', () => {
 })
 
 describe('delivery', () => {
+  test('what is merged and not in production leads to a list of as many, for each reason', async () => {
+    const { context, page } = await open(browser, 'delivery?team=payments')
+    const { data } = await ask('metrics/team/payments/dora?last=P12W')
+    const links = page.locator('a[href*="missing="]')
+    const found = Object.entries(data.total.not_delivered).filter(([, count]) => count.n > 0)
+    assert.ok(found.length > 0 && (await links.count()) === found.length, JSON.stringify(found))
+    for (const [reason, count] of found) {
+      const link = page.locator(`a[href*="missing=${reason}"]`)
+      assert.ok((await link.innerText()).startsWith(`${count.n} pull request`), reason)
+      await link.click()
+      await page.getByText('Only those that are not in production are listed').waitFor()
+      const rows = page.locator('table[aria-rowcount]')
+      await page.locator('.rows a').first().waitFor()
+      assert.equal(Number(await rows.getAttribute('aria-rowcount')) - 1, count.n, reason)
+      await page.getByRole('button', { name: 'List all' }).click()
+      await page.waitForFunction((few) => Number(document.querySelector('table[aria-rowcount]')?.ariaRowCount) - 1 > few, count.n)
+      await page.goBack()
+      await page.goBack()
+      await link.waitFor()
+    }
+    await context.close()
+    const ofService = await open(browser, 'delivery?team=payments&service=storefront')
+    assert.equal(await ofService.page.locator('a[href*="missing="]').count(), 0, 'a service has no list of pull requests')
+    await ofService.context.close()
+  })
+
   test('each metric leads to its list, which has as many rows, and Back returns', async () => {
     const { context, page, problems } = await open(browser, 'delivery?team=payments')
     const { data } = await ask('metrics/team/payments/dora?last=P12W')
@@ -363,12 +404,59 @@ describe('with keys', () => {
     await page.getByLabel('Key').fill('mgl_right')
     await page.getByRole('button', { name: 'Continue' }).click()
     await page.locator('.tile .value').first().waitFor()
-    const kept = await page.evaluate(() => ({ local: { ...localStorage }, session: Object.values(sessionStorage), cookie: document.cookie }))
-    assert.deepEqual(kept, { local: {}, session: ['mgl_right'], cookie: '' })
+    const stored = await page.evaluate(() => ({ local: { ...localStorage }, session: Object.values(sessionStorage), cookie: document.cookie }))
+    assert.deepEqual(stored, { local: {}, session: ['mgl_right'], cookie: '' })
     assert.ok(!page.url().includes('mgl_'))
     await page.getByRole('button', { name: 'Forget the key' }).click()
     await page.getByLabel('Key').waitFor()
     assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), [])
+    await context.close()
+  })
+
+  test('the numbers of one key are never shown to another', async () => {
+    let isReached = true
+    const { context, page } = await open(browser, 'overview', {
+      worker: true,
+      routes: { '**/app/config.json': json({ login: 'key', api: '../', database: '' }), '**/v1/{me,teams,metrics/**}': (route) => (isReached ? route.continue() : route.abort()) },
+    })
+    await page.getByLabel('Key').fill('mgl_first')
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.locator('.tile .value').first().waitFor()
+    assert.deepEqual(await kept(page), [], 'whose key it is, is not known')
+    assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length), 0)
+    await page.getByRole('button', { name: 'Forget the key' }).click()
+    await page.getByLabel('Key').waitFor()
+    assert.equal(await page.locator('.tile .value').count(), 0, 'behind the dialog')
+    assert.equal(await page.getByRole('combobox', { name: 'Team', includeHidden: true }).count(), 0)
+    // With the second key, nothing is answered any more.
+    isReached = false
+    await page.getByLabel('Key').fill('mgl_second')
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.getByRole('alert').getByText('The server cannot be reached.').first().waitFor()
+    assert.equal(await page.locator('.tile .value').count(), 0)
+    assert.equal(await page.getByText('These are its answers of').count(), 0)
+    await context.close()
+  })
+
+  test('what was kept is forgotten when a server begins to ask for keys', async () => {
+    let needsKey = false
+    const refused = { error: { code: 'unauthorized', message: 'The key is not valid.', details: [], trace_id: 't' } }
+    const { context, page } = await open(browser, 'overview', {
+      worker: true,
+      routes: { '**/v1/{me,teams,metrics/**}': (route) => (needsKey ? json(refused, 401)(route) : route.continue()) },
+    })
+    await waitUntilKept(page, 'me', 'teams', 'summary')
+    needsKey = true
+    await page.evaluate(() => window.dispatchEvent(new Event('online')))
+    await page.getByLabel('Key').waitFor()
+    assert.equal(await page.locator('.tile .value').count(), 0, 'behind the dialog')
+    await waitUntilForgotten(page)
+    // What a test makes up is answered without a network, too.
+    needsKey = false
+    await context.setOffline(true)
+    await page.reload()
+    await page.getByRole('alert').getByText('The server cannot be reached.').first().waitFor()
+    assert.equal(await page.locator('.tile .value').count(), 0)
     await context.close()
   })
 })
@@ -376,8 +464,7 @@ describe('with keys', () => {
 describe('without a network', () => {
   test('the page opens with its last numbers, says of when, and keeps no lists', async () => {
     const { context, page, problems } = await open(browser, 'overview', { worker: true })
-    await page.evaluate(() => navigator.serviceWorker.ready)
-    await page.waitForFunction(async () => (await (await caches.open('mergeline-page')).keys()).some((it) => it.url.endsWith('config.json')))
+    await waitUntilKept(page, 'me', 'teams', 'summary')
     await page.goto(`${URL_OF_DEMO}/v1/app/#/pull-requests`)
     await page.waitForLoadState('networkidle')
     await page.goto(`${URL_OF_DEMO}/v1/app/#/overview`)
@@ -387,11 +474,38 @@ describe('without a network', () => {
     await page.reload()
     await page.getByText('The server cannot be reached. These are its answers of').waitFor()
     assert.equal(await page.locator('.tile .value').first().innerText(), shown)
-    const kept = await page.evaluate(async () => (await (await caches.open('mergeline-data')).keys()).map((it) => decodeURIComponent(it.url)))
-    assert.ok(kept.some((it) => it.includes('"summary"')) && !kept.some((it) => it.includes('pull-requests')), kept.join(' '))
+    const answers = await kept(page)
+    assert.ok(answers.some((it) => it.includes('"summary"')) && !answers.some((it) => it.includes('pull-requests')), answers.join(' '))
     await context.setOffline(false)
     await page.getByText('The server cannot be reached').waitFor({ state: 'detached' })
     assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('the numbers of another database at the same address are not shown', async (t) => {
+    // The demo, at an address behind which another database can be.
+    const at = await inFront(URL_OF_DEMO)
+    t.after(() => at.close())
+    const { context, page } = await open(browser, 'overview', { worker: true, at: at.address })
+    await waitUntilKept(page, 'me', 'teams', 'summary')
+    at.isDown = true
+    await page.reload()
+    await page.getByText('The server cannot be reached. These are its answers of').waitFor()
+    // Those of this database are.
+    await page.locator('.tile .value').first().waitFor()
+    at.database = 'another'
+    await page.reload()
+    await page.getByRole('alert').getByText('The server cannot be reached.').first().waitFor()
+    assert.equal(await page.locator('.tile .value').count(), 0)
+    assert.equal(await page.getByText('These are its answers of').count(), 0)
+    assert.deepEqual(await kept(page), [])
+    // It answers, and its numbers are kept in place of the others.
+    at.isDown = false
+    await page.reload()
+    await waitUntilKept(page, 'me', 'teams', 'summary')
+    await context.setOffline(true)
+    await page.reload()
+    await page.getByText('The server cannot be reached. These are its answers of').waitFor()
     await context.close()
   })
 })
