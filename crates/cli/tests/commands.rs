@@ -29,6 +29,16 @@ fn http_get_as(address: &str, host: &str, path: &str, headers: &str) -> Result<(
     Ok((status, serde_json::from_str(body)?))
 }
 
+/// The status line and the headers of an answer, whose body may be no text.
+fn head_of(address: &str, path: &str, headers: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|it| it == b"\r\n\r\n").context("a head")?;
+    Ok(String::from_utf8_lossy(&answer[..end]).to_lowercase())
+}
+
 #[tokio::test]
 async fn demo_says_it_is_synthetic_and_prints_numbers() -> Result<()> {
     let ran = Laptop::new()?.run(&["demo", "--no-serve"]).await?;
@@ -212,6 +222,15 @@ fn the_demo_api_answers_its_printed_commands() -> Result<()> {
         assert_eq!((status, velocity["data"]["buckets"].as_array().map(Vec::len)), (200, Some(12)));
         let (status, config) = http_get(address, "/v1/app/config.json", "")?;
         assert_eq!((status, &config["login"]), (200, &json!("none")), "the page needs no key here");
+        for (path, accepts, expected) in [
+            ("/v1/teams", "gzip", Some("gzip")),
+            ("/v1/app/index.html", "gzip, br", Some("gzip")),
+            ("/v1/teams", "identity", None),
+        ] {
+            let head = head_of(address, path, &format!("accept-encoding: {accepts}\r\n"))?;
+            let encoding = head.lines().find_map(|line| line.strip_prefix("content-encoding: "));
+            assert_eq!(encoding, expected, "{path}: {head}");
+        }
         let (status, dora) = http_get(address, "/v1/metrics/dora?days=90&edition=dora-2024", "")?;
         assert_eq!(status, 200);
         for pointer in [
@@ -227,7 +246,11 @@ fn the_demo_api_answers_its_printed_commands() -> Result<()> {
         }
         Ok(())
     })?;
-    assert!(printed.contains("/v1/app/ in a browser"), "{printed}");
+    let first = printed.lines().next().unwrap_or_default();
+    assert!(
+        first.starts_with("Open http://") && first.contains("/v1/app/ in a browser"),
+        "the address comes first: {printed}"
+    );
     Ok(())
 }
 

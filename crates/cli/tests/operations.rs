@@ -11,7 +11,7 @@ use common::tls::TlsFront;
 use common::{Laptop, Ran, TEAMS, github, yesterday};
 use mergeline_fake_github::{FakeGitHub, FakeUser, Fault, Layout, Refused, pr, run};
 use mergeline_local_postgres::Binaries;
-use mergeline_test_support::{FakeProxy, TestDatabase, app_key};
+use mergeline_test_support::{FakeProvider, FakeProxy, TestDatabase, app_key};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -224,6 +224,38 @@ async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     // One for the token, two for each of two repositories, one for the history of the only pull request, none for what may deploy,
     // because the limit is met, one for a login.
     assert_eq!((fake.requests().len(), fake.most_at_once()), (7, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_checks_the_provider_that_people_log_in_with() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    #[expect(clippy::disallowed_methods, reason = "nothing depends on it")]
+    let provider = FakeProvider::start(chrono::Utc::now).await?;
+    let laptop = laptop
+        .with("OIDC_CLIENT_ID", FakeProvider::CLIENT)
+        .with("PUBLIC_URL", "https://metrics.acme.com/v1/app/")
+        .with("SESSION_SECRET", "8f3a61c97e04b5d28f3a61c97e04b5d2");
+    let about_login =
+        |ran: &Ran| ran.out().lines().filter(|line| line.contains("login")).collect::<Vec<_>>().join("\n");
+    let laptop = laptop.with("OIDC_ISSUER", provider.url());
+    let nobody = laptop.run(&["doctor"]).await?;
+    assert!(about_login(&nobody).contains("nobody sees anything"), "{}", nobody.out());
+    laptop.write("teams.yaml", &format!("{TEAMS}access: [{{ domain: acme.com, role: viewer }}]\n"))?;
+    let fine = laptop.run(&["doctor"]).await?;
+    let registered = "https://metrics.acme.com/v1/app/callback must be registered there";
+    let line = about_login(&fine);
+    assert!(line.contains("ok") && line.contains(registered) && !line.contains("nobody sees"), "{}", fine.out());
+
+    provider.with(|state| state.metadata.insert("issuer".to_owned(), json!("https://other.example")));
+    let wrong = laptop.run(&["doctor"]).await?;
+    assert_eq!(wrong.code(), Some(1), "{}", wrong.out());
+    assert!(about_login(&wrong).contains("check OIDC_ISSUER"), "{}", wrong.out());
+    let offline = laptop.run(&["doctor", "--offline"]).await?;
+    assert!(!about_login(&offline).contains(provider.url()), "{}", offline.out());
+    let gone = laptop.with("OIDC_ISSUER", "http://127.0.0.1:9").run(&["doctor"]).await?;
+    assert_eq!(gone.code(), Some(1), "{}", gone.out());
     Ok(())
 }
 
