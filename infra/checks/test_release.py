@@ -109,7 +109,7 @@ class Repository:
     """A work tree on main, whose changelog names the version."""
 
     def __init__(self, folder):
-        self.folder = work_tree(folder, "CHANGELOG.md")
+        self.folder = work_tree(folder)
         self.git("init", "--quiet", "--initial-branch=main")
         self.changelog(f"## {VERSION}\n\n- Is new.\n\n### How\n\n- By hand.\n\n## 0.0.1\n\n- Is old.\n")
         self.commit()
@@ -121,8 +121,7 @@ class Repository:
         subprocess.run(["git", *arguments], cwd=self.folder, env=environment | settings | who, check=True)
 
     def changelog(self, text):
-        before = (ROOT / "CHANGELOG.md").read_text()
-        (self.folder / "CHANGELOG.md").write_text(f"{before}\n{text}")
+        (self.folder / "CHANGELOG.md").write_text(f"# Changes\n\n## Unreleased\n\n- Is not released.\n\n{text}")
 
     def commit(self, on_main=True):
         self.git("add", "--all")
@@ -514,9 +513,21 @@ def test_the_action_and_its_document_are_of_this_version():
     action = yaml.safe_load((ACTION / "action.yml").read_text())
     assert action["inputs"]["version"]["default"] == f"v{VERSION}"
     document = (ROOT / "docs/action.md").read_text()
-    used = re.findall(r"mergeline/\.github/actions/report@(\S+)", document)
-    assert used == [f"v{VERSION}"] * 2
     assert set(re.findall(r"^\| `(\w+)` \|", document, re.M)) == set(action["inputs"])
     for step in action["runs"]["steps"]:
         # What somebody writes into an input is a value, and never code.
         assert "${{" not in step["run"]
+
+
+def test_documents_name_the_files_of_this_version():
+    named = re.compile(
+        r"mergeline/mergeline:(\d\S*?)(?=[`\s]|$)|actions/report@v(\S+)|mergeline-(\d+\.\d+\.\d+(?:-rc\.\d+)?)-|download/v([^/\s]+)/"
+    )
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("infra/**/*.md")]
+    found = {path.name: {next(filter(None, it)) for it in named.findall(path.read_text())} for path in paths}
+    assert {name for name, versions in found.items() if versions} >= {"action.md", "containers.md"}
+    assert {name: versions for name, versions in found.items() if versions - {VERSION}} == {}
+
+
+def test_this_version_has_an_entry_in_the_changelog():
+    assert run("changes-of", VERSION).returncode == 0
