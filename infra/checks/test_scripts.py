@@ -1,29 +1,18 @@
-"""The scripts of .github/scripts, which otherwise only GitHub runs, with everything outside of them played by stubs."""
+"""The scripts that deploy, which otherwise only GitHub runs, with everything outside of them played by stubs."""
 
-import hashlib
 import json
-import os
-import re
 import shlex
 import shutil
-import subprocess
-import sys
 import threading
 import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from unittest.mock import Mock, call
 
 import pytest
 from samcli.commands.deploy.command import cli as sam_deploy
-from samcli.lib.package.utils import upload_local_artifacts
-from samtranslator.yaml_helper import yaml_parse
-from translate import ROOT, source, translated
+from scripts import run, stub, work_tree
+from translate import ROOT, translated
 
-SCRIPTS = ".github/scripts"
 SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
-# What could lead a script elsewhere than to the stubs.
-MEANT_FOR_OTHERS = re.compile(r"(AWS|GIT|GITHUB|CURL)_|PARAMETERS$|.*_proxy$", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,32 +31,6 @@ def resulting():
     return translated()
 
 
-def run(script, *arguments, root=ROOT, stubs=None, **variables):
-    """Runs a script of a work tree, with the stubs before all other programs."""
-    environment = {name: value for name, value in os.environ.items() if not MEANT_FOR_OTHERS.match(name)}
-    if stubs:
-        environment["PATH"] = f"{stubs}:{environment['PATH']}"
-    command = [root / SCRIPTS / script, *arguments]
-    if script == "with-built-functions":
-        command.insert(0, sys.executable)
-    return subprocess.run(command, env=environment | variables, capture_output=True, text=True, timeout=60)
-
-
-def stub(folder, name, text, interpreter=sys.executable):
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!{interpreter}\n{text}")
-    (folder / name).chmod(0o755)
-    return folder
-
-
-def work_tree(folder, *paths):
-    """The scripts and these files, elsewhere."""
-    shutil.copytree(ROOT / SCRIPTS, folder / SCRIPTS)
-    for path in paths:
-        shutil.copy(ROOT / path, folder / path)
-    return folder
-
-
 # --- deploy
 
 
@@ -76,10 +39,10 @@ def deploy(tmp_path, monkeypatch):
     """What `sam` is told for an environment, and what it makes of that."""
     stubs = stub(tmp_path / "stubs", "sam", "import json, os, sys; print(json.dumps([os.getcwd(), *sys.argv[1:]]))")
     tree = work_tree(tmp_path / "tree", "samconfig.toml")
-    shutil.copy(ROOT / "template.yaml", tree / "deployed.yaml")
+    shutil.copy(ROOT / "template.yaml", tree / "template.yaml")
 
     def told(environment, **variables):
-        done = run("deploy", environment, root=tree, stubs=stubs, **variables)
+        done = run("deploy", environment, tree, root=tree, stubs=stubs, **variables)
         assert done.returncode == 0, done.stderr
         folder, command, *options = json.loads(done.stdout)
         assert command == "deploy"
@@ -95,7 +58,7 @@ def test_an_environment_is_deployed_with_what_samconfig_gives(environment, deplo
     options, facts = deploy(environment, PARAMETERS="", AWS_EXECUTION_ROLE="", AWS_PERMISSIONS_BOUNDARY="")
     config = SAMCONFIG[environment]
     assert options[options.index("--config-env") + 1] == environment
-    assert options[options.index("--template-file") + 1] == "deployed.yaml"
+    assert options[options.index("--template-file") + 1] == "template.yaml"
     assert facts["stack_name"] == config["global"]["parameters"]["stack_name"]
     assert facts["parameter_overrides"] == dict(
         item.split("=", 1) for item in config["deploy"]["parameters"]["parameter_overrides"]
@@ -142,60 +105,14 @@ def test_a_role_and_a_bucket_are_used_where_they_are_given(deploy):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "parameters"), [(["nowhere"], ""), ([], ""), (["staging"], "AlarmEmail"), (["staging"], "A='b")]
+    ("arguments", "parameters"),
+    [(["nowhere", ROOT], ""), (["staging"], ""), (["staging", ROOT], "AlarmEmail"), (["staging", ROOT], "A='b")],
 )
 def test_nothing_is_deployed_to_nowhere_or_with_nonsense(arguments, parameters, tmp_path):
     stubs = stub(tmp_path / "stubs", "sam", "print('deployed')")
     done = run("deploy", *arguments, stubs=stubs, PARAMETERS=parameters)
     assert done.returncode != 0
     assert done.stdout == ""
-
-
-# --- with-built-functions
-
-
-@pytest.fixture
-def built(tmp_path):
-    """A work tree with what .ci/build-arm64 leaves."""
-    tree = work_tree(tmp_path / "tree", "template.yaml", "samconfig.toml")
-    (tree / "target/lambda").mkdir(parents=True)
-    for name in ("api", "collector"):
-        shutil.make_archive(tree / "target/lambda" / name, "zip", tree / SCRIPTS)
-    return tree
-
-
-def test_functions_are_the_files_that_were_built_and_nothing_else_changes(built, resulting):
-    done = run("with-built-functions", root=built)
-    assert done.returncode == 0, done.stderr
-    expected = source()
-    for name in ("Api", "Collector"):
-        del expected["Resources"][name]["Metadata"]
-        expected["Resources"][name]["Properties"]["CodeUri"] = f"target/lambda/{name.lower()}.zip"
-    printed = yaml_parse(done.stdout)
-    assert printed == expected
-    assert translated(template=printed) == resulting
-    # SAM would build what has a method.
-    assert "BuildMethod" not in done.stdout
-
-
-def test_sam_uploads_the_very_files(built):
-    uploader = Mock()
-    template = yaml_parse(run("with-built-functions", root=built).stdout)
-    for name in ("Api", "Collector"):
-        facts = template["Resources"][name]["Properties"]
-        upload_local_artifacts("AWS::Serverless::Function", name, facts, "CodeUri", str(built), uploader)
-    assert uploader.upload_with_dedup.call_args_list == [
-        call(str(built / "target/lambda/api.zip")),
-        call(str(built / "target/lambda/collector.zip")),
-    ]
-
-
-@pytest.mark.parametrize("missing", ["api", "collector"])
-def test_a_function_that_was_not_built_is_missed(missing, built):
-    (built / f"target/lambda/{missing}.zip").unlink()
-    done = run("with-built-functions", root=built)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: no target/lambda/{missing}.zip; run .ci/build-arm64 first\n"
 
 
 # --- after-deployment
@@ -415,115 +332,3 @@ def test_without_a_key_no_answer_is_not_good_either(deployment):
 def test_an_environment_that_is_not_there_is_left_alone(deployment):
     assert deployment.check("nowhere").returncode != 0
     assert deployment.calls == []
-
-
-# --- check-release, changes-of
-
-VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-
-
-class Repository:
-    """A work tree on main, whose changelog names the version."""
-
-    def __init__(self, folder):
-        self.folder = work_tree(folder, "Cargo.toml", "CHANGELOG.md")
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.changelog(f"## {VERSION}\n\n- Is new.\n\n### How\n\n- By hand.\n\n## 0.0.1\n\n- Is old.\n")
-        self.commit()
-
-    def git(self, *arguments):
-        who = {f"GIT_{of}_{what}": "test@example.com" for of in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        subprocess.run(["git", *arguments], cwd=self.folder, env=environment | settings | who, check=True)
-
-    def changelog(self, text):
-        before = (ROOT / "CHANGELOG.md").read_text()
-        (self.folder / "CHANGELOG.md").write_text(f"{before}\n{text}")
-
-    def commit(self, on_main=True):
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message=change")
-        if on_main:
-            self.git("update-ref", "refs/remotes/origin/main", "HEAD")
-
-    def refuses(self, tag, message):
-        done = run("check-release", tag, root=self.folder)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == f"error: {message}\n"
-
-
-@pytest.fixture
-def repository(tmp_path):
-    return Repository(tmp_path)
-
-
-@pytest.mark.parametrize("annotated", [[], ["--annotate", "--message=release"]])
-def test_a_tag_on_main_with_its_version_is_released_with_its_changes(annotated, repository):
-    repository.git("tag", *annotated, f"v{VERSION}")
-    # Main may have gone on.
-    repository.commit()
-    done = run("check-release", f"v{VERSION}", root=repository.folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.strip() == "- Is new.\n\n### How\n\n- By hand."
-
-
-@pytest.mark.parametrize("tag", ["v99.0.0", VERSION, f"v{VERSION}-rc.1"])
-def test_a_tag_of_another_version_is_not_released(tag, repository):
-    repository.git("tag", tag)
-    repository.refuses(tag, f"the tag is {tag}, but Cargo.toml says {VERSION}")
-
-
-def test_a_tag_beside_main_is_not_released(repository):
-    repository.commit(on_main=False)
-    repository.git("tag", f"v{VERSION}")
-    repository.refuses(f"v{VERSION}", f"v{VERSION} does not lie on main")
-
-
-@pytest.mark.parametrize(
-    "changelog",
-    ["", f"## {VERSION}\n\n## 0.0.1\n\n- Is old.\n", f"## {VERSION}-rc.1\n\n- Try.\n", f"## {VERSION}0\n\n- New.\n"],
-)
-def test_a_version_without_changes_is_not_released(changelog, repository):
-    repository.changelog(changelog)
-    repository.commit()
-    repository.git("tag", f"v{VERSION}")
-    repository.refuses(f"v{VERSION}", f"CHANGELOG.md says nothing of {VERSION}")
-
-
-def test_a_heading_may_say_when(repository):
-    repository.changelog(f"## {VERSION} (2030-01-31)\n\n- Is new.\n")
-    assert run("changes-of", VERSION, root=repository.folder).stdout.strip() == "- Is new."
-
-
-# --- gather-release
-
-CARGO = """
-[ "$1" = cyclonedx ] || exit 1
-for list in lambda/api lambda/collector cli/mergeline; do
-  mkdir -p "crates/${list%/*}"
-  printf '{"of":"%s"}' "$list" > "crates/${list}_bin.cdx.json"
-done
-"""
-
-
-def test_a_release_is_the_functions_their_parts_and_checksums(built, tmp_path):
-    done = run("gather-release", "target/dist", root=built, stubs=stub(tmp_path / "stubs", "cargo", CARGO, "/bin/bash"))
-    assert done.returncode == 0, done.stderr
-    files = {path.name: path.read_bytes() for path in (built / "target/dist").iterdir()}
-    sums = files.pop("SHA256SUMS").decode()
-    assert sorted(files) == ["api-arm64.zip", "api.cdx.json", "collector-arm64.zip", "collector.cdx.json"]
-    for name in ("api", "collector"):
-        assert files[f"{name}-arm64.zip"] == (built / f"target/lambda/{name}.zip").read_bytes()
-        assert json.loads(files[f"{name}.cdx.json"]) == {"of": f"lambda/{name}"}
-    assert dict(reversed(line.split()) for line in sums.splitlines()) == {
-        name: hashlib.sha256(content).hexdigest() for name, content in files.items()
-    }
-    assert list(built.glob("crates/**/*.json")) == []
-
-
-def test_a_release_lacks_no_function(built, tmp_path):
-    (built / "target/lambda/api.zip").unlink()
-    done = run("gather-release", "target/dist", root=built, stubs=stub(tmp_path / "stubs", "cargo", CARGO, "/bin/bash"))
-    assert done.returncode != 0
-    assert not (built / "target/dist/SHA256SUMS").exists()
