@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use mergeline_domain::metrics::stale_after;
 use mergeline_domain::{Problem, Problems, bounded_integer};
 use mergeline_login::LoginSettings;
 use mergeline_store::DatabaseSettings;
@@ -14,6 +16,7 @@ use crate::auth::scope::Scope;
 /// API Gateway gives up after 29 s.
 const MAX_TIMEOUT_SECONDS: u16 = 28;
 const DEFAULT_TIMEOUT_SECONDS: u16 = 5;
+const DEFAULT_COLLECT_EVERY_HOURS: u16 = 4;
 const DEFAULT_SCOPE: Scope = Scope::PrsRead;
 
 /// The API's settings from the environment.
@@ -33,10 +36,12 @@ pub struct Settings {
     pub hosts: AllowedHosts,
     /// The time limit of a request.
     pub timeout: Duration,
+    /// After this time without a complete collection, the numbers are stale.
+    pub stale_after: TimeDelta,
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `REQUEST_TIMEOUT_SECONDS` and what
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `REQUEST_TIMEOUT_SECONDS`, `COLLECT_EVERY_HOURS` and what
     /// [`LoginSettings`] reads, each through `lookup`.
     ///
     /// # Errors
@@ -55,10 +60,14 @@ impl Settings {
                 .map_err(|problem| problems.push(problem))
                 .unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         let timeout = Duration::from_secs(timeout.into());
+        let collect_every = bounded_integer(&lookup, "COLLECT_EVERY_HOURS", 1..=24, DEFAULT_COLLECT_EVERY_HOURS)
+            .map_err(|problem| problems.push(problem))
+            .unwrap_or(DEFAULT_COLLECT_EVERY_HOURS);
+        let stale_after = stale_after(collect_every);
         match database {
             Some(database) if problems.is_empty() => {
                 let database = database.for_requests_within(timeout);
-                Ok(Self { database, keys, gateway_key_scope, webhooks, login, hosts, timeout })
+                Ok(Self { database, keys, gateway_key_scope, webhooks, login, hosts, timeout, stale_after })
             }
             _ => Err(Problems::of_settings(problems)),
         }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
+use mergeline_domain::metrics::STALE_AFTER;
 use mergeline_login::{LoginError, LoginSettings, Provider};
 use mergeline_store::{Poster, Reader};
 use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
@@ -76,6 +77,8 @@ pub struct Api {
     pub database: String,
     /// The time limit of a request.
     pub timeout: Duration,
+    /// After this time without a complete collection, the numbers are stale.
+    pub stale_after: TimeDelta,
     /// The current time.
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -93,6 +96,7 @@ impl Api {
             page: None,
             database: String::new(),
             timeout,
+            stale_after: STALE_AFTER,
             clock,
         }
     }

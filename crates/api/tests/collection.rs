@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use common::{Answered, Backend, ask, history};
 use mergeline_api::{Api, router};
+use mergeline_domain::metrics::stale_after;
 use mergeline_fake_github::{at, pr};
 use mergeline_store::{Reason, RepositoryResult, ResultState};
 use serde_json::{Value, json};
@@ -192,6 +193,23 @@ async fn health_is_stale_nine_hours_after_a_collection() -> Result<()> {
     assert_eq!((answered.status, &answered.json()?["status"]), (200, &json!("stale")));
     let answered = health(&backend, || at("2026-06-17T07:59:00Z")).await?;
     assert_eq!(answered.json()?["age_hours"], json!(0.0), "a clock that is behind must not give a negative age");
+    Ok(())
+}
+
+#[tokio::test]
+async fn numbers_are_stale_after_twice_the_collectors_interval_and_an_hour() -> Result<()> {
+    let backend = Backend::with(&[pr("acme/api", 1)]).await?;
+    // Collected at 8: seventeen hours later, to the second.
+    for (clock, status) in
+        [((|| at("2026-06-18T01:00:00Z")) as fn() -> DateTime<Utc>, "ok"), (|| at("2026-06-18T01:00:01Z"), "stale")]
+    {
+        let router = router(Api { stale_after: stale_after(8), clock, ..backend.api() });
+        let answered = ask(&router, "GET", "/v1/health", &[]).await?;
+        assert_eq!(answered.json()?["status"], json!(status));
+        let velocity = ask(&router, "GET", "/v1/metrics/team/payments/velocity?last=P2W", &[]).await?.json()?;
+        let warnings = velocity["meta"]["warnings"].to_string();
+        assert_eq!(warnings.contains("after_collection"), status == "stale", "{warnings}");
+    }
     Ok(())
 }
 

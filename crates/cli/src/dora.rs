@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::metrics::{Count, RangeRequest, WarningCode};
+use mergeline_domain::metrics::{Count, RangeRequest, STALE_AFTER, WarningCode};
 use mergeline_reporting::{DoraMetrics, DoraQuery, DoraReport, DoraSubject, Viewer};
 use mergeline_store::Reader;
 
@@ -28,7 +28,8 @@ pub(crate) async fn all(
     let mut since = None;
     let of_teams = teams.iter().map(|team| DoraSubject::Team(mergeline_store::TeamSelector::Slug(team.clone())));
     for subject in of_teams.chain([DoraSubject::Organization]) {
-        let mut report = DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now).await?;
+        let mut report =
+            DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
         if report.deployment_coverage().with_source == 0 {
             return Ok(None);
         }

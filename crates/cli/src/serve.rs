@@ -82,6 +82,7 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         hosts: Some(hosts),
         page: Some(login(settings.login, is_open)?),
         database: settings.database.fingerprint(),
+        stale_after: settings.stale_after,
         ..Api::new(store.clone(), settings.timeout, clock)
     };
     tokio::select! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use mergeline_api::{dora_json, statistics_json};
 use mergeline_domain::TeamSlug;
-use mergeline_domain::metrics::RangeRequest;
+use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
 use mergeline_reporting::{
     DoraQuery, DoraReport, DoraSubject, Report, ReportKind, ReportQuery, ReportStatistics, Viewer,
 };
@@ -107,7 +107,8 @@ pub(crate) async fn as_json(
             reports.insert(name.to_owned(), statistics_json(&report, &statistics)?);
         }
         let subject = DoraSubject::Team(TeamSelector::Slug(team.clone()));
-        let mut report = DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now).await?;
+        let mut report =
+            DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
         let metrics = report.metrics().await?;
         reports.insert("dora".to_owned(), dora_json(&report, &metrics)?);
         all.push(Value::Object(reports));
@@ -124,7 +125,7 @@ async fn statistics(
 ) -> Result<(Report, ReportStatistics), Failure> {
     let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
     let answering = async {
-        let mut report = Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now).await?;
+        let mut report = Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
         let statistics = report.statistics().await?;
         Ok((report, statistics))
     };

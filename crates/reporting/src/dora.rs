@@ -8,8 +8,8 @@ use mergeline_domain::delivery::{DeploymentKind, FailureReason, MissingReason, S
 use mergeline_domain::metrics::{
     Basis, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, Count, Coverage, DELIVERY, DEPLOYMENT_FREQUENCY,
     DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, DateRange, DefaultRange, DoraBucket, Edition, FEW, Incomplete,
-    Interval, InvalidParameter, MEDIAN_INTERVAL, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, STALE_AFTER, Timing,
-    Warning, WarningCode, coverage_warnings,
+    Interval, InvalidParameter, MEDIAN_INTERVAL, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, Timing, Warning,
+    WarningCode, coverage_warnings,
 };
 use mergeline_domain::{RepoName, TeamId};
 use mergeline_store::{
@@ -92,6 +92,7 @@ pub struct DoraReport {
     is_limited: bool,
     data_version: String,
     now: DateTime<Utc>,
+    stale_after: TimeDelta,
 }
 
 /// DORA's metrics over a range.
@@ -156,7 +157,8 @@ impl DoraReport {
         MEDIAN_INTERVAL,
     ];
 
-    /// Validates a query, finds its subject, and reads how far collection has progressed.
+    /// Validates a query, finds its subject, and reads how far collection has progressed. Data is stale if the last complete
+    /// collection is longer ago than `stale_after`.
     ///
     /// # Errors
     /// [`ReportError::UnknownTeam`], [`ReportError::UnknownService`], [`ReportError::LimitedToTeams`] and
@@ -166,6 +168,7 @@ impl DoraReport {
         query: DoraQuery,
         viewer: &Viewer,
         now: DateTime<Utc>,
+        stale_after: TimeDelta,
     ) -> Result<Self, ReportError> {
         if viewer.is_limited() && !matches!(query.subject, DoraSubject::Team(_)) {
             return Err(ReportError::LimitedToTeams);
@@ -211,7 +214,7 @@ impl DoraReport {
         let of_service = service.as_ref().map(|service| service.id);
         let deployments = reader.deployment_coverage(of_service, None, range.start()..range.end(), now).await?;
         let sources = reader.deployment_sources(of_service, now).await?;
-        let warnings = coverage_warnings(&status.coverage, &range, now, !is_limited).list;
+        let warnings = coverage_warnings(&status.coverage, &range, now - stale_after, !is_limited).list;
         let data_version = match viewer.teams() {
             Some(teams) => format!("{teams:?} {}", reader.data_versions_of_teams(teams).await?),
             None => status.data_version.to_string(),
@@ -231,6 +234,7 @@ impl DoraReport {
             is_limited,
             data_version,
             now,
+            stale_after,
         })
     }
 
@@ -305,7 +309,7 @@ impl DoraReport {
             self.range,
             self.query,
             day(coverage.complete_until),
-            (is_read(&self.deployments, &self.range, self.now), self.has_read_incidents()),
+            (is_read(&self.deployments, &self.range, self.now, self.stale_after), self.has_read_incidents()),
             coverage.covered_since,
             coverage.collected,
             coverage.quarantined,
@@ -402,7 +406,8 @@ impl DoraReport {
     /// Whether incidents were read for the range, as far as it is over, and lately.
     fn has_read_incidents(&self) -> bool {
         let DeploymentCoverage { incidents_until, wants_incidents, .. } = self.deployments;
-        !wants_incidents || incidents_until.is_some_and(|until| self.range.end().min(self.now) <= until + STALE_AFTER)
+        !wants_incidents
+            || incidents_until.is_some_and(|until| self.range.end().min(self.now) <= until + self.stale_after)
     }
 
     /// Removes durations of pull requests of fewer people than configured, and of weeks that are not over. Returns whether any was
@@ -424,14 +429,14 @@ impl DoraReport {
         let deployments = &self.deployments;
         let kind = |kind: DeploymentKind| total.deployments.kinds.get(&kind).map_or(0, |count| count.n);
         let succeeded = total.deployments.succeeded.n;
-        let is_read = is_read(deployments, &self.range, self.now);
+        let is_read = is_read(deployments, &self.range, self.now, self.stale_after);
         let warnings = [
             (
                 deployments.with_source == 0 && total.deployments.finished.n == 0,
                 WarningCode::NoDeploymentSource,
                 "no deployment to production is known; environments.production in the teams file says what production is".to_owned(),
             ),
-            deployments_not_read(deployments, &self.range, self.now, self.is_limited),
+            deployments_not_read(deployments, &self.range, self.now, self.stale_after, self.is_limited),
             (
                 !self.has_read_incidents() || !deployments.incident_problems.is_empty(),
                 WarningCode::IncidentsNotRead,
@@ -540,10 +545,10 @@ pub(crate) fn lacks_deployments(deployments: &DeploymentCoverage, days: &DateRan
 }
 
 /// Whether deployments were read for the range, as far as it is over, and lately.
-fn is_read(deployments: &DeploymentCoverage, range: &DateRange, now: DateTime<Utc>) -> bool {
+fn is_read(deployments: &DeploymentCoverage, range: &DateRange, now: DateTime<Utc>, stale_after: TimeDelta) -> bool {
     let DeploymentCoverage { covered_since, complete_until, .. } = deployments;
     covered_since.is_some_and(|since| since <= range.start())
-        && complete_until.is_some_and(|until| range.end().min(now) <= until + STALE_AFTER)
+        && complete_until.is_some_and(|until| range.end().min(now) <= until + stale_after)
 }
 
 /// Whether to warn that deployments were not read, and how.
@@ -551,9 +556,10 @@ pub(crate) fn deployments_not_read(
     deployments: &DeploymentCoverage,
     range: &DateRange,
     now: DateTime<Utc>,
+    stale_after: TimeDelta,
     is_limited: bool,
 ) -> (bool, WarningCode, String) {
-    let applies = !is_read(deployments, range, now) || !deployments.problems.is_empty();
+    let applies = !is_read(deployments, range, now, stale_after) || !deployments.problems.is_empty();
     (applies, WarningCode::DeploymentsNotRead, not_read("deployments", &deployments.problems, is_limited))
 }
 

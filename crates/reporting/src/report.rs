@@ -1,6 +1,6 @@
 //! A validated query, with everything needed to answer it.
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use mergeline_domain::metrics::{Coverage, DateRange, InvalidParameter, Warning, coverage_warnings};
 use mergeline_domain::{RepoName, monday_of};
 use mergeline_store::{
@@ -32,7 +32,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Validates a query, finds its team, and reads how far collection has progressed.
+    /// Validates a query, finds its team, and reads how far collection has progressed. Data is stale if the last complete collection
+    /// is longer ago than `stale_after`.
     ///
     /// # Errors
     /// [`ReportError::UnknownTeam`], [`ReportError::LimitedToTeams`] and [`ReportError::Invalid`] for problems that the client
@@ -43,6 +44,7 @@ impl Report {
         query: ReportQuery,
         viewer: &Viewer,
         now: DateTime<Utc>,
+        stale_after: TimeDelta,
     ) -> Result<Self, ReportError> {
         if viewer.is_limited() && query.team.is_none() && !kind.is_of_teams() {
             return Err(ReportError::LimitedToTeams);
@@ -84,10 +86,10 @@ impl Report {
             ReportKind::Velocity | ReportKind::Summary | ReportKind::Overview | ReportKind::PullRequests => None,
         };
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
-        let mut warnings = coverage_warnings(&status.coverage, &read, now, !is_limited);
+        let mut warnings = coverage_warnings(&status.coverage, &read, now - stale_after, !is_limited);
         // Without a source, lead times are of pull requests alone.
         if let Some(deployments) = deployments.as_ref().filter(|it| it.with_source > 0 || !it.problems.is_empty()) {
-            let (applies, code, message) = deployments_not_read(deployments, &range, now, is_limited);
+            let (applies, code, message) = deployments_not_read(deployments, &range, now, stale_after, is_limited);
             warnings.list.extend(applies.then(|| Warning::new(code, message)));
         }
         // A limited viewer must not learn what happens in other teams' repositories.

@@ -860,7 +860,8 @@ async fn dora(
     let DoraParameters { selection, form } = parameters;
     let format = request.format(form.format)?;
     let viewer = request.access()?.viewer();
-    let mut report = DoraReport::prepare(&api.store, selection.about(subject), &viewer, api.now()).await?;
+    let mut report =
+        DoraReport::prepare(&api.store, selection.about(subject), &viewer, api.now(), api.stale_after).await?;
     let etag = ETag::of(&[request.operation.id, &report.fingerprint(), &format!("{format:?} {form:?}")]);
     let as_of = report.coverage().data_as_of.map(instant);
     let with_freshness = |mut response: Response| {

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
 use http::{Method, StatusCode};
-use mergeline_domain::metrics::STALE_AFTER;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -85,7 +84,7 @@ async fn health(State(api): State<Api>, request: ApiRequest) -> Result<Response,
     let health = match api.store.health().await {
         Ok(coverage) => {
             let now = api.now();
-            let is_fresh = coverage.data_as_of.is_some_and(|at| now - at <= STALE_AFTER);
+            let is_fresh = coverage.data_as_of.is_some_and(|at| now - at <= api.stale_after);
             Health {
                 status: if is_fresh { "ok" } else { "stale" },
                 database: "ok",

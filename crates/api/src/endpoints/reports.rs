@@ -39,7 +39,7 @@ impl RequestedReport {
         let format = request.format(form.format)?;
         let query = if request.operation.has_team() { selection.of_team(request.team()?) } else { selection.of_all() };
         let viewer = request.access()?.viewer();
-        let report = Report::prepare(&api.store, kind, query, &viewer, api.now()).await?;
+        let report = Report::prepare(&api.store, kind, query, &viewer, api.now(), api.stale_after).await?;
         let etag = ETag::of(&[request.operation.id, &report.fingerprint(), &format!("{format:?} {form:?}")]);
         Ok(Self { report, format, has_bom: form.has_bom, headers: request.headers.clone(), etag })
     }

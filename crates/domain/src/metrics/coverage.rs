@@ -3,8 +3,13 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use super::{DateRange, Interval};
 use crate::start_of_day;
 
-/// The collector runs every four hours. After two failed runs, the numbers are stale.
-pub const STALE_AFTER: TimeDelta = TimeDelta::hours(9);
+/// After this time without a complete collection, the numbers are stale, where the collector runs every four hours.
+pub const STALE_AFTER: TimeDelta = stale_after(4);
+
+/// After this time without a complete collection, the numbers are stale: two runs of those every so many hours have failed.
+pub const fn stale_after(collect_every_hours: u16) -> TimeDelta {
+    TimeDelta::hours(collect_every_hours as i64 * 2 + 1)
+}
 
 /// Why the numbers of some days are not final. In the order in which they are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray)]

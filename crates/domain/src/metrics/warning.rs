@@ -2,7 +2,7 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Coverage, DateRange, STALE_AFTER};
+use super::{Coverage, DateRange};
 
 /// A caveat that readers of the numbers must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,14 +120,15 @@ pub struct CoverageWarnings {
     pub is_read: bool,
 }
 
-/// The warnings for the coverage of a range at a given time. Repositories are named only if `shows_names` is set.
+/// The warnings for the coverage of a range. Data must reach to its end, or to `fresh_from`: what came later may not be read yet.
+/// Repositories are named only if `shows_names` is set.
 pub fn coverage_warnings(
     coverage: &Coverage,
     range: &DateRange,
-    now: DateTime<Utc>,
+    fresh_from: DateTime<Utc>,
     shows_names: bool,
 ) -> CoverageWarnings {
-    let mut list = unread(coverage, range, now, shows_names);
+    let mut list = unread(coverage, range, fresh_from, shows_names);
     list.extend(reattributing(coverage));
     let is_read = list.is_empty();
     list.extend(quarantined(coverage));
@@ -136,7 +137,7 @@ pub fn coverage_warnings(
     CoverageWarnings { list, is_read }
 }
 
-fn unread(coverage: &Coverage, range: &DateRange, now: DateTime<Utc>, shows_names: bool) -> Vec<Warning> {
+fn unread(coverage: &Coverage, range: &DateRange, fresh_from: DateTime<Utc>, shows_names: bool) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let never = &coverage.never_collected;
     if coverage.covered_since.is_none() && never.is_empty() {
@@ -152,7 +153,7 @@ fn unread(coverage: &Coverage, range: &DateRange, now: DateTime<Utc>, shows_name
         let message = format!("the range starts before {since}, the start of complete data");
         warnings.push(Warning::new(WarningCode::BeforeCollection, message));
     }
-    let wanted = range.end().min(now - STALE_AFTER);
+    let wanted = range.end().min(fresh_from);
     if coverage.complete_until.is_some_and(|until| until < wanted) {
         let message = "the data does not reach the end of the range; see data_as_of and coverage";
         warnings.push(Warning::new(WarningCode::AfterCollection, message));
@@ -227,8 +228,8 @@ mod tests {
     use super::*;
 
     fn codes(coverage: &Coverage, range: &DateRange) -> (Vec<WarningCode>, bool) {
-        let now = "2026-06-15T04:00:00Z".parse().expect("an instant");
-        let warnings = coverage_warnings(coverage, range, now, true);
+        let now: DateTime<Utc> = "2026-06-15T04:00:00Z".parse().expect("an instant");
+        let warnings = coverage_warnings(coverage, range, now - super::super::STALE_AFTER, true);
         (warnings.list.iter().map(|warning| warning.code).collect(), warnings.is_read)
     }
 

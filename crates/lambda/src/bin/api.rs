@@ -62,6 +62,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         hosts,
         page,
         database,
+        stale_after: settings.stale_after,
         ..Api::new(store, settings.timeout, clock)
     };
     let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
