@@ -15,7 +15,7 @@ VARIABLE = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 AWS_METRICS = (
     {("AWS/ApiGateway", name): {"ApiName", "Stage"} for name in ("4XXError", "5XXError", "Count", "Latency")}
     | {("AWS/Lambda", name): {"FunctionName"} for name in ("Duration", "Errors", "Invocations", "Throttles")}
-    | {("AWS/RDS", name): {"DBInstanceIdentifier"} for name in ("DatabaseConnections", "FreeStorageSpace")}
+    | {("AWS/RDS", name): {"DBInstanceIdentifier"} for name in ("CPUCreditBalance", "DatabaseConnections", "FreeStorageSpace")}
     | {
         ("AWS/SQS", name): {"QueueName"}
         for name in (
@@ -56,6 +56,8 @@ ALARMS = {
     "webhooks that do not come": "ChangesUnannounced",
     "errors of the collector": "CollectorFailing",
     "a collector that hangs": "CollectorNearTimeout",
+    "a worker without memory": "CollectorOutOfMemory",
+    "work that waits": "WorkWaiting",
     "errors of the API's function": "ApiCrashing",
     "5xx": "ApiFailing",
     "slow answers": "ApiSlow",
@@ -63,6 +65,7 @@ ALARMS = {
     "throttled functions": "FunctionsThrottled",
     "connections": "DatabaseConnections",
     "a full disk": "DatabaseStorage",
+    "a database without credits": "DatabaseCredits",
 }
 
 # Alarms that nobody is woken for: collection and API go on meanwhile, only less well, and nothing is lost.
@@ -70,6 +73,9 @@ CAN_WAIT = {
     "RunsPartial",
     "DataStale",
     "DeadLettersWaiting",
+    "CollectorOutOfMemory",
+    "WorkWaiting",
+    "DatabaseCredits",
     "ChangesUnread",
     "WebhooksRefused",
     "ChangesUnannounced",
@@ -277,6 +283,13 @@ def batches_fail_partially(template):
     for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
         if "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
             yield f"{name}: one bad message fails its batch"
+
+
+def a_worker_takes_one_repository_at_a_time(template):
+    """One that dies, out of memory or out of time, sends back everything in its batch."""
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        if mapping.get("BatchSize", 10) != 1:
+            yield f"{name}: a worker that dies takes others' work with it"
 
 
 def work_is_bounded(template):
@@ -815,6 +828,7 @@ POLICIES = [
     both_functions_see_the_layer,
     messages_are_hidden_long_enough,
     batches_fail_partially,
+    a_worker_takes_one_repository_at_a_time,
     work_is_bounded,
     unfinished_work_may_come_back,
     failures_land_somewhere,

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import policies
 import pytest
@@ -228,6 +229,53 @@ def test_a_collector_that_stops_by_itself_is_silence(alarm):
     near = alarm("CollectorNearTimeout")
     assert not rings(near, History([(30, {"Duration": 871_000})]), HOUR)
     assert rings(near, History([(30, {"Duration": 890_000})]), HOUR)
+
+
+# As AWS documents them, and as users quote them. Whether they are still its words, only an account shows.
+KILLED = [
+    "RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95 Error: Runtime exited with error: signal: killed",
+    "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 2500.00 ms\tBilled Duration: 2500 ms\t"
+    "Memory Size: 256 MB\tMax Memory Used: 256 MB\tStatus: error\tError Type: Runtime.OutOfMemory",
+]
+NOT_KILLED = [
+    "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 4.20 ms\tMemory Size: 256 MB\tMax Memory Used: 27 MB",
+    "2026-11-30T08:00:00.000Z 8f507cfc-xmpl-4697-b07a-ac58fc914c95 Task timed out after 900.10 seconds",
+    '{"level":"ERROR","message":"The run failed","code":"db_unavailable"}',
+]
+
+
+def test_a_killed_worker_is_seen_in_lambdas_own_lines(template):
+    pattern = template["Resources"]["WorkersOutOfMemory"]["Properties"]["FilterPattern"]
+    # Terms with a question mark: one of them is enough.
+    terms = re.findall(r'\?"([^"]+)"', pattern)
+    assert " ".join(f'?"{term}"' for term in terms) == pattern
+    assert [any(term in line for term in terms) for line in KILLED + NOT_KILLED] == [True] * 2 + [False] * 3
+
+
+def test_one_killed_worker_is_told(alarm):
+    assert rings(alarm("CollectorOutOfMemory"), History([(30, {"WorkersOutOfMemory": 1})]), HOUR)
+    assert not rings(alarm("CollectorOutOfMemory"), History(), HOUR)
+
+
+def test_work_that_waits_longer_than_two_runs_is_told(alarm):
+    def aged(hours):
+        return History([(minute, {"ApproximateAgeOfOldestMessage": hours * 3600}) for minute in range(0, HOUR, 5)])
+
+    assert not rings(alarm("WorkWaiting"), aged(8.9), HOUR)
+    assert rings(alarm("WorkWaiting"), aged(9.1), HOUR)
+    assert not rings(alarm("WorkWaiting"), History(), HOUR)
+
+
+def test_a_new_database_and_one_without_credits_by_nature_are_silence(alarm):
+    credits = alarm("DatabaseCredits")
+
+    def balance(*hourly):
+        return History([(hour * HOUR + 5, {"CPUCreditBalance": value}) for hour, value in enumerate(hourly)])
+
+    # It starts with none.
+    assert not any(rings(credits, balance(0, 12, 24, 36, 48), hour * HOUR) for hour in range(3, 6))
+    assert not rings(credits, History(), 5 * HOUR)
+    assert rings(credits, balance(40, 20, 0, 0, 0), 5 * HOUR)
 
 
 def asked(*requests):

@@ -138,6 +138,7 @@ def test_the_stack_completes(usual, template):
         "NoticeEmailSubscription",
         "DatabaseConnections",
         "DatabaseStorage",
+        "DatabaseCredits",
         "NetworkPolicy",
         "Domain",
         "DomainMapping",
@@ -225,13 +226,23 @@ def test_the_schedule_invokes_the_collector_and_its_failures_are_kept(usual):
     assert invoke["MaximumRetryAttempts"] == 2
 
 
-def test_messages_are_worked_off_in_batches_that_fail_partially(usual, full):
+def test_messages_are_worked_off_one_by_one(usual, full):
+    changes = emulator.client("lambda").get_event_source_mapping(UUID=full["CollectorChanges"])
+    assert changes["BatchSize"] == 1
     for stack, workers in ((usual, 2), (full, 4)):
         mapping = emulator.client("lambda").get_event_source_mapping(UUID=stack["CollectorWork"])
         assert mapping["EventSourceArn"] == stack.queue("Work")["QueueArn"]
         assert mapping["FunctionArn"] == stack.function("Collector")["FunctionArn"]
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert mapping["ScalingConfig"] == {"MaximumConcurrency": workers}
+        assert mapping["BatchSize"] == 1
+
+
+def test_killed_workers_are_counted_in_the_log_of_the_collector(usual):
+    (counted,) = emulator.client("logs").describe_metric_filters(logGroupName=usual["CollectorLogs"])["metricFilters"]
+    (change,) = counted["metricTransformations"]
+    alarm = usual.alarm("CollectorOutOfMemory")
+    assert (change["metricNamespace"], change["metricName"]) == (alarm["Namespace"], alarm["MetricName"])
 
 
 def test_functions_are_arm64_and_know_their_surroundings(usual, full):

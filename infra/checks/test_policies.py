@@ -107,6 +107,10 @@ BREAKS = {
         "default": put("Work/Properties/VisibilityTimeout", None),
     },
     "batches_fail_partially": {"all or nothing": put("CollectorWork/Properties/FunctionResponseTypes", None)},
+    "a_worker_takes_one_repository_at_a_time": {
+        "five": put("CollectorWork/Properties/BatchSize", 5),
+        "default": put("CollectorChanges/Properties/BatchSize", None),
+    },
     "work_is_bounded": {
         "unbounded": put("CollectorWork/Properties/ScalingConfig", None),
         "throttled": put("Collector/Properties/ReservedConcurrentExecutions", 2),
