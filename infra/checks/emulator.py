@@ -151,6 +151,20 @@ def subscription(name, properties):
     return Made(call("sns", "Subscribe", properties)["SubscriptionArn"])
 
 
+@makes("SNS::TopicPolicy")
+def topic_policy(name, properties):
+    for topic in properties["Topics"]:
+        policy = json.dumps(properties["PolicyDocument"])
+        client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+    return Made(name)
+
+
+@makes("Budgets::Budget")
+def budget(name, properties):
+    call("budgets", "CreateBudget", {"AccountId": DEFAULT_ACCOUNT_ID, **properties})
+    return Made(properties["Budget"]["BudgetName"])
+
+
 @makes("Logs::MetricFilter")
 def metric_filter(name, properties):
     properties["metricTransformations"] = properties.pop("MetricTransformations")

@@ -63,6 +63,7 @@ ALARMS = {
     "slow answers": "ApiSlow",
     "429": "ApiLimited",
     "throttled functions": "FunctionsThrottled",
+    "functions without end": "InvocationsHigh",
     "connections": "DatabaseConnections",
     "a full disk": "DatabaseStorage",
     "a database without credits": "DatabaseCredits",
@@ -84,6 +85,7 @@ CAN_WAIT = {
     "RateLimitLow",
     "ApiSlow",
     "ApiLimited",
+    "InvocationsHigh",
 }
 
 # Codes of the API's own errors for what the gateway refuses by itself.
@@ -734,6 +736,24 @@ def alarms_wake_somebody_or_wait(template):
         yield "AlarmEmail is told of some alarms only"
 
 
+def only_alarms_and_budgets_publish(template):
+    """Of this account, and to our topics: SNS's own policy lets in more."""
+    topics, covered = set(of_type(template, "SNS::Topic")), set()
+    for name, policy in properties(template, "SNS::TopicPolicy").items():
+        covered |= set(map(target, policy["Topics"]))
+        for statement in listed(policy["PolicyDocument"]["Statement"]):
+            services = set(listed(statement["Principal"].get("Service", []))) if "Principal" in statement else set()
+            if not services or not services <= {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}:
+                yield f"{name} lets {statement.get('Principal')} publish"
+            if listed(statement["Action"]) != ["sns:Publish"] or statement["Effect"] != "Allow":
+                yield f"{name} allows {statement['Action']}"
+            account = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
+            if account != {"Ref": "AWS::AccountId"}:
+                yield f"{name} lets other accounts publish"
+    for topic in topics - covered:
+        yield f"{topic} has SNS's own policy"
+
+
 def the_runbook_has_an_entry_for_each_alarm(template):
     runbook = ROOT / "docs/runbook.md"
     if not runbook.exists():
@@ -848,6 +868,7 @@ POLICIES = [
     alarms_look_at_metrics_that_exist,
     alarms_can_ring,
     alarms_wake_somebody_or_wait,
+    only_alarms_and_budgets_publish,
     the_runbook_has_an_entry_for_each_alarm,
     the_dashboard_can_be_read,
     everything_referred_to_is_there,

@@ -332,6 +332,14 @@ def test_unannounced_changes_of_three_repositories_in_a_day_are_told(alarm):
     assert not rings(unannounced, History(), day)
 
 
+def test_invocations_beyond_the_limit_are_told(alarm):
+    high = alarm("InvocationsHigh")
+    busy = History([(minute, {"Invocations": 1}) for minute in range(0, HOUR)])
+    assert not rings(high, busy, HOUR, threshold=120)
+    assert rings(high, busy, HOUR, threshold=119)
+    assert not rings(high, History(), HOUR, threshold=119)
+
+
 def test_functions_are_throttled_for_a_quarter_of_an_hour(alarm):
     throttled = alarm("FunctionsThrottled")
     history = History([(minute, {"Throttles": 1}) for minute in (1, 6, 11)])

@@ -31,6 +31,8 @@ EVERYTHING_GIVEN = {
     "DatabaseInstanceId": "mergeline-database",
     "DatabaseConnectionLimit": "40",
     "StaleAfterHours": "30",
+    "InvocationsLimit": "5000",
+    "MonthlyBudget": "25",
     "ApiRateLimit": "3",
     "ApiBurstLimit": "7",
     "ApiMonthlyQuota": "5000",
@@ -139,6 +141,7 @@ def test_the_stack_completes(usual, template):
         "DatabaseConnections",
         "DatabaseStorage",
         "DatabaseCredits",
+        "Budget",
         "NetworkPolicy",
         "Domain",
         "DomainMapping",
@@ -473,6 +476,27 @@ def test_an_address_that_is_given_is_written_to(usual, full):
         assert sns.list_subscriptions_by_topic(TopicArn=usual[topic])["Subscriptions"] == []
         (subscription,) = sns.list_subscriptions_by_topic(TopicArn=full[topic])["Subscriptions"]
         assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_only_this_accounts_alarms_and_budgets_publish(full):
+    for name in ("AlarmTopic", "NoticeTopic"):
+        attributes = emulator.client("sns").get_topic_attributes(TopicArn=full[name])["Attributes"]
+        statements = json.loads(attributes["Policy"])["Statement"]
+        assert [it["Principal"] for it in statements] == [
+            {"Service": "cloudwatch.amazonaws.com"},
+            {"Service": "budgets.amazonaws.com"},
+        ]
+        assert all(it["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"} for it in statements)
+
+
+def test_what_runs_away_is_told_by_an_alarm_and_a_budget(usual, full):
+    assert (usual.alarm("InvocationsHigh")["Threshold"], full.alarm("InvocationsHigh")["Threshold"]) == (10000, 5000)
+    budgets = emulator.client("budgets")
+    (made,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
+    assert (made["BudgetName"], made["BudgetLimit"]) == (full.name, {"Amount": "25", "Unit": "USD"})
+    assert made["CostFilters"] == {"TagKeyValue": [f"aws:cloudformation:stack-name${full.name}"]}
+    notices = budgets.describe_notifications_for_budget(AccountId="123456789012", BudgetName=full.name)["Notifications"]
+    assert {it["NotificationType"] for it in notices} == {"ACTUAL", "FORECASTED"}
 
 
 def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):

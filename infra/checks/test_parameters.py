@@ -115,6 +115,8 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("HostedZoneId", "/hostedzone/Z0123456789ABC"),
         ("HostedZoneId", "example.com"),
         ("AlarmEmail", "somebody"),
+        ("InvocationsLimit", "0"),
+        ("MonthlyBudget", "-1"),
         ("LogRetentionDays", "31"),
         ("AccessLogs", "yes"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),

@@ -284,6 +284,15 @@ BREAKS = {
         "unnamed": lambda t: t["Outputs"].pop("NoticeTopicArn"),
         "no e-mail": lambda t: t["Resources"].pop("NoticeEmailSubscription"),
     },
+    "only_alarms_and_budgets_publish": {
+        "gone": lambda t: t["Resources"].pop("TopicPolicy"),
+        "one topic": lambda t: properties(t, "TopicPolicy")["Topics"].pop(),
+        "anybody": lambda t: properties(t, "TopicPolicy")["PolicyDocument"]["Statement"][0].update(
+            Principal={"AWS": "*"}
+        ),
+        "other accounts": lambda t: properties(t, "TopicPolicy")["PolicyDocument"]["Statement"][1].pop("Condition"),
+        "subscribing": lambda t: properties(t, "TopicPolicy")["PolicyDocument"]["Statement"][0].update(Action="sns:*"),
+    },
     "the_dashboard_can_be_read": {
         "no JSON": lambda t: properties(t, "Dashboard")["DashboardBody"]["Fn::Sub"].__setitem__(
             0, "{ ${ApiLimitedArn}"
