@@ -408,6 +408,13 @@ def secrets_are_empty_and_kept(template):
             yield f"looks like a secret: {text[:20]}…"
 
 
+def secrets_are_named_after_the_stack(template):
+    """With a slash: a permission for what begins with `mergeline-` would be one for the stack `mergeline-prod` too."""
+    for name, secret in properties(template, "SecretsManager::Secret").items():
+        if not re.fullmatch(r"\$\{AWS::StackName\}/[a-z-]+", secret.get("Name", {}).get("Fn::Sub", "")):
+            yield f"{name} is not named after the stack"
+
+
 def roles_are_narrow(template):
     for name, statement in statements(template):
         actions = set(listed(statement["Action"]))
@@ -856,6 +863,7 @@ POLICIES = [
     queues_are_encrypted,
     logs_end,
     secrets_are_empty_and_kept,
+    secrets_are_named_after_the_stack,
     roles_are_narrow,
     functions_may_read_their_secrets,
     every_request_needs_a_key,

@@ -377,6 +377,13 @@ def test_changes_go_to_the_collector_by_a_queue_of_their_own(full):
     assert full.outputs["WebhookUrl"].endswith("/v1/webhook/github")
 
 
+def test_secrets_of_two_stacks_have_two_names(usual, full):
+    secrets = emulator.client("secretsmanager")
+    names = {name: secrets.describe_secret(SecretId=usual[name])["Name"] for name in ("GitHubSecret", "DatabaseSecret")}
+    assert names == {"GitHubSecret": "mergeline-usual/github", "DatabaseSecret": "mergeline-usual/database"}
+    assert secrets.describe_secret(SecretId=full["GitHubSecret"])["Name"] == "mergeline-full/github"
+
+
 def test_secrets_are_empty(usual):
     secrets = emulator.client("secretsmanager")
     for name in ("GitHubSecret", "DatabaseSecret"):

@@ -1,5 +1,7 @@
 """The templates beside the main one."""
 
+from fnmatch import fnmatchcase
+
 import pytest
 from policies import branches, listed, of_type, properties, statements, target
 from translate import source
@@ -201,9 +203,14 @@ def test_secrets_of_others_are_out_of_reach(github, template):
     readable = [it["Resource"] for name, it in statements(github) if name == "Boundary" and may_read(it)]
     own, given = readable
     assert given == {"Fn::Split": [",", {"Ref": "SecretArns"}]}
-    # CloudFormation names a secret after its resource.
-    named = {it["Fn::Sub"].rsplit(":", 1)[1] for it in own}
-    assert named == {f"{name}-*" for name in of_type(template, "SecretsManager::Secret")}
+    reach = own["Fn::Sub"].rsplit(":", 1)[1]
+    assert reach == "${StackName}/*"
+    for secret in properties(template, "SecretsManager::Secret").values():
+        name = secret["Name"]["Fn::Sub"]
+        arn_ends = {stack: name.replace("${AWS::StackName}", stack) + "-AbCdEf" for stack in ("mergeline", "mergeline-prod")}
+        for stack in arn_ends:
+            within = {it for it, end in arn_ends.items() if fnmatchcase(end, reach.replace("${StackName}", stack))}
+            assert within == {stack}
     (made,) = [
         it["Resource"]
         for name, it in statements(github)

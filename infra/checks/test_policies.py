@@ -153,6 +153,10 @@ BREAKS = {
         "token": lambda t: t["Parameters"]["GitHubAppId"].update(Default="ghp_" + "a" * 36),
         "database": lambda t: t["Metadata"].update(Url="postgres://me:hunter2@db/m"),
     },
+    "secrets_are_named_after_the_stack": {
+        "by CloudFormation": put("GitHubSecret/Properties/Name", None),
+        "no slash": put("DatabaseSecret/Properties/Name", {"Fn::Sub": "${AWS::StackName}-database"}),
+    },
     "roles_are_narrow": {
         "any resource": lambda t: statement(t, "ApiRole", "secretsmanager:GetSecretValue").update(Resource="*"),
         "any queue": lambda t: statement(t, "CollectorRole", "sqs:ReceiveMessage").update(Resource="arn:aws:sqs:*:*:*"),
