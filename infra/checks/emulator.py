@@ -198,7 +198,8 @@ def rest_api(name, properties):
     gateway, body = client("apigateway"), properties["Body"]
     types = properties["EndpointConfiguration"]["Types"]
     compression = {"minimumCompressionSize": int(properties["MinimumCompressionSize"])}
-    api = gateway.create_rest_api(name=name, endpointConfiguration={"types": types}, **compression)["id"]
+    tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    api = gateway.create_rest_api(name=name, endpointConfiguration={"types": types}, tags=tags, **compression)["id"]
     gateway.put_rest_api(restApiId=api, mode="overwrite", body=json.dumps(body).encode())
     # Of the definition moto takes the paths only.
     resources = {it["path"]: it["id"] for it in gateway.get_resources(restApiId=api, limit=500)["items"]}
@@ -230,6 +231,7 @@ def deployment(name, properties):
 def stage(name, properties):
     access_log = properties.pop("AccessLogSetting", None) or {}
     limits = properties.pop("MethodSettings", [])
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     call("apigateway", "CreateStage", decapitalized(properties))
     changes = {f"/accessLogSettings/{key[0].lower()}{key[1:]}": value for key, value in access_log.items()}
     for limit in limits:
@@ -277,6 +279,7 @@ def record_set(name, properties):
 
 @makes("ApiGateway::ApiKey", ["APIKeyId"], "Name")
 def api_key(name, properties):
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     made = call("apigateway", "CreateApiKey", decapitalized({"Name": name, **properties}))["id"]
     return Made(made, {"APIKeyId": made})
 
@@ -284,6 +287,7 @@ def api_key(name, properties):
 @makes("ApiGateway::UsagePlan", ["Id"], "UsagePlanName")
 def usage_plan(name, properties):
     properties = {"Name": properties.pop("UsagePlanName", name), **properties}
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     made = call("apigateway", "CreateUsagePlan", decapitalized(properties))["id"]
     return Made(made, {"Id": made})
 

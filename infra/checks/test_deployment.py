@@ -41,7 +41,7 @@ EVERYTHING_GIVEN = {
     "BackfillDays": "30",
     "LedgerDays": "90",
     "LogRetentionDays": "90",
-    "AccessLogs": "none",
+    "AccessLogs": "with-role",
 }
 
 
@@ -154,20 +154,18 @@ def test_the_stack_completes(usual, template):
         "WebhooksRefused",
         "WebhooksWithPreviousSecretCount",
         "ChangesUnannounced",
-    }
-    assert set(usual.resources) == set(template["Resources"]) - conditional
-
-
-def test_it_completes_with_every_parameter_given(full, template):
-    assert full.status == "CREATE_COMPLETE"
-    conditional = {
-        "DatabaseSecret",
         "AccessLog",
         "TooManyRequests",
         "ApiLimited",
         "ApiGatewayLogsRole",
         "ApiGatewayAccount",
     }
+    assert set(usual.resources) == set(template["Resources"]) - conditional
+
+
+def test_it_completes_with_every_parameter_given(full, template):
+    assert full.status == "CREATE_COMPLETE"
+    conditional = {"DatabaseSecret"}
     assert set(full.resources) == set(template["Resources"]) - conditional
 
 
@@ -394,8 +392,8 @@ def test_secrets_are_empty(usual):
 
 def test_logs_end(usual, full):
     for stack, days, groups in (
-        (usual, 30, ["CollectorLogs", "ApiLogs", "AccessLog"]),
-        (full, 90, ["CollectorLogs", "ApiLogs"]),
+        (usual, 30, ["CollectorLogs", "ApiLogs"]),
+        (full, 90, ["CollectorLogs", "ApiLogs", "AccessLog"]),
     ):
         for name in groups:
             (group,) = emulator.client("logs").describe_log_groups(logGroupNamePrefix=stack[name])["logGroups"]
@@ -445,15 +443,26 @@ def test_what_the_gateway_says_by_itself_is_in_our_form(usual):
 
 def test_the_stage_is_v1_and_logs_who_asked(usual, full):
     gateway = emulator.client("apigateway")
-    (stage,) = gateway.get_stages(restApiId=usual["Gateway"])["item"]
+    (stage,) = gateway.get_stages(restApiId=full["Gateway"])["item"]
     assert stage["stageName"] == "v1"
     assert stage["tracingEnabled"] is True
-    assert usual["AccessLog"] in stage["accessLogSettings"]["destinationArn"]
+    assert full["AccessLog"] in stage["accessLogSettings"]["destinationArn"]
     assert "$context.requestId" in stage["accessLogSettings"]["format"]
-    assert "accessLogSettings" not in gateway.get_stage(restApiId=full["Gateway"], stageName="v1")
-    assert gateway.get_account()["cloudwatchRoleArn"].endswith(usual["ApiGatewayLogsRole"])
-    (metric_filter,) = emulator.client("logs").describe_metric_filters(logGroupName=usual["AccessLog"])["metricFilters"]
-    assert metric_filter["metricTransformations"][0]["metricNamespace"] == "Mergeline/mergeline-usual"
+    assert "accessLogSettings" not in gateway.get_stage(restApiId=usual["Gateway"], stageName="v1")
+    assert gateway.get_account()["cloudwatchRoleArn"].endswith(full["ApiGatewayLogsRole"])
+    (metric_filter,) = emulator.client("logs").describe_metric_filters(logGroupName=full["AccessLog"])["metricFilters"]
+    assert metric_filter["metricTransformations"][0]["metricNamespace"] == "Mergeline/mergeline-full"
+
+
+def test_what_api_gateway_names_itself_is_tagged_with_the_stack(usual):
+    gateway = emulator.client("apigateway")
+    for made in (
+        gateway.get_rest_api(restApiId=usual["Gateway"]),
+        gateway.get_stage(restApiId=usual["Gateway"], stageName="v1"),
+        gateway.get_api_key(apiKey=usual["ApiKey"]),
+        gateway.get_usage_plan(usagePlanId=usual["UsagePlan"]),
+    ):
+        assert made["tags"]["mergeline-stack"] == usual.name
 
 
 def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):

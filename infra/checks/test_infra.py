@@ -178,9 +178,70 @@ def test_what_makes_roles_makes_them_inside_the_boundary(github):
         assert "*" not in actions and "iam:*" not in actions, name
         assert "iam:DeleteRolePermissionsBoundary" not in actions
     ((_, keep_out),) = properties(github, "IAM::RolePolicy").items()
-    (deny,) = keep_out["PolicyDocument"]["Statement"]
+    deny = keep_out["PolicyDocument"]["Statement"][0]
     assert (deny["Effect"], deny["Action"]) == ("Deny", "iam:*")
     assert set(map(target, deny["Resource"])) == {"ExecutionRole", "DeployRole", "Boundary"}
+
+
+def test_there_is_no_way_to_the_functions_beside_the_gateway(github, template):
+    ((_, keep_out),) = properties(github, "IAM::RolePolicy").items()
+    denied = {it["Action"]: it for it in keep_out["PolicyDocument"]["Statement"]}
+    assert all(it["Effect"] == "Deny" for it in denied.values())
+    for action in ("CreateFunctionUrlConfig", "UpdateFunctionUrlConfig", "InvokeFunctionUrl"):
+        assert fnmatchcase(f"lambda:{action}", "lambda:*FunctionUrl*")
+    assert denied["lambda:*FunctionUrl*"]["Resource"] == "*"
+    assert "Condition" not in denied["lambda:*FunctionUrl*"]
+    invokers = denied["lambda:AddPermission"]["Condition"]
+    assert invokers == {"StringNotEquals": {"lambda:Principal": "apigateway.amazonaws.com"}}
+    # And the stack makes none.
+    assert {it["Principal"] for it in properties(template, "Lambda::Permission").values()} == {"apigateway.amazonaws.com"}
+    assert properties(template, "Lambda::Url") == {}
+
+
+def of_api_gateway(github, role):
+    """The statements about API Gateway without those about a domain, with what they ask of tags."""
+    for name, it in statements(github):
+        resources = [resource["Fn::Sub"].split("::/")[1] for resource in listed(it["Resource"]) if "::/" in str(resource)]
+        if name == role and resources and not any("domainnames" in resource for resource in resources):
+            yield set(resources), set(listed(it["Action"])), it.get("Condition", {}).get("StringEquals", {})
+
+
+def test_a_key_of_another_api_is_not_read(github):
+    for role in ("DeployRole", "ExecutionRole"):
+        for resources, actions, tags in of_api_gateway(github, role):
+            if "apigateway:GET" in actions and any(it.startswith("apikeys") for it in resources):
+                assert tags == {"aws:ResourceTag/mergeline-stack": {"Ref": "StackName"}}
+                # The list of all has no tags.
+                assert "apikeys" not in resources
+
+
+def test_apis_of_others_are_left_alone(github, template):
+    for resources, actions, tags in of_api_gateway(github, "ExecutionRole"):
+        if resources == {"account"}:
+            continue
+        is_made = actions == {"apigateway:POST"} or (actions, resources) == ({"apigateway:PUT"}, {"tags/*"})
+        assert tags == {f"aws:{'Request' if is_made else 'Resource'}Tag/mergeline-stack": {"Ref": "StackName"}}
+    # Otherwise CloudFormation could not touch them again.
+    for kind in ("RestApi", "Stage", "ApiKey", "UsagePlan"):
+        for name, facts in properties(template, f"ApiGateway::{kind}").items():
+            assert {"Key": "mergeline-stack", "Value": {"Ref": "AWS::StackName"}} in facts["Tags"], name
+    ((_, keep_out),) = properties(github, "IAM::RolePolicy").items()
+    (others,) = [it for it in keep_out["PolicyDocument"]["Statement"] if it["Action"] == "apigateway:*"]
+    assert others["Condition"] == {
+        "StringNotEquals": {"aws:ResourceTag/mergeline-stack": {"Ref": "StackName"}},
+        "Null": {"aws:ResourceTag/mergeline-stack": "false"},
+    }
+
+
+def test_the_role_for_the_logs_of_all_apis_is_set_only_where_it_is_asked_for(github, written):
+    for template in (github, written):
+        assert template["Parameters"]["AccessLogs"]["Default"] == "none"
+        assert template["Conditions"]["SetsLogsRole"] == {"Fn::Equals": [{"Ref": "AccessLogs"}, "with-role"]}
+    (policy,) = properties(github, "IAM::Role")["ExecutionRole"]["Policies"]
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert "::/account" not in str(statement) or statement["Fn::If"][0] == "SetsLogsRole"
+    for name in ("ApiGatewayLogsRole", "ApiGatewayAccount"):
+        assert written["Resources"][name]["Condition"] == "SetsLogsRole"
 
 
 def test_values_of_secrets_are_not_read_by_what_deploys(github):
