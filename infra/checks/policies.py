@@ -227,13 +227,20 @@ def functions_end_in_time(template):
         yield "the API does not know how long a request may take"
 
 
-def functions_are_traced(template):
+def traces_are_sent_only_where_they_are_wanted(template):
     for name, function in properties(template, "Lambda::Function").items():
-        if function.get("TracingConfig", {}).get("Mode") != "Active":
-            yield f"{name} is not traced"
+        if function.get("TracingConfig", {}).get("Mode") != {"Fn::If": ["HasTracing", "Active", "PassThrough"]}:
+            yield f"{name} does not follow Tracing"
     for name, stage in properties(template, "ApiGateway::Stage").items():
-        if stage.get("TracingEnabled") is not True:
-            yield f"{name} is not traced"
+        if stage.get("TracingEnabled") != {"Fn::If": ["HasTracing", True, False]}:
+            yield f"{name} does not follow Tracing"
+    for name, role in properties(template, "IAM::Role").items():
+        for policy in listed(role.get("Policies", [])):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if "xray:" in str(statement) and statement.get("Fn::If", [None])[0] != "HasTracing":
+                    yield f"{name} may always send traces"
+    if template["Parameters"]["Tracing"]["Default"] != "none":
+        yield "traces are sent, and paid, by default"
 
 
 def variables_are_known(template):
@@ -849,7 +856,7 @@ def outputs_hold_under_every_condition(template):
 POLICIES = [
     functions_run_on_arm,
     functions_end_in_time,
-    functions_are_traced,
+    traces_are_sent_only_where_they_are_wanted,
     variables_are_known,
     functions_may_join_a_network,
     both_functions_see_the_layer,

@@ -42,6 +42,7 @@ EVERYTHING_GIVEN = {
     "LedgerDays": "90",
     "LogRetentionDays": "90",
     "AccessLogs": "with-role",
+    "Tracing": "xray",
 }
 
 
@@ -251,7 +252,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         for name in ("Collector", "Api"):
             function = stack.function(name)
             assert (function["Architectures"], function["Runtime"]) == (["arm64"], "provided.al2023")
-            assert function["TracingConfig"] == {"Mode": "Active"}
+            assert function["TracingConfig"] == {"Mode": "PassThrough" if stack is usual else "Active"}
             assert f":layer:{stack.name}-teams:" in function["Layers"][0]["Arn"]
     assert usual.variables("Collector") == {
         "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
@@ -321,10 +322,11 @@ def test_functions_may_do_what_they_do_and_no_more(usual, full):
     }
     assert {resource for action, resource in collector if action == "sqs:SendMessage"} == set(queue.values())
     assert {resource for action, resource in collector if action == "sqs:ReceiveMessage"} == {queue["Work"]}
-    assert {action for action, resource in api if resource == "*"} == {
-        "xray:PutTelemetryRecords",
-        "xray:PutTraceSegments",
-    }
+    traces = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+    for stack, allowed in ((usual, set()), (full, traces)):
+        assert {action for action, resource in stack.role("ApiRole") if resource == "*"} == allowed
+        metrics = {"cloudwatch:PutMetricData"}
+        assert {action for action, resource in stack.role("CollectorRole") if resource == "*"} == allowed | metrics
     assert {resource for action, resource in api if action == "secretsmanager:GetSecretValue"} == {
         usual["DatabaseSecret"]
     }
@@ -446,6 +448,7 @@ def test_the_stage_is_v1_and_logs_who_asked(usual, full):
     (stage,) = gateway.get_stages(restApiId=full["Gateway"])["item"]
     assert stage["stageName"] == "v1"
     assert stage["tracingEnabled"] is True
+    assert gateway.get_stage(restApiId=usual["Gateway"], stageName="v1")["tracingEnabled"] is False
     assert full["AccessLog"] in stage["accessLogSettings"]["destinationArn"]
     assert "$context.requestId" in stage["accessLogSettings"]["format"]
     assert "accessLogSettings" not in gateway.get_stage(restApiId=usual["Gateway"], stageName="v1")

@@ -119,6 +119,7 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("MonthlyBudget", "-1"),
         ("LogRetentionDays", "31"),
         ("AccessLogs", "yes"),
+        ("Tracing", "on"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),
     ],
 )

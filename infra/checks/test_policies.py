@@ -89,9 +89,14 @@ BREAKS = {
         "shorter than a request": put("Api/Properties/Timeout", 10),
         "unknown to the program": lambda t: variables(t, "Api").pop("REQUEST_TIMEOUT_SECONDS"),
     },
-    "functions_are_traced": {
+    "traces_are_sent_only_where_they_are_wanted": {
         "function": put("Collector/Properties/TracingConfig", None),
+        "always": put("Api/Properties/TracingConfig", {"Mode": "Active"}),
         "gateway": lambda t: stage(t).pop("TracingEnabled"),
+        "allowed": lambda t: properties(t, "ApiRole")["Policies"][0]["PolicyDocument"]["Statement"].append(
+            {"Effect": "Allow", "Action": "xray:PutTraceSegments", "Resource": "*"}
+        ),
+        "default": lambda t: t["Parameters"]["Tracing"].update(Default="xray"),
     },
     "variables_are_known": {"slip": lambda t: variables(t).update(BACKFIL_DAYS="3")},
     "functions_may_join_a_network": {
