@@ -196,10 +196,15 @@ def account(name, properties):
 @makes("ApiGateway::RestApi", ["RootResourceId", "RestApiId"], "Name")
 def rest_api(name, properties):
     gateway, body = client("apigateway"), properties["Body"]
-    types = properties["EndpointConfiguration"]["Types"]
+    endpoint = {key[0].lower() + key[1:]: it for key, it in properties["EndpointConfiguration"].items() if it}
+    # In the definition, which moto does not read further than its paths.
+    (server,) = body["servers"]
+    closed = server["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
+    more = {"policy": json.dumps(properties["Policy"])} if properties.get("Policy") else {}
     compression = {"minimumCompressionSize": int(properties["MinimumCompressionSize"])}
     tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-    api = gateway.create_rest_api(name=name, endpointConfiguration={"types": types}, tags=tags, **compression)["id"]
+    more |= {"tags": tags, "endpointConfiguration": endpoint, "disableExecuteApiEndpoint": closed in (True, "true")}
+    api = gateway.create_rest_api(name=name, **more, **compression)["id"]
     gateway.put_rest_api(restApiId=api, mode="overwrite", body=json.dumps(body).encode())
     # Of the definition moto takes the paths only.
     resources = {it["path"]: it["id"] for it in gateway.get_resources(restApiId=api, limit=500)["items"]}
@@ -266,6 +271,12 @@ def api_mapping(name, properties):
     client("apigatewayv2").create_domain_name(DomainName=domain)
     made = call("apigatewayv2", "CreateApiMapping", {"ApiMappingKey": "", **properties})["ApiMappingId"]
     return Made(made, {"ApiMappingId": made})
+
+
+@makes("WAFv2::WebACLAssociation")
+def web_acl_association(name, properties):
+    call("wafv2", "AssociateWebACL", properties)
+    return Made(name)
 
 
 @makes("Route53::RecordSet")

@@ -6,7 +6,7 @@ Each policy is a function that takes the template and yields what is wrong with 
 import json
 import re
 
-from translate import ROOT
+from translate import ROOT, translated
 
 NAMESPACE = {"Fn::Sub": "Mergeline/${AWS::StackName}"}
 VARIABLE = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
@@ -540,8 +540,8 @@ def requests_are_bounded(template):
             yield f"{plan} is for no key"
 
 
-def what_needs_no_key_is_bounded(template):
-    """It is in no usage plan, and anyone may ask for it."""
+def every_path_is_bounded(template):
+    """What needs no key is in no usage plan, and anyone may ask for it. Of keys there may be any number."""
     webhook = ("POST", "/webhook/{plugin}")
     page = {(method, path) for method in ("GET", "HEAD") for path in PAGE}
     session = {(method.upper(), path) for method, path in SESSION}
@@ -552,18 +552,59 @@ def what_needs_no_key_is_bounded(template):
             for it in stage.get("MethodSettings", [])
             if "/" not in it["ResourcePath"][1:]
         }
-        expected = page | session | {webhook}
-        if set(settings) != expected:
-            yield f"{name}: any number may come of {sorted(expected ^ set(settings))}"
+        offered = {
+            (method.upper(), path)
+            for api in properties(template, "ApiGateway::RestApi").values()
+            for path, methods in api["Body"]["paths"].items()
+            for method in methods
+        }
+        if set(settings) != offered:
+            yield f"{name}: any number may come of {sorted(offered ^ set(settings))}"
             continue
         for place, it in settings.items():
             for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
+                limit = {"ThrottlingRateLimit": "ApiTotalRateLimit", "ThrottlingBurstLimit": "ApiTotalBurstLimit"}[key]
+                if place not in page | session | {webhook} and it.get(key) != {"Ref": limit}:
+                    yield f"{name}: {place} has no {key}"
                 if place == webhook and it.get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
                     yield f"{name}: webhooks have no {key}, or their path is open where there are none"
                 if place in page and not 0 < it.get(key, 0) <= most:
                     yield f"{name}: {place} has no {key}"
                 if place in session and it.get(key) not in [{"Fn::If": ["HasLogin", n, 0]} for n in range(1, most + 1)]:
                     yield f"{name}: {place} has no {key}, or is open where nobody can log in"
+
+
+def networks_and_endpoints_are_kept_out(template):
+    """What a resource policy takes away, it takes from everybody: an Allow alone would be one of several."""
+    webhooks = "execute-api:/v1/POST/webhook/*"
+    for name, api in properties(template, "ApiGateway::RestApi").items():
+        policy = api.get("Policy", {}).get("Fn::If", [None, {}])
+        if policy[0] != "HasResourcePolicy":
+            yield f"{name} has no policy where networks are given"
+            continue
+        first, *denied = policy[1]["Statement"]
+        if (first["Effect"], "Condition" in first) != ("Allow", False):
+            yield f"{name}: what is not denied is not allowed either"
+        seen = set()
+        for condition, statement, nothing in (it.get("Fn::If", [None, it, None]) for it in denied):
+            seen.add(condition)
+            if statement["Effect"] != "Deny" or "Condition" not in statement or nothing != {"Ref": "AWS::NoValue"}:
+                yield f"{name}: {condition} keeps nobody out"
+            place = {"HasWebhookCidrs": ("Resource", webhooks), "HasAllowedCidrs": ("NotResource", webhooks)}.get(
+                condition, ("Resource", "execute-api:/*")
+            )
+            if statement.get(place[0]) != place[1]:
+                yield f"{name}: {condition} is not about {place}"
+        if seen != {"IsPrivate", "HasAllowedCidrs", "HasWebhookCidrs"}:
+            yield f"{name} is kept from {sorted(map(str, seen))}"
+    # A deployment shows the API as it was when it was made.
+    if translated_deployment_is_stale(template):
+        yield "a changed parameter of the API is not deployed"
+
+
+def translated_deployment_is_stale(template):
+    deployments = set(of_type(template, "ApiGateway::Deployment"))
+    return bool(deployments & set(of_type(translated(second=86400), "ApiGateway::Deployment")))
 
 
 def the_key_can_be_replaced(template):
@@ -875,7 +916,8 @@ POLICIES = [
     functions_may_read_their_secrets,
     every_request_needs_a_key,
     requests_are_bounded,
-    what_needs_no_key_is_bounded,
+    every_path_is_bounded,
+    networks_and_endpoints_are_kept_out,
     the_key_can_be_replaced,
     there_is_one_stage,
     the_gateway_speaks_like_the_program,

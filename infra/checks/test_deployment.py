@@ -27,6 +27,12 @@ EVERYTHING_GIVEN = {
     "DomainName": "metrics.example.com",
     "CertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f",
     "BasePath": "delivery/v1",
+    "TlsPolicy": "SecurityPolicy_TLS13_1_3_2025_09",
+    "DisableExecuteApi": "true",
+    "AllowedCidrs": "203.0.113.0/24,2001:db8::/32",
+    "WebhookCidrs": "192.30.252.0/22",
+    "ApiTotalRateLimit": "30",
+    "ApiTotalBurstLimit": "60",
     "AlarmEmail": "ops@example.com",
     "DatabaseInstanceId": "mergeline-database",
     "DatabaseConnectionLimit": "40",
@@ -116,7 +122,23 @@ def usual(aws):
 @pytest.fixture(scope="module")
 def full(aws, usual):
     """A stack with every parameter given, beside the other one."""
-    return Stack("mergeline-full", EVERYTHING_GIVEN | network() | zone())
+    return Stack("mergeline-full", EVERYTHING_GIVEN | network() | zone() | firewall())
+
+
+@pytest.fixture(scope="module")
+def private(aws):
+    """A stack that is reached through a VPC endpoint."""
+    given = {"EndpointType": "PRIVATE", "VpcEndpointId": "vpce-0a1b2c", "AllowedCidrs": "10.0.0.0/8"}
+    return Stack("mergeline-private", given)
+
+
+def firewall():
+    """A web ACL to stand before the API."""
+    metrics = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "acl"}
+    made = emulator.client("wafv2").create_web_acl(
+        Name="acl", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=metrics
+    )
+    return {"WafAclArn": made["Summary"]["ARN"]}
 
 
 def network():
@@ -143,6 +165,7 @@ def test_the_stack_completes(usual, template):
         "DatabaseStorage",
         "DatabaseCredits",
         "Budget",
+        "Firewall",
         "NetworkPolicy",
         "Domain",
         "DomainMapping",
@@ -173,6 +196,7 @@ def test_it_completes_with_every_parameter_given(full, template):
 def test_a_domain_leads_to_the_api_by_its_path_and_record(full):
     domain = emulator.client("apigateway").get_domain_name(domainName="metrics.example.com")
     assert domain["regionalCertificateArn"] == EVERYTHING_GIVEN["CertificateArn"]
+    assert domain["securityPolicy"] == "SecurityPolicy_TLS13_1_3_2025_09"
     (mapping,) = emulator.client("apigatewayv2").get_api_mappings(DomainName="metrics.example.com")["Items"]
     assert (mapping["ApiId"], mapping["Stage"], mapping["ApiMappingKey"]) == (full["Gateway"], "v1", "delivery/v1")
     (zone,) = emulator.client("route53").list_hosted_zones()["HostedZones"]
@@ -180,11 +204,49 @@ def test_a_domain_leads_to_the_api_by_its_path_and_record(full):
     (record,) = [it for it in records if it["Type"] == "A"]
     assert record["Name"].rstrip(".") == "metrics.example.com"
     assert record["AliasTarget"]["DNSName"].rstrip(".") == full.outputs["DomainTarget"]
-    assert full.outputs["CustomApiUrl"] == "https://metrics.example.com/delivery/v1"
+    assert full.outputs["ApiUrl"] == "https://metrics.example.com/delivery/v1"
+    assert full.outputs["WebhookUrl"] == "https://metrics.example.com/delivery/v1/webhook/github"
+    assert "https://metrics.example.com/delivery/v1/teams" in full.outputs["AskForTheTeams"]
 
 
 def test_without_a_domain_no_custom_address_is_printed(usual):
-    assert not {"CustomApiUrl", "DomainTarget"} & set(usual.outputs)
+    assert "DomainTarget" not in usual.outputs
+
+
+def test_where_the_domain_is_the_only_address_no_output_names_another(usual, full):
+    gateway = emulator.client("apigateway")
+    assert gateway.get_rest_api(restApiId=full["Gateway"])["disableExecuteApiEndpoint"] is True
+    assert gateway.get_rest_api(restApiId=usual["Gateway"])["disableExecuteApiEndpoint"] is False
+    # The domain's record leads there, and nothing is asked by it.
+    assert [name for name, value in full.outputs.items() if "execute-api" in value] == ["DomainTarget"]
+
+
+def test_networks_that_are_not_given_are_kept_out(usual, full, private):
+    gateway = emulator.client("apigateway")
+    assert not gateway.get_rest_api(restApiId=usual["Gateway"]).get("policy")
+    _, api, webhooks = json.loads(gateway.get_rest_api(restApiId=full["Gateway"])["policy"])["Statement"]
+    assert api["Condition"] == {"NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24", "2001:db8::/32"]}}
+    assert (api["Effect"], api["NotResource"]) == ("Deny", "execute-api:/v1/POST/webhook/*")
+    assert webhooks["Condition"] == {"NotIpAddress": {"aws:SourceIp": ["192.30.252.0/22"]}}
+    assert (webhooks["Effect"], webhooks["Resource"]) == ("Deny", "execute-api:/v1/POST/webhook/*")
+    _, endpoint, network = json.loads(gateway.get_rest_api(restApiId=private["Gateway"])["policy"])["Statement"]
+    assert endpoint["Condition"] == {"StringNotEquals": {"aws:SourceVpce": "vpce-0a1b2c"}}
+    assert network["Condition"] == {"NotIpAddress": {"aws:VpcSourceIp": ["10.0.0.0/8"]}}
+
+
+def test_a_private_api_is_reached_through_its_endpoint(private):
+    assert private.status == "CREATE_COMPLETE"
+    api = emulator.client("apigateway").get_rest_api(restApiId=private["Gateway"])
+    assert api["endpointConfiguration"]["types"] == ["PRIVATE"]
+    assert api["endpointConfiguration"]["vpcEndpointIds"] == ["vpce-0a1b2c"]
+    host = f"https://{private['Gateway']}-vpce-0a1b2c.execute-api.eu-north-1.amazonaws.com"
+    assert private.outputs["ApiUrl"] == f"{host}/v1"
+    assert private.outputs["PageUrl"] == f"{host}/v1/app/"
+
+
+def test_a_firewall_stands_before_the_stage(full):
+    stage = f"arn:aws:apigateway:eu-north-1::/restapis/{full['Gateway']}/stages/v1"
+    assert emulator.client("wafv2").get_web_acl_for_resource(ResourceArn=stage)["WebACL"]["Name"] == "acl"
 
 
 def test_queues_hide_keep_and_redrive(usual):
@@ -356,15 +418,15 @@ def test_the_page_is_compressed_and_throttled(usual, full):
     api = gateway.get_rest_api(restApiId=usual["Gateway"])
     assert api["minimumCompressionSize"] == 1024
     assert not api.get("binaryMediaTypes")
-    for deployed, of_session in ((usual, (0, 0)), (full, (20, 60))):
+    for deployed, of_session, of_keys in ((usual, (0, 0), (100, 200)), (full, (20, 60), (30, 60))):
         stage = gateway.get_stage(restApiId=deployed["Gateway"], stageName="v1")
         limits = sorted(
             (it["throttlingRateLimit"], it["throttlingBurstLimit"])
             for place, it in stage["methodSettings"].items()
             if "webhook" not in place
         )
-        assert limits == sorted([(50, 200)] * 6 + [of_session] * 3)
-    assert full.outputs["CustomPageUrl"] == full.variables("Api")["PUBLIC_URL"]
+        assert limits == sorted([(50, 200)] * 6 + [of_session] * 3 + [of_keys] * 4)
+    assert full.outputs["PageUrl"] == full.variables("Api")["PUBLIC_URL"]
     assert usual.outputs["PageUrl"] == usual.outputs["ApiUrl"] + "/app/"
 
 
@@ -531,8 +593,6 @@ def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
 
 def test_outputs_can_be_pasted(usual, full):
     assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"} | {
-        "CustomApiUrl",
-        "CustomPageUrl",
         "DomainTarget",
         "WebhookUrl",
     }

@@ -118,6 +118,15 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("InvocationsLimit", "0"),
         ("MonthlyBudget", "-1"),
         ("LogRetentionDays", "31"),
+        ("TlsPolicy", "TLS_1_0"),
+        ("DisableExecuteApi", "yes"),
+        ("EndpointType", "EDGE"),
+        ("VpcEndpointId", "vpc-0a1b"),
+        ("AllowedCidrs", "203.0.113.7"),
+        ("AllowedCidrs", "203.0.113.0/24, 198.51.100.0/24"),
+        ("WebhookCidrs", "github.com"),
+        ("WafAclArn", "arn:aws:wafv2:us-east-1:123456789012:global/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
+        ("ApiTotalRateLimit", "0"),
         ("AccessLogs", "yes"),
         ("Tracing", "on"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),
@@ -150,6 +159,9 @@ def test_nonsense_is_refused(name, value, written):
         ("BasePath", "delivery"),
         ("BasePath", "delivery/v1"),
         ("HostedZoneId", "Z0123456789ABCDEFGHIJ"),
+        ("VpcEndpointId", "vpce-0123456789abcdef0"),
+        ("AllowedCidrs", "203.0.113.0/24,2001:db8::/32"),
+        ("WafAclArn", "arn:aws:wafv2:eu-north-1:123456789012:regional/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("AlarmEmail", "on-call+mergeline@example.com"),
     ],
 )
@@ -170,6 +182,27 @@ def test_a_domain_is_given_with_its_certificate(written):
     assert broken_rules(written, **whole, BasePath="delivery", HostedZoneId="Z1") == []
     assert broken_rules(written, DomainName="metrics.example.com") == ["DomainIsWhole"]
     assert broken_rules(written, CertificateArn="arn") == ["DomainIsWhole"]
+
+
+def test_a_private_endpoint_has_neither_webhooks_nor_a_domain(written):
+    private = {"EndpointType": "PRIVATE", "VpcEndpointId": "vpce-0a"}
+    assert broken_rules(written, **private, AllowedCidrs="10.0.0.0/8") == []
+    assert broken_rules(written, EndpointType="PRIVATE") == ["PrivateIsWhole"]
+    assert broken_rules(written, VpcEndpointId="vpce-0a") == ["EndpointIsForPrivate"]
+    assert broken_rules(written, **private, WebhookSecretsSecretArn="s") == ["PrivateIsWhole"]
+    domain = {"DomainName": "metrics.example.com", "CertificateArn": "arn"}
+    assert broken_rules(written, **private, **domain) == ["PrivateIsWhole"]
+
+
+def test_an_api_without_any_address_is_refused(written):
+    domain = {"DomainName": "metrics.example.com", "CertificateArn": "arn"}
+    assert broken_rules(written, DisableExecuteApi="true") == ["OnlyADomainIsLeft"]
+    assert broken_rules(written, DisableExecuteApi="true", **domain) == []
+
+
+def test_networks_of_webhooks_need_webhooks(written):
+    assert broken_rules(written, WebhookCidrs="192.30.252.0/22") == ["WebhookNetworksHaveWebhooks"]
+    assert broken_rules(written, WebhookCidrs="192.30.252.0/22", WebhookSecretsSecretArn="s") == []
 
 
 def test_exceptions_from_a_proxy_without_a_proxy_are_refused(written):

@@ -32,6 +32,10 @@ def stage(template):
     return properties(template, named(template, "ApiGateway::Stage"))
 
 
+def kept_out(template):
+    return properties(template, "Gateway")["Policy"]["Fn::If"][1]["Statement"]
+
+
 def log_format(template):
     return stage(template)["AccessLogSetting"]["Fn::If"][1]["Format"]
 
@@ -196,12 +200,27 @@ BREAKS = {
         "the page with a key": lambda t: body(t)["paths"]["/app/{proxy+}"]["get"].update(security=[{"api_key": []}]),
         "data without a key": lambda t: body(t)["paths"]["/{proxy+}"]["get"].pop("security"),
     },
-    "what_needs_no_key_is_bounded": {
-        "an unbounded page": lambda t: stage(t)["MethodSettings"][1].pop("ThrottlingBurstLimit"),
-        "sessions without a provider": lambda t: stage(t)["MethodSettings"][7].update(ThrottlingRateLimit=20),
-        "a path spelled otherwise": lambda t: stage(t)["MethodSettings"][3].update(ResourcePath="/app/{proxy+}"),
+    "every_path_is_bounded": {
+        "keys without a limit": lambda t: stage(t)["MethodSettings"][1].pop("ThrottlingRateLimit"),
+        "a path without a limit": lambda t: stage(t)["MethodSettings"].pop(2),
+        "an unbounded page": lambda t: stage(t)["MethodSettings"][5].pop("ThrottlingBurstLimit"),
+        "sessions without a provider": lambda t: stage(t)["MethodSettings"][11].update(ThrottlingRateLimit=20),
+        "a path spelled otherwise": lambda t: stage(t)["MethodSettings"][7].update(ResourcePath="/app/{proxy+}"),
         "unbounded": lambda t: stage(t).pop("MethodSettings"),
         "open without secrets": lambda t: stage(t)["MethodSettings"][0].update(ThrottlingRateLimit=100),
+    },
+    "networks_and_endpoints_are_kept_out": {
+        "no policy": put("Gateway/Properties/Policy", None),
+        "webhooks everywhere": lambda t: kept_out(t).pop(),
+        "allowed, not denied": lambda t: kept_out(t)[2]["Fn::If"][1].update(Effect="Allow"),
+        "webhooks too": lambda t: kept_out(t)[2]["Fn::If"][1].update(Resource="execute-api:/*", NotResource=None),
+        "nobody": lambda t: kept_out(t)[0].update(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
+        "not deployed": lambda t: t["Resources"].update(
+            {
+                name: {"Type": "AWS::ApiGateway::Deployment", "Properties": {}}
+                for name in policies.of_type(policies.translated(second=86400), "ApiGateway::Deployment")
+            }
+        ),
     },
     "requests_are_bounded": {
         "no quota": put("UsagePlan/Properties/Quota", None),
