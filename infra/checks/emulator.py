@@ -109,8 +109,43 @@ def function(name, properties):
     properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     # Set by a call of its own, which moto does not have.
     properties.pop("RecursiveLoop", None)
+    concurrency = properties.pop("ReservedConcurrentExecutions", None)
     made = call("lambda", "CreateFunction", {"FunctionName": name, **properties})
+    if concurrency:
+        limit = {"FunctionName": made["FunctionName"], "ReservedConcurrentExecutions": concurrency}
+        call("lambda", "PutFunctionConcurrency", limit)
     return Made(made["FunctionName"], {"Arn": made["FunctionArn"]})
+
+
+@makes("Lambda::Version", ["Version"])
+def version(name, properties):
+    made = call("lambda", "PublishVersion", properties)
+    return Made(made["FunctionArn"], {"Version": made["Version"]})
+
+
+@makes("Lambda::Alias")
+def alias(name, properties):
+    return Made(call("lambda", "CreateAlias", properties)["AliasArn"])
+
+
+@makes("Lambda::Permission")
+def permission(name, properties):
+    # CloudFormation takes the ARN of an alias, and the service its name beside the function's.
+    *_, function, qualifier = properties.pop("FunctionName").split(":")
+    call("lambda", "AddPermission", {"FunctionName": function, "Qualifier": qualifier, "StatementId": name, **properties})
+    return Made(name)
+
+
+@makes("CodeDeploy::Application", [], "ApplicationName")
+def deploy_application(name, properties):
+    call("codedeploy", "CreateApplication", decapitalized({"ApplicationName": name, **properties}))
+    return Made(name)
+
+
+@makes("CodeDeploy::DeploymentGroup", [], "DeploymentGroupName")
+def deployment_group(name, properties):
+    call("codedeploy", "CreateDeploymentGroup", decapitalized({"DeploymentGroupName": name, **properties}))
+    return Made(name)
 
 
 @makes("Lambda::LayerVersion", [], "LayerName")

@@ -28,6 +28,7 @@ AWS_METRICS = (
 
 # Actions that know no resource, or none beforehand.
 WITHOUT_RESOURCE = {
+    "cloudwatch:DescribeAlarms",
     "cloudwatch:PutMetricData",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
@@ -479,6 +480,11 @@ def functions_may_read_their_secrets(template):
 
 # What a browser asks for without a key: files without data, and what the program checks a session for.
 PAGE = ("/", "/app", "/app/{proxy+}")
+# What a method calls: the alias of the API, by its name.
+LIVE = {
+    "Fn::Sub": "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/arn:${AWS::Partition}"
+    ":lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-api:live/invocations"
+}
 SESSION = {("get", "/app/api/{proxy+}"), ("head", "/app/api/{proxy+}"), ("post", "/app/logout")}
 
 
@@ -510,10 +516,8 @@ def every_request_needs_a_key(template):
                 known = body.get("x-amazon-apigateway-request-validators", {}).get(validator, {})
                 if not known.get("validateRequestParameters") or not known.get("validateRequestBody"):
                     yield f"{name}: {method} {path} is not validated"
-                if target(operation["x-amazon-apigateway-integration"]["uri"]) != "AWS::Partition" or "Api" not in set(
-                    names_in(operation["x-amazon-apigateway-integration"]["uri"])
-                ):
-                    yield f"{name}: {method} {path} leads nowhere"
+                if operation["x-amazon-apigateway-integration"]["uri"] != LIVE:
+                    yield f"{name}: {method} {path} leads elsewhere than to the alias live"
     allowed = {
         permission["SourceArn"]["Fn::Sub"][0].split("/${__Stage__}/")[1]
         for permission in properties(template, "Lambda::Permission").values()
@@ -600,6 +604,49 @@ def networks_and_endpoints_are_kept_out(template):
     # A deployment shows the API as it was when it was made.
     if translated_deployment_is_stale(template):
         yield "a changed parameter of the API is not deployed"
+
+
+def releases_go_live_in_steps(template):
+    functions = properties(template, "Lambda::Function")
+    aliases, versions = of_type(template, "Lambda::Alias"), properties(template, "Lambda::Version")
+    if functions["Api"].get("FunctionName") != {"Fn::Sub": "${AWS::StackName}-api"}:
+        yield "the gateway knows the API by another name"
+    if {(target(it["Properties"]["FunctionName"]), it["Properties"]["Name"]) for it in aliases.values()} != {("Api", "live")}:
+        yield f"the aliases {sorted(aliases)}"
+    for name, permission in properties(template, "Lambda::Permission").items():
+        if target(permission["FunctionName"]) not in aliases:
+            yield f"{name} lets the gateway call what was not published"
+    # Queues and the schedule are worked off by what was deployed last.
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        if mapping["FunctionName"] != {"Ref": "Collector"}:
+            yield f"{name} is worked off by an alias"
+    for name, alias in aliases.items():
+        steps = alias.get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
+        group = properties(template, "CodeDeploy::DeploymentGroup").get(target(steps.get("DeploymentGroupName", {})))
+        if not group:
+            yield f"{name} moves at once"
+            continue
+        guards = {
+            target(alarm["Name"])
+            for choice in branches(group.get("AlarmConfiguration", {}))
+            if choice.get("Enabled") is True
+            for alarm in choice["Alarms"]
+        }
+        if guards != {"ApiCrashing", "ApiFailing"}:
+            yield f"{name}: a bad version is stopped by {sorted(guards)}"
+        back = group.get("AutoRollbackConfiguration", {})
+        if back.get("Enabled") is not True or "DEPLOYMENT_STOP_ON_ALARM" not in back.get("Events", []):
+            yield f"{name}: a bad version stays"
+        # The transform puts the parameter's value in.
+        steps = template["Parameters"]["ApiRollout"]["Default"]
+        if group["DeploymentConfigName"] != {"Fn::Sub": f"CodeDeployDefault.Lambda{steps}"}:
+            yield f"{name} does not follow ApiRollout"
+    # A version is what it was when it was published, parameters and layer included. CloudFormation makes another one when its
+    # description changes, and Lambda only if the function changed too.
+    deployments = set(of_type(template, "ApiGateway::Deployment"))
+    for name, node in [*versions.items(), ("Api", functions["Api"])]:
+        if not deployments & set(names_in(node.get("Description", {}))):
+            yield f"{name} is the same after a deployment that changes a parameter"
 
 
 def translated_deployment_is_stale(template):
@@ -918,6 +965,7 @@ POLICIES = [
     requests_are_bounded,
     every_path_is_bounded,
     networks_and_endpoints_are_kept_out,
+    releases_go_live_in_steps,
     the_key_can_be_replaced,
     there_is_one_stage,
     the_gateway_speaks_like_the_program,

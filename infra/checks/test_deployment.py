@@ -40,6 +40,8 @@ EVERYTHING_GIVEN = {
     "InvocationsLimit": "5000",
     "MonthlyBudget": "25",
     "ApiRateLimit": "3",
+    "ApiConcurrency": "20",
+    "ApiRollout": "Linear10PercentEvery1Minute",
     "ApiBurstLimit": "7",
     "ApiMonthlyQuota": "5000",
     "RequestTimeoutSeconds": "8",
@@ -364,6 +366,40 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     }
 
 
+def test_requests_go_to_a_published_version_by_the_alias_live(usual, full):
+    functions = emulator.client("lambda")
+    for stack in (usual, full):
+        alias = functions.get_alias(FunctionName=f"{stack.name}-api", Name="live")
+        published = functions.get_function_configuration(FunctionName=f"{stack.name}-api", Qualifier="live")
+        assert alias["FunctionVersion"] == published["Version"] != "$LATEST"
+        assert published["Environment"] == stack.function("Api")["Environment"]
+        policy = json.loads(functions.get_policy(FunctionName=f"{stack.name}-api", Qualifier="live")["Policy"])
+        assert {it["Principal"]["Service"] for it in policy["Statement"]} == {"apigateway.amazonaws.com"}
+        assert len(policy["Statement"]) == 7
+
+
+def test_a_rollout_goes_in_the_given_steps_and_alarms_stop_it(usual, full):
+    deploy = emulator.client("codedeploy")
+    for stack, steps in ((usual, "Canary10Percent5Minutes"), (full, "Linear10PercentEvery1Minute")):
+        group = deploy.get_deployment_group(
+            applicationName=stack["ServerlessDeploymentApplication"], deploymentGroupName=stack["ApiDeploymentGroup"]
+        )["deploymentGroupInfo"]
+        assert group["deploymentConfigName"] == f"CodeDeployDefault.Lambda{steps}"
+        guards = [alarm["name"] for alarm in group["alarmConfiguration"]["alarms"]]
+        assert guards == [stack["ApiCrashing"], stack["ApiFailing"]]
+        assert group["serviceRoleArn"].endswith(stack["RolloutRole"])
+        api = stack.function("Api")["FunctionArn"]
+        assert ("lambda:UpdateAlias", api) in stack.role("RolloutRole")
+        reached = {resource for action, resource in stack.role("RolloutRole") if action.startswith("lambda:")}
+        assert reached == {api, f"{api}:*"}
+
+
+def test_the_api_has_a_limit_of_sandboxes_where_one_is_given(usual, full):
+    functions = emulator.client("lambda")
+    assert functions.get_function_concurrency(FunctionName=full["Api"])["ReservedConcurrentExecutions"] == 20
+    assert not functions.get_function_concurrency(FunctionName=usual["Api"]).get("ReservedConcurrentExecutions")
+
+
 def test_functions_are_in_the_given_network_or_in_none(usual, full):
     assert not usual.function("Api").get("VpcConfig", {}).get("SubnetIds")
     for name in ("Collector", "Api"):
@@ -481,7 +517,7 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
         for place, method in methods.items():
             assert method["apiKeyRequired"] is (place in with_key)
             assert method["methodIntegration"]["type"] == "AWS_PROXY"
-            assert stack.function("Api")["FunctionArn"] in method["methodIntegration"]["uri"]
+            assert f"/{stack.function('Api')['FunctionArn']}:live/" in method["methodIntegration"]["uri"]
         plan = gateway.get_usage_plan(usagePlanId=stack["UsagePlan"])
         assert plan["apiStages"] == [{"apiId": api, "stage": "v1"}]
         assert plan["throttle"] == {"rateLimit": rate, "burstLimit": burst}

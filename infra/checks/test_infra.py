@@ -4,7 +4,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from policies import branches, listed, of_type, properties, statements, target
-from translate import source
+from translate import source, translated
 
 
 @pytest.fixture(scope="module")
@@ -357,6 +357,35 @@ def test_a_domain_is_made_with_what_was_given(written):
     assert set(map(target, facts["AliasTarget"].values())) == {"Domain"}
     with_path, without, *_ = branches(written["Outputs"]["ApiUrl"]["Value"])
     assert (with_path["Fn::Sub"], without["Fn::Sub"]) == ("https://${DomainName}/${BasePath}", "https://${DomainName}")
+
+
+def test_a_changed_layer_parameter_or_secret_publishes_a_version():
+    def deployed(second):
+        resources = translated(second=second)["Resources"]
+        (version,) = [it for it in resources.values() if it["Type"] == "AWS::Lambda::Version"]
+        return resources["Api"]["Properties"], version["Properties"]
+
+    (function, version), (later_function, later_version) = deployed(0), deployed(1)
+    # Lambda refuses to publish what did not change, and CloudFormation makes no other version of the same description.
+    assert function["Description"] != later_function["Description"]
+    assert version["Description"] != later_version["Description"]
+    # A version has everything that the function has, the layer of infra/config too.
+    assert any("TeamsLayer" in str(layer) for layer in function["Layers"])
+
+
+def test_a_rollout_may_be_made_by_what_deploys(github):
+    actions = {
+        (action, str(resource))
+        for name, it in statements(github)
+        if name == "ExecutionRole"
+        for action in listed(it["Action"])
+        for resource in listed(it["Resource"])
+    }
+    for kind in ("application", "deploymentgroup"):
+        assert any(action == "codedeploy:*" and f":{kind}:${{StackName}}-*" in place for action, place in actions)
+    assert any(action == "codedeploy:GetDeploymentConfig" for action, _ in actions)
+    passing = [it for name, it in statements(github) if name == "ExecutionRole" and it["Action"] == "iam:PassRole"]
+    assert "codedeploy.amazonaws.com" in passing[0]["Condition"]["StringEquals"]["iam:PassedToService"]
 
 
 def test_a_creation_that_failed_leaves_nothing_in_the_way(github):

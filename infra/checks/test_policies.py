@@ -36,6 +36,10 @@ def kept_out(template):
     return properties(template, "Gateway")["Policy"]["Fn::If"][1]["Statement"]
 
 
+def rollout(template):
+    return properties(template, named(template, "CodeDeploy::DeploymentGroup"))
+
+
 def log_format(template):
     return stage(template)["AccessLogSetting"]["Fn::If"][1]["Format"]
 
@@ -192,6 +196,9 @@ BREAKS = {
         "nowhere": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
             uri={"Fn::GetAtt": ["Collector", "Arn"]}
         ),
+        "what was not published": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
+            uri={"Fn::Sub": policies.LIVE["Fn::Sub"].replace(":live", "")}
+        ),
         "no paths": lambda t: body(t)["paths"].clear(),
         "not permitted": lambda t: t["Resources"].pop("ApiHeadPermissionv1"),
         "a webhook with a key": lambda t: body(t)["paths"]["/webhook/{plugin}"]["post"].update(
@@ -221,6 +228,19 @@ BREAKS = {
                 for name in policies.of_type(policies.translated(second=86400), "ApiGateway::Deployment")
             }
         ),
+    },
+    "releases_go_live_in_steps": {
+        "another name": put("Api/Properties/FunctionName", None),
+        "no alias": lambda t: t["Resources"].pop(named(t, "Lambda::Alias")),
+        "at once": lambda t: t["Resources"][named(t, "Lambda::Alias")].pop("UpdatePolicy"),
+        "unpublished": put("ApiGetPermissionv1/Properties/FunctionName", {"Ref": "Api"}),
+        "a queue behind an alias": put("CollectorWork/Properties/FunctionName", {"Ref": "ApiAliaslive"}),
+        "no guard": lambda t: rollout(t).pop("AlarmConfiguration"),
+        "one guard": lambda t: rollout(t)["AlarmConfiguration"]["Alarms"].pop(),
+        "no way back": lambda t: rollout(t)["AutoRollbackConfiguration"].update(Events=["DEPLOYMENT_FAILURE"]),
+        "fixed steps": lambda t: rollout(t).update(DeploymentConfigName="CodeDeployDefault.LambdaAllAtOnce"),
+        "old settings": lambda t: properties(t, named(t, "Lambda::Version")).pop("Description"),
+        "no change": put("Api/Properties/Description", "API"),
     },
     "requests_are_bounded": {
         "no quota": put("UsagePlan/Properties/Quota", None),
