@@ -5,11 +5,16 @@ service refuses a reference to something that is not there. What was made is the
 """
 
 import json
+import re
 
 import boto3
 import botocore.session
+from botocore import xform_name
+from botocore.validate import ParamValidator
 from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.cloudformation import parsing
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.codedeploy.models import codedeploy_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.common_models import CloudFormationModel
 from moto.sqs.models import sqs_backends
@@ -49,8 +54,7 @@ def decapitalized(node):
 def call(service, operation, arguments):
     """The answer of a service to a call with arguments from a template."""
     shape = _model_of(service).operation_model(operation).input_shape
-    method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
-    return getattr(client(service), method)(**fitted(arguments, shape))
+    return getattr(client(service), xform_name(operation))(**fitted(arguments, shape))
 
 
 class Made:
@@ -148,6 +152,13 @@ def deployment_group(name, properties):
     return Made(name)
 
 
+def guards_of(application, group):
+    """The alarms that stop a rollout, which moto keeps and does not show."""
+    kept = codedeploy_backends[DEFAULT_ACCOUNT_ID][REGION].deployment_groups[application][group].alarm_configuration
+    assert kept["enabled"] is True
+    return [alarm["name"] for alarm in kept["alarms"]]
+
+
 @makes("Lambda::LayerVersion", [], "LayerName")
 def layer(name, properties):
     made = call("lambda", "PublishLayerVersion", {"LayerName": name, **properties})
@@ -212,6 +223,22 @@ def alarm(name, properties):
     call("cloudwatch", "PutMetricAlarm", {"AlarmName": name, **properties})
     (made,) = client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     return Made(name, {"Arn": made["AlarmArn"]})
+
+
+@makes("CloudWatch::CompositeAlarm", ["Arn"], "AlarmName")
+def composite_alarm(name, properties):
+    # moto stores one only by its model. botocore checks what the call would be, and the parts have to be there.
+    shape = _model_of("cloudwatch").operation_model("PutCompositeAlarm").input_shape
+    report = ParamValidator().validate({"AlarmName": name, **properties}, shape)
+    assert not report.has_errors(), report.generate_report()
+    for part in re.findall(r'ALARM\("([^"]+)"\)', properties["AlarmRule"]):
+        assert client("cloudwatch").describe_alarms(AlarmNames=[part])["MetricAlarms"], part
+    backend = cloudwatch_backends[DEFAULT_ACCOUNT_ID][REGION]
+    made = backend.put_metric_alarm(
+        name, *[None] * 7, properties["AlarmDescription"], [], properties["AlarmActions"],
+        ok_actions=properties["OKActions"], rule=properties["AlarmRule"],
+    )  # fmt: skip
+    return Made(name, {"Arn": made.alarm_arn})
 
 
 @makes("CloudWatch::Dashboard", [], "DashboardName")
@@ -290,6 +317,7 @@ def stage(name, properties):
 
 @makes("ApiGateway::DomainName", ["RegionalDomainName", "RegionalHostedZoneId"])
 def domain_name(name, properties):
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     made = call("apigateway", "CreateDomainName", decapitalized(properties))
     # moto makes up no address and no zone.
     attributes = {"RegionalDomainName": f"d-1.execute-api.{REGION}.amazonaws.com", "RegionalHostedZoneId": "Z1REGIONAL"}

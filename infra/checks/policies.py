@@ -89,6 +89,12 @@ CAN_WAIT = {
     "InvocationsHigh",
 }
 
+# Parts of NoRunCompleted, which nobody hears of alone.
+PARTS = {"RunMissing", "FirstRunCompleted"}
+
+# What a stack to develop with has: whether the collector and the API fail at all, counted by AWS for free.
+MINIMAL = {"CollectorFailing", "ApiFailing"}
+
 # Codes of the API's own errors for what the gateway refuses by itself.
 GATEWAY_ERRORS = {
     "INVALID_API_KEY": ("forbidden", "403"),
@@ -745,8 +751,16 @@ def metric_problems(template, namespace, name, dimensions):
         yield f"{namespace} {name} has not the dimensions {sorted(dimensions)}"
 
 
+def alarms(template):
+    """Those that somebody hears of: on metrics, and composed of others."""
+    heard = properties(template, "CloudWatch::Alarm") | properties(template, "CloudWatch::CompositeAlarm")
+    return {name: alarm for name, alarm in heard.items() if name not in PARTS}
+
+
 def queries(alarm):
     """The metrics that an alarm looks at: namespace, name, dimensions, period."""
+    if "AlarmRule" in alarm:
+        return []
     if "Metrics" not in alarm:
         return [(alarm.get("Namespace"), alarm.get("MetricName"), alarm.get("Dimensions", []), alarm.get("Period"))]
     stats = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
@@ -784,7 +798,7 @@ def alarms_look_at_metrics_that_exist(template):
             for unknown in used - ids:
                 yield f"{name}: {unknown} in {query['Expression']} is unknown"
     variables = properties(template, "Lambda::Function")["Collector"]["Environment"]["Variables"]
-    if variables.get("METRICS_NAMESPACE") != NAMESPACE:
+    if variables.get("METRICS_NAMESPACE") != {"Fn::If": ["HasAlarms", NAMESPACE, {"Ref": "AWS::NoValue"}]}:
         yield "the collector sends its metrics elsewhere"
 
 
@@ -794,17 +808,20 @@ def alarms_can_ring(template):
     for name, topic in topics.items():
         if "alias/aws/sns" in set(texts(topic)):
             yield f"{name}: CloudWatch cannot publish with AWS's own key"
-    alarms = properties(template, "CloudWatch::Alarm")
+    heard = alarms(template)
     for what, name in ALARMS.items():
-        if name not in alarms:
+        if name not in heard:
             yield f"nobody is told of {what}"
-    for name, alarm in alarms.items():
+    for name, alarm in heard.items():
+        if f"docs/runbook.md#{name.lower()}" not in alarm.get("AlarmDescription", ""):
+            yield f"{name} does not say what to do"
         if not [action for action in alarm.get("AlarmActions", []) if target(action) in topics]:
             yield f"{name} is heard by nobody"
         if alarm.get("ActionsEnabled", True) is not True:
             yield f"{name} is silent"
         if alarm.get("EvaluateLowSampleCountPercentile") == "ignore":
             yield f"{name} waits for a thousand requests in {alarm.get('Period')} s"
+    for name, alarm in properties(template, "CloudWatch::Alarm").items():
         if "TreatMissingData" not in alarm:
             yield f"{name} does not say what missing data means"
         for _, _, _, period in queries(alarm):
@@ -817,15 +834,37 @@ def alarms_can_ring(template):
             yield f"{name} waits for more than it looks at"
         if "Metrics" in alarm and sum(query.get("ReturnData", True) for query in alarm["Metrics"]) != 1:
             yield f"{name} has not one result"
-        if f"docs/runbook.md#{name.lower()}" not in alarm.get("AlarmDescription", ""):
-            yield f"{name} does not say what to do"
-    if alarms.get("NoRunCompleted", {}).get("TreatMissingData") != "breaching":
+    parts = properties(template, "CloudWatch::Alarm")
+    if parts.get("RunMissing", {}).get("TreatMissingData") != "breaching":
         yield "silence counts as a completed run"
+    if parts.get("FirstRunCompleted", {}).get("TreatMissingData") != "ignore":
+        yield "silence makes a stack a new one"
+    rule = heard.get("NoRunCompleted", {}).get("AlarmRule", {}).get("Fn::Sub")
+    if rule != 'ALARM("${RunMissing}") AND ALARM("${FirstRunCompleted}")':
+        yield "a stack without a first run wakes somebody, or one without runs nobody"
+
+
+def little_is_watched_where_little_is_paid(template):
+    for name, alarm in {**of_type(template, "CloudWatch::Alarm"), **of_type(template, "CloudWatch::CompositeAlarm")}.items():
+        condition = alarm.get("Condition")
+        if name in MINIMAL and condition:
+            yield f"{name} is there only if {condition}"
+        if name not in MINIMAL and condition != "HasAlarms" and not str(condition).startswith("AlarmsOf"):
+            yield f"{name} is always there"
+        for namespace, metric, _, _ in queries(alarm["Properties"]):
+            if name in MINIMAL and not namespace.startswith("AWS/"):
+                yield f"{name} looks at {metric}, which is not sent then"
+    for name, metric_filter in of_type(template, "Logs::MetricFilter").items():
+        condition = metric_filter.get("Condition", "")
+        if condition != "HasAlarms" and not condition.startswith("AlarmsOf"):
+            yield f"{name} always counts"
+    if of_type(template, "CloudWatch::Dashboard").get("Dashboard", {}).get("Condition") != "HasDashboard":
+        yield "there is always a dashboard"
 
 
 def alarms_wake_somebody_or_wait(template):
     """Each goes to one topic, with its end too."""
-    for name, alarm in properties(template, "CloudWatch::Alarm").items():
+    for name, alarm in alarms(template).items():
         topic = "NoticeTopic" if name in CAN_WAIT else "AlarmTopic"
         for key in ("AlarmActions", "OKActions"):
             if (told := [target(action) for action in alarm.get(key, [])]) != [topic]:
@@ -862,7 +901,7 @@ def the_runbook_has_an_entry_for_each_alarm(template):
         return
     headings = re.findall(r"^#+ +`?([\w ]+?)`?$", runbook.read_text(), re.MULTILINE)
     anchors = {heading.lower().replace(" ", "-") for heading in headings}
-    for name in of_type(template, "CloudWatch::Alarm"):
+    for name in alarms(template):
         if name.lower() not in anchors:
             yield f"docs/runbook.md does not know {name}"
 
@@ -900,7 +939,7 @@ def the_dashboard_can_be_read(template):
             for problem in metric_problems(template, namespace, name, rest[::2]):
                 yield f"{title}: {problem}"
     shown = {arn for widget in widgets if widget["type"] == "alarm" for arn in widget["properties"]["alarms"]}
-    for name in of_type(template, "CloudWatch::Alarm"):
+    for name in alarms(template):
         if f"${{{name}.Arn}}" not in shown:
             yield f"the dashboard does not show {name}"
 
@@ -972,6 +1011,7 @@ POLICIES = [
     access_is_logged,
     alarms_look_at_metrics_that_exist,
     alarms_can_ring,
+    little_is_watched_where_little_is_paid,
     alarms_wake_somebody_or_wait,
     only_alarms_and_budgets_publish,
     the_runbook_has_an_entry_for_each_alarm,

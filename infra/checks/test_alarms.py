@@ -42,7 +42,10 @@ def expression(text, values):
     if "FILL" not in text and None in values.values():
         return None
     functions = {"FILL": fill, "IF": lambda condition, yes, no: yes if condition else no}
-    return float(eval(text, {"__builtins__": {}}, functions | values))
+    try:
+        return float(eval(text, {"__builtins__": {}}, functions | values))
+    except ZeroDivisionError:
+        return None
 
 
 def datapoint(alarm, history, end):
@@ -118,20 +121,35 @@ def alarm(template):
 def test_a_run_every_four_hours_is_silence(alarm):
     history = runs(*12 * [SUCCEEDED])
     for minute in range(10 * HOUR, 49 * HOUR, 7):
-        for name in ("NoRunCompleted", "RunFailed", "RunsPartial"):
+        for name in ("RunMissing", "RunFailed", "RunsPartial"):
             assert not rings(alarm(name), history, minute), (name, minute)
+
+
+def test_a_stack_before_its_first_run_wakes_nobody(alarm):
+    first = alarm("FirstRunCompleted")
+    # No secrets yet, so no data; then a first run that takes a day, of which each worker tells that it is not over.
+    waiting = History()
+    running = History([(minute, {"RunsCompleted": 0}) for minute in range(0, 24 * HOUR, 5)])
+    for history in (waiting, running):
+        for minute in range(HOUR, 24 * HOUR, HOUR):
+            assert not rings(first, history, minute, rang=False), minute
+    over = running + History([(24 * HOUR, {"RunsCompleted": 1})])
+    assert rings(first, over, 25 * HOUR)
+    # From then on it stays, whether runs go on or stop: only then may NoRunCompleted wake somebody.
+    assert rings(first, over, 60 * HOUR, rang=True)
+    assert all(rings(first, runs(*6 * [FAILED]), minute, rang=True) for minute in range(HOUR, 24 * HOUR))
 
 
 def test_a_schedule_that_stops_is_told_within_nine_hours(alarm):
     history = runs(SUCCEEDED, SUCCEEDED, SUCCEEDED)  # The last one is over ten minutes after the eighth hour.
-    assert not rings(alarm("NoRunCompleted"), history, 17 * HOUR)
-    assert rings(alarm("NoRunCompleted"), history, 17 * HOUR + 11)
-    assert rings(alarm("NoRunCompleted"), History(), 0)
+    assert not rings(alarm("RunMissing"), history, 17 * HOUR)
+    assert rings(alarm("RunMissing"), history, 17 * HOUR + 11)
+    assert rings(alarm("RunMissing"), History(), 0)
 
 
 def test_runs_that_begin_and_never_complete_are_told(alarm):
     for state in (FAILED, RUNNING):
-        assert rings(alarm("NoRunCompleted"), runs(*6 * [state]), 24 * HOUR)
+        assert rings(alarm("RunMissing"), runs(*6 * [state]), 24 * HOUR)
 
 
 def test_a_failed_run_is_told_by_the_next_plan_and_until_the_one_after_it(alarm):
@@ -149,7 +167,7 @@ def test_runs_that_fail_one_after_the_other_are_told_without_an_all_clear(alarm)
 
 def test_what_the_queue_mends_is_silence(alarm):
     history = runs(*6 * [MENDED], minutes=90)
-    for name in ("NoRunCompleted", "RunFailed", "RunsPartial"):
+    for name in ("RunMissing", "RunFailed", "RunsPartial"):
         assert not any(rings(alarm(name), history, minute) for minute in range(9 * HOUR, 25 * HOUR))
 
 
@@ -157,7 +175,7 @@ def test_a_run_in_which_something_failed_is_no_failed_run(alarm):
     # However long it takes, and at no minute.
     history = runs(*6 * [PARTIAL], minutes=50)
     assert not any(rings(alarm("RunFailed"), history, minute) for minute in range(25 * HOUR))
-    assert not rings(alarm("NoRunCompleted"), history, 25 * HOUR)
+    assert not rings(alarm("RunMissing"), history, 25 * HOUR)
 
 
 @pytest.mark.parametrize("delay", range(0, HOUR, 7))
@@ -181,7 +199,7 @@ def test_partial_runs_between_others_are_silence(alarm, state):
         assert not any(rings(alarm("RunsPartial"), history, minute) for minute in range(49 * HOUR))
 
 
-@pytest.mark.parametrize("name", ["NoRunCompleted", "RunFailed", "RunsPartial"])
+@pytest.mark.parametrize("name", ["RunMissing", "RunFailed", "RunsPartial"])
 def test_without_filling_in_earlier_hours_would_count(alarm, name):
     unfilled = copy.deepcopy(alarm(name))
     (filled,) = [query for query in unfilled["Metrics"] if "Expression" in query]

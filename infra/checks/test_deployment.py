@@ -37,6 +37,7 @@ EVERYTHING_GIVEN = {
     "DatabaseInstanceId": "mergeline-database",
     "DatabaseConnectionLimit": "40",
     "StaleAfterHours": "30",
+    "Monitoring": "full",
     "InvocationsLimit": "5000",
     "MonthlyBudget": "25",
     "ApiRateLimit": "3",
@@ -90,7 +91,10 @@ class Stack:
         return sqs.get_queue_attributes(QueueUrl=self[name], AttributeNames=["All"])["Attributes"]
 
     def alarm(self, name):
-        (alarm,) = emulator.client("cloudwatch").describe_alarms(AlarmNames=[self[name]])["MetricAlarms"]
+        made = emulator.client("cloudwatch").describe_alarms(
+            AlarmNames=[self[name]], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        (alarm,) = made["MetricAlarms"] + made["CompositeAlarms"]
         return alarm
 
     def role(self, name):
@@ -132,6 +136,13 @@ def private(aws):
     """A stack that is reached through a VPC endpoint."""
     given = {"EndpointType": "PRIVATE", "VpcEndpointId": "vpce-0a1b2c", "AllowedCidrs": "10.0.0.0/8"}
     return Stack("mergeline-private", given)
+
+
+@pytest.fixture(scope="module")
+def little(aws):
+    """A stack to develop with, which has what would bring alarms of its own."""
+    given = {"Monitoring": "minimal", "DatabaseInstanceId": "db", "AccessLogs": "role-exists"}
+    return Stack("mergeline-little", given | {"WebhookSecretsSecretArn": SECRET.format("Webhooks")})
 
 
 def firewall():
@@ -385,7 +396,7 @@ def test_a_rollout_goes_in_the_given_steps_and_alarms_stop_it(usual, full):
             applicationName=stack["ServerlessDeploymentApplication"], deploymentGroupName=stack["ApiDeploymentGroup"]
         )["deploymentGroupInfo"]
         assert group["deploymentConfigName"] == f"CodeDeployDefault.Lambda{steps}"
-        guards = [alarm["name"] for alarm in group["alarmConfiguration"]["alarms"]]
+        guards = emulator.guards_of(stack["ServerlessDeploymentApplication"], stack["ApiDeploymentGroup"])
         assert guards == [stack["ApiCrashing"], stack["ApiFailing"]]
         assert group["serviceRoleArn"].endswith(stack["RolloutRole"])
         api = stack.function("Api")["FunctionArn"]
@@ -574,7 +585,7 @@ def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):
             assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
             assert alarm["ActionsEnabled"] is True
             metrics = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
-            for metric in metrics or [alarm]:
+            for metric in metrics or [alarm] * ("AlarmRule" not in alarm):
                 assert metric["Namespace"].startswith("AWS/") or metric["Namespace"] == f"Mergeline/{stack.name}"
     dimensions = {dimension["Name"]: dimension["Value"] for dimension in usual.alarm("ApiFailing")["Dimensions"]}
     assert dimensions == {"ApiName": usual.name, "Stage": "v1"}
@@ -584,7 +595,24 @@ def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):
     assert dimension == {"Name": "DBInstanceIdentifier", "Value": "mergeline-database"}
     assert full.alarm("DatabaseConnections")["Threshold"] == 40
     assert full.alarm("DataStale")["Threshold"] == 30
-    assert usual.alarm("NoRunCompleted")["TreatMissingData"] == "breaching"
+    assert usual.alarm("RunMissing")["TreatMissingData"] == "breaching"
+    rule = f'ALARM("{usual["RunMissing"]}") AND ALARM("{usual["FirstRunCompleted"]}")'
+    assert usual.alarm("NoRunCompleted")["AlarmRule"] == rule
+
+
+def test_a_stack_to_develop_with_has_two_alarms_and_pays_for_no_metric(little):
+    assert little.status == "CREATE_COMPLETE"
+    watching = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Dashboard"}
+    kinds = {name: it["Type"] for name, it in translated()["Resources"].items()}
+    made = {name for name in little.resources if kinds[name] in watching | {"AWS::Logs::MetricFilter"}}
+    assert made == policies.MINIMAL
+    for name in made:
+        assert little.alarm(name)["Namespace"].startswith("AWS/")
+    assert "METRICS_NAMESPACE" not in little.variables("Collector")
+    assert not any(action.startswith("cloudwatch:") for action, _ in little.role("CollectorRole"))
+    assert "DashboardUrl" not in little.outputs
+    guards = emulator.guards_of(little["ServerlessDeploymentApplication"], little["ApiDeploymentGroup"])
+    assert guards == [little["ApiFailing"]]
 
 
 def test_an_address_that_is_given_is_written_to(usual, full):

@@ -130,6 +130,7 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("ApiConcurrency", "0"),
         ("ApiConcurrency", "1000"),
         ("ApiRollout", "Canary10Percent"),
+        ("Monitoring", "none"),
         ("AccessLogs", "yes"),
         ("Tracing", "on"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),

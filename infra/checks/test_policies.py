@@ -236,7 +236,7 @@ BREAKS = {
         "unpublished": put("ApiGetPermissionv1/Properties/FunctionName", {"Ref": "Api"}),
         "a queue behind an alias": put("CollectorWork/Properties/FunctionName", {"Ref": "ApiAliaslive"}),
         "no guard": lambda t: rollout(t).pop("AlarmConfiguration"),
-        "one guard": lambda t: rollout(t)["AlarmConfiguration"]["Alarms"].pop(),
+        "one guard": lambda t: rollout(t)["AlarmConfiguration"]["Fn::If"][1]["Alarms"].pop(0),
         "no way back": lambda t: rollout(t)["AutoRollbackConfiguration"].update(Events=["DEPLOYMENT_FAILURE"]),
         "fixed steps": lambda t: rollout(t).update(DeploymentConfigName="CodeDeployDefault.LambdaAllAtOnce"),
         "old settings": lambda t: properties(t, named(t, "Lambda::Version")).pop("Description"),
@@ -312,7 +312,9 @@ BREAKS = {
         "small samples": put("ApiSlow/Properties/EvaluateLowSampleCountPercentile", "ignore"),
         "unheard": put("ApiSlow/Properties/AlarmActions", []),
         "silent": put("ApiSlow/Properties/ActionsEnabled", False),
-        "silence is fine": put("NoRunCompleted/Properties/TreatMissingData", "notBreaching"),
+        "silence is fine": put("RunMissing/Properties/TreatMissingData", "notBreaching"),
+        "silence is a new stack": put("FirstRunCompleted/Properties/TreatMissingData", "notBreaching"),
+        "a new stack wakes": put("NoRunCompleted/Properties/AlarmRule", {"Fn::Sub": 'ALARM("${RunMissing}")'}),
         "silence is nothing": put("RunsPartial/Properties/TreatMissingData", None),
         "odd period": put("ApiFailing/Properties/Period", 100),
         "eight days": put("RunsPartial/Properties/EvaluationPeriods", 8 * 24),
@@ -321,6 +323,13 @@ BREAKS = {
         "two results": lambda t: properties(t, "DataStale")["Metrics"][1].update(ReturnData=True),
         "no runbook": put("ApiSlow/Properties/AlarmDescription", "slow"),
         "encrypted topic": put("AlarmTopic/Properties", {"KmsMasterKeyId": "alias/aws/sns"}),
+    },
+    "little_is_watched_where_little_is_paid": {
+        "an alarm": lambda t: t["Resources"]["ApiSlow"].pop("Condition"),
+        "a filter": lambda t: t["Resources"]["WorkersOutOfMemory"].pop("Condition"),
+        "a dashboard": lambda t: t["Resources"]["Dashboard"].pop("Condition"),
+        "too little": lambda t: t["Resources"]["ApiFailing"].update(Condition="HasAlarms"),
+        "a metric that is not sent": put("CollectorFailing/Properties/Namespace", policies.NAMESPACE["Fn::Sub"]),
     },
     "alarms_wake_somebody_or_wait": {
         "woken": put("TokenExpires/Properties/AlarmActions", [{"Ref": "AlarmTopic"}]),
@@ -394,7 +403,7 @@ def test_every_policy_was_seen_to_notice_something():
 def test_a_missing_entry_of_the_runbook_is_noticed(template, tmp_path, monkeypatch):
     monkeypatch.setattr(policies, "ROOT", tmp_path)
     (tmp_path / "docs").mkdir()
-    alarms = list(policies.of_type(template, "CloudWatch::Alarm"))
+    alarms = list(policies.alarms(template))
     (tmp_path / "docs/runbook.md").write_text("".join(f"## {name}\n\ntext\n" for name in alarms[1:]))
     assert list(policies.the_runbook_has_an_entry_for_each_alarm(template)) == [
         f"docs/runbook.md does not know {alarms[0]}"
