@@ -432,7 +432,7 @@ def check_commands(texts, arguments):
 
 
 # Created by SAM from functions and the API.
-GENERATED = {"CollectorEveryFourHours", "CollectorWork"}
+GENERATED = {"CollectorSchedule", "CollectorWork"}
 
 
 def check_aws(place, rest, questions, body):

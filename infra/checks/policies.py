@@ -179,6 +179,16 @@ def target(value):
     return next(names_in(value), None)
 
 
+def for_cadence(template, node, every):
+    """A node with what its map says for a CollectEvery."""
+    if isinstance(node, dict):
+        found = node.get("Fn::FindInMap")
+        if found and found[:2] == ["Cadence", {"Ref": "CollectEvery"}]:
+            return template["Mappings"]["Cadence"][every][found[2]]
+        return {key: for_cadence(template, value, every) for key, value in node.items()}
+    return [for_cadence(template, value, every) for value in node] if isinstance(node, list) else node
+
+
 def number(template, value):
     """A number, or the default of the parameter that is one."""
     if isinstance(value, dict) and "Ref" in value:
@@ -253,8 +263,8 @@ def traces_are_sent_only_where_they_are_wanted(template):
 def variables_are_known(template):
     """A variable with a slip in its name is ignored by the program, silently."""
     sources = [path.read_text() for path in sorted((ROOT / "crates").glob("*/src/**/*.rs"))]
-    # PostgreSQL's own, which sqlx reads.
-    known = {"PGSSLROOTCERT"}
+    # The first is PostgreSQL's own, which sqlx reads.
+    known = {"PGSSLROOTCERT", "COLLECT_EVERY_HOURS"}
     for name, function in properties(template, "Lambda::Function").items():
         for variable in function["Environment"]["Variables"]:
             if variable not in known and not any(f'"{variable}"' in text for text in sources):
@@ -374,13 +384,45 @@ def failures_land_somewhere(template):
             yield f"nobody is told of messages in {queue}"
 
 
-def collections_run_every_four_hours(template):
+def collections_run_as_often_as_asked(template):
     schedules = properties(template, "Scheduler::Schedule")
     if len(schedules) != 1:
         yield f"{len(schedules)} schedules"
+    cadence = template["Mappings"]["Cadence"]
+    if list(cadence) != template["Parameters"]["CollectEvery"]["AllowedValues"]:
+        yield f"what follows from {list(cadence)} hours is known, not from others"
     for name, schedule in schedules.items():
-        if schedule["ScheduleExpression"] != "rate(4 hours)" or schedule.get("State", "ENABLED") != "ENABLED":
-            yield f"{name} does not run every four hours"
+        for every in cadence:
+            # AWS refuses `1 hours`.
+            wanted = f"rate({every} hour{'s' if every != '1' else ''})"
+            if for_cadence(template, schedule["ScheduleExpression"], every) != wanted:
+                yield f"{name} does not run every {every} hours"
+        if schedule.get("State", "ENABLED") != "ENABLED":
+            yield f"{name} does not run"
+    for name, function in properties(template, "Lambda::Function").items():
+        if function["Environment"]["Variables"].get("COLLECT_EVERY_HOURS") != {"Ref": "CollectEvery"}:
+            yield f"{name} does not know when data is stale"
+
+
+def alarms_follow_the_cadence(template):
+    """Stale is twice CollectEvery and an hour, everywhere. Runs may be some minutes early or late."""
+    for every in template["Mappings"]["Cadence"]:
+        hours = int(every)
+        found = {name: for_cadence(template, alarm, every) for name, alarm in properties(template, "CloudWatch::Alarm").items()}
+        stale = found["DataStale"]["Threshold"]
+        if stale != {"Fn::If": ["HasStaleAfter", {"Ref": "StaleAfterHours"}, 2 * hours + 1]}:
+            yield f"every {every} hours: DataStale waits for {stale}"
+        for name, key, wanted in (
+            ("RunMissing", "EvaluationPeriods", 2 * hours + 1),
+            ("RunFailed", "EvaluationPeriods", hours + 1),
+            ("RunsPartial", "EvaluationPeriods", 3 * hours + 1),
+            ("WorkWaiting", "Threshold", (2 * hours + 1) * 3600),
+        ):
+            if found[name][key] != wanted:
+                yield f"every {every} hours: {key} of {name} is {found[name][key]}"
+        for name in ("DataStale", "PullRequestsQuarantined", "RateLimitLow"):
+            if [period for *_, period in queries(found[name])] != [hours * 3600]:
+                yield f"every {every} hours: {name} looks at other hours than those of a run"
 
 
 # --- what is kept, and for whom
@@ -821,7 +863,8 @@ def alarms_can_ring(template):
             yield f"{name} is silent"
         if alarm.get("EvaluateLowSampleCountPercentile") == "ignore":
             yield f"{name} waits for a thousand requests in {alarm.get('Period')} s"
-    for name, alarm in properties(template, "CloudWatch::Alarm").items():
+    longest_cadence = for_cadence(template, properties(template, "CloudWatch::Alarm"), "8")
+    for name, alarm in longest_cadence.items():
         if "TreatMissingData" not in alarm:
             yield f"{name} does not say what missing data means"
         for _, _, _, period in queries(alarm):
@@ -909,10 +952,12 @@ def the_runbook_has_an_entry_for_each_alarm(template):
 def dashboard(template, name="Dashboard"):
     """A dashboard's body as JSON, with everything that is conditional, and names in place of values."""
     text, given = template["Resources"][name]["Properties"]["DashboardBody"]["Fn::Sub"]
-    for key, value in given.items():
+    for key, value in for_cadence(template, given, "4").items():
         chosen = max(branches(value), key=lambda branch: len(json.dumps(branch)))
-        text = text.replace(f"${{{key}}}", chosen["Fn::Sub"] if isinstance(chosen, dict) else chosen)
-    return json.loads(VARIABLE.sub(lambda found: "1" if found[1] == "StaleAfterHours" else found[0], text))
+        if isinstance(chosen, dict):
+            chosen = chosen["Fn::Sub"] if "Fn::Sub" in chosen else "9"
+        text = text.replace(f"${{{key}}}", str(chosen))
+    return json.loads(text)
 
 
 def the_dashboard_can_be_read(template):
@@ -993,7 +1038,8 @@ POLICIES = [
     work_is_bounded,
     unfinished_work_may_come_back,
     failures_land_somewhere,
-    collections_run_every_four_hours,
+    collections_run_as_often_as_asked,
+    alarms_follow_the_cadence,
     queues_are_encrypted,
     logs_end,
     secrets_are_empty_and_kept,

@@ -99,12 +99,12 @@ SUCCEEDED, MENDED, PARTIAL, FAILED, RUNNING = "succeeded", "mended", "partial", 
 TOLD = {PARTIAL: "RunsPartial", FAILED: "RunsFailed"}
 
 
-def runs(*ends, minutes=10, delay=0):
-    """What runs send that begin every four hours: the plan, a worker's batch, and the last one when it settles the run.
+def runs(*ends, minutes=10, delay=0, every=4):
+    """What runs send that begin every four hours, or as many: the plan, a worker's batch, and the last one when it settles the run.
     Before them was one that succeeded; after them one is planned."""
     sent = []
     for number, (before, state) in enumerate(zip((SUCCEEDED, *ends), (*ends, RUNNING))):
-        begin = number * 4 * HOUR + delay
+        begin = number * every * HOUR + delay
         standing = {name: int(TOLD.get(before) == name) for name in TOLD.values()}
         sent.append((begin, {"RunsCompleted": 0} | standing))
         sent.append((begin + minutes // 2, {"RunsCompleted": 0}))
@@ -115,7 +115,10 @@ def runs(*ends, minutes=10, delay=0):
 
 @pytest.fixture
 def alarm(template):
-    return lambda name: template["Resources"][name]["Properties"]
+    def found(name, every=4):
+        return policies.for_cadence(template, template["Resources"][name]["Properties"], str(every))
+
+    return found
 
 
 def test_a_run_every_four_hours_is_silence(alarm):
@@ -123,6 +126,42 @@ def test_a_run_every_four_hours_is_silence(alarm):
     for minute in range(10 * HOUR, 49 * HOUR, 7):
         for name in ("RunMissing", "RunFailed", "RunsPartial"):
             assert not rings(alarm(name), history, minute), (name, minute)
+
+
+CADENCES = [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("every", CADENCES)
+def test_runs_as_often_as_asked_are_silence(alarm, every):
+    history = runs(*12 * [SUCCEEDED], every=every)
+    for minute in range((2 * every + 2) * HOUR, (12 * every + 1) * HOUR, 7):
+        for name in ("RunMissing", "RunFailed", "RunsPartial"):
+            assert not rings(alarm(name, every), history, minute), (name, minute)
+
+
+@pytest.mark.parametrize("every", CADENCES)
+def test_a_schedule_that_stops_is_told_after_two_runs_and_an_hour(alarm, every):
+    history = runs(SUCCEEDED, SUCCEEDED, SUCCEEDED, every=every)
+    last = 2 * every * HOUR + 10  # The third one is over.
+    told = last + (2 * every + 1) * HOUR + 1
+    assert not rings(alarm("RunMissing", every), history, told - 1)
+    assert rings(alarm("RunMissing", every), history, told)
+
+
+@pytest.mark.parametrize("every", CADENCES)
+def test_a_failed_run_is_told_until_the_next_one_at_any_cadence(alarm, every):
+    history = runs(SUCCEEDED, FAILED, SUCCEEDED, SUCCEEDED, every=every)  # It begins at `every`.
+    told = [minute for minute in range(5 * every * HOUR) if rings(alarm("RunFailed", every), history, minute)]
+    assert told == list(range(2 * every * HOUR + 1, (3 * every + 1) * HOUR + 1))
+
+
+@pytest.mark.parametrize("every", CADENCES)
+@pytest.mark.parametrize("delay", [0, 25, 55])
+def test_three_partial_runs_are_told_without_an_all_clear_at_any_cadence(alarm, every, delay):
+    history = runs(*9 * [PARTIAL], delay=delay, every=every)
+    first = 3 * every * HOUR + delay + 1
+    assert not rings(alarm("RunsPartial", every), history, first - 1)
+    assert all(rings(alarm("RunsPartial", every), history, minute) for minute in range(first, 9 * every * HOUR, 5))
 
 
 def test_a_stack_before_its_first_run_wakes_nobody(alarm):

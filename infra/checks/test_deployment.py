@@ -46,6 +46,7 @@ EVERYTHING_GIVEN = {
     "ApiBurstLimit": "7",
     "ApiMonthlyQuota": "5000",
     "RequestTimeoutSeconds": "8",
+    "CollectEvery": "1",
     "WorkersAtOnce": "4",
     "BackfillDays": "30",
     "LedgerDays": "90",
@@ -288,7 +289,7 @@ def test_a_message_that_is_received_five_times_is_a_dead_letter(usual):
 
 
 def test_the_schedule_invokes_the_collector_and_its_failures_are_kept(usual):
-    schedule = emulator.client("scheduler").get_schedule(Name=usual["CollectorEveryFourHours"])
+    schedule = emulator.client("scheduler").get_schedule(Name=usual["CollectorSchedule"])
     missed = usual.queue("MissedRuns")["QueueArn"]
     assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(4 hours)", "ENABLED")
     target = schedule["Target"]
@@ -296,7 +297,7 @@ def test_the_schedule_invokes_the_collector_and_its_failures_are_kept(usual):
     assert target["DeadLetterConfig"]["Arn"] == missed
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 2}
     assert {("lambda:InvokeFunction", target["Arn"]), ("sqs:SendMessage", missed)} == usual.role(
-        "CollectorEveryFourHoursRole"
+        "CollectorScheduleRole"
     )
     invoke = emulator.client("lambda").get_function_event_invoke_config(FunctionName=usual["Collector"])
     assert invoke["DestinationConfig"]["OnFailure"]["Destination"] == missed
@@ -338,8 +339,13 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "WORK_QUEUE_URL": usual["Work"],
         "DEAD_LETTER_QUEUE_URL": usual["DeadLetters"],
         "METRICS_NAMESPACE": "Mergeline/mergeline-usual",
+        "COLLECT_EVERY_HOURS": "4",
     }
-    assert usual.variables("Api") == {"DB_URL_SECRET_ARN": usual["DatabaseSecret"], "REQUEST_TIMEOUT_SECONDS": "5"}
+    assert usual.variables("Api") == {
+        "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
+        "REQUEST_TIMEOUT_SECONDS": "5",
+        "COLLECT_EVERY_HOURS": "4",
+    }
     assert full.variables("Collector") == {
         "DB_URL_SECRET_ARN": SECRET.format("Database"),
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
@@ -355,6 +361,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "DEAD_LETTER_QUEUE_URL": full["DeadLetters"],
         "CHANGES_QUEUE_URL": full["Changes"],
         "METRICS_NAMESPACE": "Mergeline/mergeline-full",
+        "COLLECT_EVERY_HOURS": "1",
     }
     assert full.variables("Api") == {
         "DB_URL_SECRET_ARN": SECRET.format("Database"),
@@ -374,6 +381,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "OIDC_GROUPS_CLAIM": "roles",
         "CHANGES_QUEUE_URL": full["Changes"],
         "REQUEST_TIMEOUT_SECONDS": "8",
+        "COLLECT_EVERY_HOURS": "1",
     }
 
 
@@ -594,7 +602,9 @@ def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):
     (dimension,) = full.alarm("DatabaseConnections")["Dimensions"]
     assert dimension == {"Name": "DBInstanceIdentifier", "Value": "mergeline-database"}
     assert full.alarm("DatabaseConnections")["Threshold"] == 40
-    assert full.alarm("DataStale")["Threshold"] == 30
+    assert (usual.alarm("DataStale")["Threshold"], full.alarm("DataStale")["Threshold"]) == (9, 30)
+    assert (usual.alarm("RunMissing")["EvaluationPeriods"], full.alarm("RunMissing")["EvaluationPeriods"]) == (9, 3)
+    assert (usual.alarm("RateLimitLow")["Period"], full.alarm("RateLimitLow")["Period"]) == (14400, 3600)
     assert usual.alarm("RunMissing")["TreatMissingData"] == "breaching"
     rule = f'ALARM("{usual["RunMissing"]}") AND ALARM("{usual["FirstRunCompleted"]}")'
     assert usual.alarm("NoRunCompleted")["AlarmRule"] == rule

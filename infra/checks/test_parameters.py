@@ -131,6 +131,8 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("ApiConcurrency", "1000"),
         ("ApiRollout", "Canary10Percent"),
         ("Monitoring", "none"),
+        ("CollectEvery", "3"),
+        ("StaleAfterHours", "169"),
         ("AccessLogs", "yes"),
         ("Tracing", "on"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),

@@ -135,20 +135,30 @@ BREAKS = {
     "failures_land_somewhere": {
         "queue": put("Work/Properties/RedrivePolicy", None),
         "endless receives": lambda t: properties(t, "Work")["RedrivePolicy"].update(maxReceiveCount=1000),
-        "schedule": put("CollectorEveryFourHours/Properties/Target/DeadLetterConfig", None),
-        "schedule tried once": put("CollectorEveryFourHours/Properties/Target/RetryPolicy", None),
-        "schedule's role": lambda t: properties(t, "CollectorEveryFourHoursRole")["Policies"].pop(),
-        "schedule cannot invoke": lambda t: properties(t, "CollectorEveryFourHoursRole")["Policies"].pop(0),
+        "schedule": put("CollectorSchedule/Properties/Target/DeadLetterConfig", None),
+        "schedule tried once": put("CollectorSchedule/Properties/Target/RetryPolicy", None),
+        "schedule's role": lambda t: properties(t, "CollectorScheduleRole")["Policies"].pop(),
+        "schedule cannot invoke": lambda t: properties(t, "CollectorScheduleRole")["Policies"].pop(0),
         "asynchronous": put("CollectorEventInvokeConfig/Properties/DestinationConfig", None),
         "no asynchronous settings": lambda t: t["Resources"].pop("CollectorEventInvokeConfig"),
         "function's role": forbid_sending,
         "forgetful": put("DeadLetters/Properties/MessageRetentionPeriod", None),
         "unwatched": lambda t: t["Resources"].pop("DeadLettersWaiting"),
     },
-    "collections_run_every_four_hours": {
-        "hourly": put("CollectorEveryFourHours/Properties/ScheduleExpression", "rate(1 hours)"),
-        "disabled": put("CollectorEveryFourHours/Properties/State", "DISABLED"),
-        "gone": lambda t: t["Resources"].pop("CollectorEveryFourHours"),
+    "collections_run_as_often_as_asked": {
+        "fixed": put("CollectorSchedule/Properties/ScheduleExpression", "rate(4 hours)"),
+        "one hours": lambda t: t["Mappings"]["Cadence"]["1"].update(Schedule="rate(1 hours)"),
+        "another value": lambda t: t["Parameters"]["CollectEvery"]["AllowedValues"].append("6"),
+        "not told": lambda t: variables(t, "Api").pop("COLLECT_EVERY_HOURS"),
+        "disabled": put("CollectorSchedule/Properties/State", "DISABLED"),
+        "gone": lambda t: t["Resources"].pop("CollectorSchedule"),
+    },
+    "alarms_follow_the_cadence": {
+        "fixed": put("RunMissing/Properties/EvaluationPeriods", 9),
+        "wrong in the map": lambda t: t["Mappings"]["Cadence"]["8"].update(StaleHours=24),
+        "a period": put("RateLimitLow/Properties/Period", 14400),
+        "stale elsewhere": put("DataStale/Properties/Threshold", {"Ref": "StaleAfterHours"}),
+        "too late": put("WorkWaiting/Properties/Threshold", 32400000),
     },
     "queues_are_encrypted": {"plain": put("Work/Properties/SqsManagedSseEnabled", False)},
     "logs_end": {
@@ -180,7 +190,7 @@ BREAKS = {
             {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"}
         ),
         "shared": put("Api/Properties/Role", {"Fn::GetAtt": ["CollectorRole", "Arn"]}),
-        "no boundary": put("CollectorEveryFourHoursRole/Properties/PermissionsBoundary", None),
+        "no boundary": put("CollectorScheduleRole/Properties/PermissionsBoundary", None),
     },
     "functions_may_read_their_secrets": {
         "not allowed": lambda t: statement(t, "ApiRole", "secretsmanager:GetSecretValue")["Resource"].pop(),
