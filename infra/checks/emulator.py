@@ -113,6 +113,9 @@ def function(name, properties):
     properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     # Set by a call of its own, which moto does not have.
     properties.pop("RecursiveLoop", None)
+    # The service spells it otherwise than CloudFormation.
+    if properties.get("KmsKeyArn"):
+        properties["KMSKeyArn"] = properties.pop("KmsKeyArn")
     concurrency = properties.pop("ReservedConcurrentExecutions", None)
     made = call("lambda", "CreateFunction", {"FunctionName": name, **properties})
     if concurrency:
@@ -190,6 +193,22 @@ def schedule(name, properties):
 @makes("SecretsManager::Secret", [], "Name")
 def secret(name, properties):
     return Made(call("secretsmanager", "CreateSecret", {"Name": name, **properties})["ARN"])
+
+
+@makes("SNS::Topic", [], "TopicName")
+def topic(name, properties):
+    # moto would forget the key.
+    return Made(call("sns", "CreateTopic", {"Name": name, "Attributes": properties})["TopicArn"])
+
+
+@makes("Logs::LogGroup", ["Arn"], "LogGroupName")
+def log_group(name, properties):
+    days = properties.pop("RetentionInDays")
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    call("logs", "CreateLogGroup", decapitalized({"LogGroupName": name, **properties}))
+    call("logs", "PutRetentionPolicy", {"logGroupName": name, "retentionInDays": days})
+    (made,) = client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    return Made(name, {"Arn": made["arn"]})
 
 
 @makes("SNS::Subscription")

@@ -428,10 +428,30 @@ def alarms_follow_the_cadence(template):
 # --- what is kept, and for whom
 
 
-def queues_are_encrypted(template):
+def everything_is_encrypted_with_the_given_key(template):
+    given = {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    for kind, key in (
+        ("Lambda::Function", "KmsKeyArn"),
+        ("Logs::LogGroup", "KmsKeyId"),
+        ("SecretsManager::Secret", "KmsKeyId"),
+        ("SNS::Topic", "KmsMasterKeyId"),
+        ("SQS::Queue", "KmsMasterKeyId"),
+    ):
+        for name, facts in properties(template, kind).items():
+            if facts.get(key) != given:
+                yield f"{name} is not encrypted with KmsKeyArn"
     for name, queue in properties(template, "SQS::Queue").items():
-        if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
-            yield f"{name} is not encrypted"
+        if queue.get("SqsManagedSseEnabled") != {"Fn::If": ["HasKey", {"Ref": "AWS::NoValue"}, True]}:
+            yield f"{name} is not encrypted without a key"
+    # What sends to a queue, or reads one or a secret, uses the key.
+    using = {"sqs:SendMessage", "sqs:ReceiveMessage", "secretsmanager:GetSecretValue"}
+    for name, role in properties(template, "IAM::Role").items():
+        found = [it for policy in listed(role.get("Policies", [])) for it in policy["PolicyDocument"]["Statement"]]
+        actions = {action for it in listed(found) for action in listed(it["Action"])}
+        keyed = [it["Fn::If"][1] for it in found if it.get("Fn::If", [None])[0] == "HasKey"]
+        allowed = {action for it in keyed if it["Resource"] == {"Ref": "KmsKeyArn"} for action in listed(it["Action"])}
+        if actions & using and allowed != {"kms:Decrypt", "kms:GenerateDataKey"}:
+            yield f"{name} may not use the key"
 
 
 def logs_end(template):
@@ -1040,7 +1060,7 @@ POLICIES = [
     failures_land_somewhere,
     collections_run_as_often_as_asked,
     alarms_follow_the_cadence,
-    queues_are_encrypted,
+    everything_is_encrypted_with_the_given_key,
     logs_end,
     secrets_are_empty_and_kept,
     secrets_are_named_after_the_stack,

@@ -6,7 +6,7 @@ import emulator
 import policies
 import pytest
 from moto import mock_aws
-from translate import BUCKET, CODE, translated
+from translate import BUCKET, CODE, ROOT, translated
 
 SECRET = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:{}-AbCdEf"
 EVERYTHING_GIVEN = {
@@ -129,7 +129,7 @@ def usual(aws):
 @pytest.fixture(scope="module")
 def full(aws, usual):
     """A stack with every parameter given, beside the other one."""
-    return Stack("mergeline-full", EVERYTHING_GIVEN | network() | zone() | firewall())
+    return Stack("mergeline-full", EVERYTHING_GIVEN | network() | zone() | firewall() | key())
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,13 @@ def little(aws):
     """A stack to develop with, which has what would bring alarms of its own."""
     given = {"Monitoring": "minimal", "DatabaseInstanceId": "db", "AccessLogs": "role-exists"}
     return Stack("mergeline-little", given | {"WebhookSecretsSecretArn": SECRET.format("Webhooks")})
+
+
+def key():
+    """A key, with the policy that the documents give."""
+    policy = (ROOT / "infra/key-policy.json").read_text().replace("ACCOUNT", "123456789012")
+    made = emulator.client("kms").create_key(Policy=policy.replace("REGION", emulator.REGION))
+    return {"KmsKeyArn": made["KeyMetadata"]["Arn"]}
 
 
 def firewall():
@@ -499,6 +506,24 @@ def test_secrets_of_two_stacks_have_two_names(usual, full):
     names = {name: secrets.describe_secret(SecretId=usual[name])["Name"] for name in ("GitHubSecret", "DatabaseSecret")}
     assert names == {"GitHubSecret": "mergeline-usual/github", "DatabaseSecret": "mergeline-usual/database"}
     assert secrets.describe_secret(SecretId=full["GitHubSecret"])["Name"] == "mergeline-full/github"
+
+
+def test_a_given_key_encrypts_everything_that_is_kept(usual, full):
+    (given,) = [it["KeyArn"] for it in emulator.client("kms").list_keys()["Keys"]]
+    logs, secrets, sns = (emulator.client(name) for name in ("logs", "secretsmanager", "sns"))
+    for stack, wanted in ((usual, None), (full, given)):
+        for name in {"Work", "DeadLetters", "MissedRuns", "Changes", "ChangeDeadLetters"} & set(stack.resources):
+            assert stack.queue(name).get("KmsMasterKeyId") == wanted
+            assert (stack.queue(name).get("SqsManagedSseEnabled") == "true") is (wanted is None)
+        for name in ("AlarmTopic", "NoticeTopic"):
+            assert sns.get_topic_attributes(TopicArn=stack[name])["Attributes"].get("KmsMasterKeyId") == wanted
+        for name in {"CollectorLogs", "ApiLogs", "AccessLog"} & set(stack.resources):
+            (group,) = logs.describe_log_groups(logGroupNamePrefix=stack[name])["logGroups"]
+            assert group.get("kmsKeyId") == wanted
+        assert secrets.describe_secret(SecretId=stack["GitHubSecret"]).get("KmsKeyId") == wanted
+        for role in ("CollectorRole", "ApiRole", "CollectorScheduleRole"):
+            allowed = {(action, place) for action, place in stack.role(role) if action.startswith("kms:")}
+            assert allowed == ({("kms:Decrypt", given), ("kms:GenerateDataKey", given)} if wanted else set())
 
 
 def test_secrets_are_empty(usual):

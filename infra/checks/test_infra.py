@@ -1,10 +1,11 @@
 """The templates beside the main one."""
 
+import json
 from fnmatch import fnmatchcase
 
 import pytest
 from policies import branches, listed, of_type, properties, statements, target
-from translate import source, translated
+from translate import ROOT, source, translated
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,41 @@ def test_data_is_encrypted_kept_and_not_public(database):
     assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert database["Parameters"]["BackupDays"]["MinValue"] >= 1
     assert database["Parameters"]["DeletionProtection"]["Default"] == "true"
+
+
+@pytest.mark.parametrize("kind", ["RDS::DBInstance", "RDS::DBCluster"])
+def test_a_given_key_is_that_of_disk_and_secret(kind, database):
+    key = {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    for name, facts in properties(database, kind).items():
+        assert facts.get("KmsKeyId") == key or "DBClusterIdentifier" in facts, name
+    (secret,) = properties(database, "SecretsManager::Secret").values()
+    assert secret["KmsKeyId"] == key
+
+
+def test_the_log_and_the_machine_are_watched_where_it_is_asked_for(database, network):
+    exports = {"Fn::If": ["ExportsLog", ["postgresql"], {"Ref": "AWS::NoValue"}]}
+    for kind in ("RDS::DBInstance", "RDS::DBCluster"):
+        for name, facts in properties(database, kind).items():
+            assert "DBClusterIdentifier" in facts or facts["EnableCloudwatchLogsExports"] == exports, name
+            assert kind == "RDS::DBCluster" or facts["MonitoringInterval"] == {"Ref": "MonitoringSeconds"}
+    for template, names in ((database, ["MonitoringRole"]), (network, ["FlowLogGroup", "FlowLogRole", "FlowLog"])):
+        for name in names:
+            assert template["Resources"][name]["Condition"] in ("IsMonitored", "HasFlowLogs")
+    flow = network["Resources"]["FlowLog"]["Properties"]
+    assert (target(flow["ResourceId"]), flow["TrafficType"], target(flow["LogGroupName"])) == ("Vpc", "ALL", "FlowLogGroup")
+    (statement,) = [it for name, it in statements(network) if name == "FlowLogRole"]
+    assert target(statement["Resource"]) == "FlowLogGroup"
+
+
+def test_the_documented_key_lets_logs_alarms_and_budgets_use_it():
+    account, *services = json.loads((ROOT / "infra/key-policy.json").read_text())["Statement"]
+    assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}
+    found = {service: it for it in services for service in listed(it["Principal"]["Service"])}
+    assert set(found) == {"logs.REGION.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
+    for it in found.values():
+        assert {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(it["Action"])
+        # For this account only.
+        assert "ACCOUNT" in str(it["Condition"])
 
 
 def test_the_disk_grows_as_far_as_it_is_let(database):

@@ -133,6 +133,7 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("Monitoring", "none"),
         ("CollectEvery", "3"),
         ("StaleAfterHours", "169"),
+        ("KmsKeyArn", "alias/mergeline"),
         ("AccessLogs", "yes"),
         ("Tracing", "on"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),
@@ -168,6 +169,7 @@ def test_nonsense_is_refused(name, value, written):
         ("VpcEndpointId", "vpce-0123456789abcdef0"),
         ("AllowedCidrs", "203.0.113.0/24,2001:db8::/32"),
         ("WafAclArn", "arn:aws:wafv2:eu-north-1:123456789012:regional/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
+        ("KmsKeyArn", "arn:aws:kms:eu-north-1:123456789012:key/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("AlarmEmail", "on-call+mergeline@example.com"),
     ],
 )

@@ -160,7 +160,14 @@ BREAKS = {
         "stale elsewhere": put("DataStale/Properties/Threshold", {"Ref": "StaleAfterHours"}),
         "too late": put("WorkWaiting/Properties/Threshold", 32400000),
     },
-    "queues_are_encrypted": {"plain": put("Work/Properties/SqsManagedSseEnabled", False)},
+    "everything_is_encrypted_with_the_given_key": {
+        "plain": put("Work/Properties/SqsManagedSseEnabled", False),
+        "a queue": put("MissedRuns/Properties/KmsMasterKeyId", None),
+        "a log": put("AccessLog/Properties/KmsKeyId", None),
+        "a secret": put("GitHubSecret/Properties/KmsKeyId", "alias/aws/secretsmanager"),
+        "settings": put("Api/Properties/KmsKeyArn", None),
+        "not allowed": lambda t: properties(t, "CollectorScheduleRole")["Policies"][1]["PolicyDocument"]["Statement"].pop(),
+    },
     "logs_end": {
         "forever": put("ApiLogs/Properties/RetentionInDays", None),
         "access log": put("AccessLog/Properties/RetentionInDays", None),
