@@ -706,8 +706,8 @@ def releases_go_live_in_steps(template):
         if back.get("Enabled") is not True or "DEPLOYMENT_STOP_ON_ALARM" not in back.get("Events", []):
             yield f"{name}: a bad version stays"
         # The transform puts the parameter's value in.
-        steps = template["Parameters"]["ApiRollout"]["Default"]
-        if group["DeploymentConfigName"] != {"Fn::Sub": f"CodeDeployDefault.Lambda{steps}"}:
+        steps = {"ConfigName": template["Parameters"]["ApiRollout"]["Default"]}
+        if group["DeploymentConfigName"] != {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", steps]}:
             yield f"{name} does not follow ApiRollout"
     # A version is what it was when it was published, parameters and layer included. CloudFormation makes another one when its
     # description changes, and Lambda only if the function changed too.
@@ -883,8 +883,12 @@ def alarms_can_ring(template):
             yield f"{name} is silent"
         if alarm.get("EvaluateLowSampleCountPercentile") == "ignore":
             yield f"{name} waits for a thousand requests in {alarm.get('Period')} s"
-    longest_cadence = for_cadence(template, properties(template, "CloudWatch::Alarm"), "8")
-    for name, alarm in longest_cadence.items():
+    on_metrics = [
+        item
+        for every in template["Mappings"]["Cadence"]
+        for item in for_cadence(template, properties(template, "CloudWatch::Alarm"), every).items()
+    ]
+    for name, alarm in on_metrics:
         if "TreatMissingData" not in alarm:
             yield f"{name} does not say what missing data means"
         for _, _, _, period in queries(alarm):
@@ -940,14 +944,13 @@ def alarms_wake_somebody_or_wait(template):
         yield "AlarmEmail is told of some alarms only"
 
 
-def only_alarms_and_budgets_publish(template):
+def only_alarms_publish(template):
     """Of this account, and to our topics: SNS's own policy lets in more."""
     topics, covered = set(of_type(template, "SNS::Topic")), set()
     for name, policy in properties(template, "SNS::TopicPolicy").items():
         covered |= set(map(target, policy["Topics"]))
         for statement in listed(policy["PolicyDocument"]["Statement"]):
-            services = set(listed(statement["Principal"].get("Service", []))) if "Principal" in statement else set()
-            if not services or not services <= {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}:
+            if statement.get("Principal") != {"Service": "cloudwatch.amazonaws.com"}:
                 yield f"{name} lets {statement.get('Principal')} publish"
             if listed(statement["Action"]) != ["sns:Publish"] or statement["Effect"] != "Allow":
                 yield f"{name} allows {statement['Action']}"
@@ -1021,6 +1024,19 @@ def everything_referred_to_is_there(template):
                     yield f"{name} refers to {used}, which is not there"
 
 
+def nothing_waits_in_a_circle(template):
+    """The linter looks for this too, but not in what the transform makes of the API."""
+    resources = template["Resources"]
+    waits_for = {
+        name: (set(names_in(resource)) | set(listed(resource.get("DependsOn", [])))) & set(resources)
+        for name, resource in resources.items()
+    }
+    while ready := {name for name, others in waits_for.items() if not others & set(waits_for)}:
+        waits_for = {name: others for name, others in waits_for.items() if name not in ready}
+    if waits_for:
+        yield f"{sorted(waits_for)} wait for each other"
+
+
 def commands_invoke_once(template):
     """The AWS CLI waits for a minute and tries again, which is another invocation."""
     for name, output in template["Outputs"].items():
@@ -1079,10 +1095,11 @@ POLICIES = [
     alarms_can_ring,
     little_is_watched_where_little_is_paid,
     alarms_wake_somebody_or_wait,
-    only_alarms_and_budgets_publish,
+    only_alarms_publish,
     the_runbook_has_an_entry_for_each_alarm,
     the_dashboard_can_be_read,
     everything_referred_to_is_there,
+    nothing_waits_in_a_circle,
     commands_invoke_once,
     outputs_hold_under_every_condition,
 ]

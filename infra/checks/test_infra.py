@@ -3,6 +3,7 @@
 import json
 from fnmatch import fnmatchcase
 
+import policies
 import pytest
 from policies import branches, listed, of_type, properties, statements, target
 from translate import ROOT, source, translated
@@ -68,11 +69,11 @@ def test_the_log_and_the_machine_are_watched_where_it_is_asked_for(database, net
     assert target(statement["Resource"]) == "FlowLogGroup"
 
 
-def test_the_documented_key_lets_logs_alarms_and_budgets_use_it():
+def test_the_documented_key_lets_logs_and_alarms_use_it():
     account, *services = json.loads((ROOT / "infra/key-policy.json").read_text())["Statement"]
     assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}
     found = {service: it for it in services for service in listed(it["Principal"]["Service"])}
-    assert set(found) == {"logs.REGION.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
+    assert set(found) == {"logs.REGION.amazonaws.com", "cloudwatch.amazonaws.com"}
     for it in found.values():
         assert {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(it["Action"])
         # For this account only.
@@ -407,6 +408,20 @@ def test_a_changed_layer_parameter_or_secret_publishes_a_version():
     assert version["Description"] != later_version["Description"]
     # A version has everything that the function has, the layer of infra/config too.
     assert any("TeamsLayer" in str(layer) for layer in function["Layers"])
+
+
+def test_the_bill_counts_what_is_watched(template):
+    def metrics(*conditions):
+        alarms = policies.of_type(template, "CloudWatch::Alarm").values()
+        return sum(len(policies.queries(it["Properties"])) for it in alarms if it.get("Condition") in conditions)
+
+    costs = (ROOT / "docs/costs.md").read_text()
+    composed = policies.of_type(template, "CloudWatch::CompositeAlarm")
+    usual, of_database = metrics(None, "HasAlarms"), metrics("AlarmsOfDatabase")
+    # Webhooks and access logs have rows of their own.
+    assert (of_database, len(composed)) == (3, 1)
+    assert f"| {usual + of_database}, three of them with `DatabaseInstanceId`, and one composed; {metrics(None)} with" in costs
+    assert f"{0.1 * (usual + of_database) + 0.5:.2f} |" in costs
 
 
 def test_a_rollout_may_be_made_by_what_deploys(github):

@@ -8,7 +8,7 @@ import pytest
 from policies import names_in
 from translate import ROOT, source
 
-TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/network.yaml", "infra/github-oidc.yaml"]
+TEMPLATES = ["template.yaml", *(f"infra/{name}.yaml" for name in ("budget", "database", "network", "github-oidc"))]
 PARAMETERS = [(path, name) for path in TEMPLATES for name in source(path)["Parameters"]]
 
 
@@ -116,7 +116,6 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("HostedZoneId", "example.com"),
         ("AlarmEmail", "somebody"),
         ("InvocationsLimit", "0"),
-        ("MonthlyBudget", "-1"),
         ("LogRetentionDays", "31"),
         ("TlsPolicy", "TLS_1_0"),
         ("DisableExecuteApi", "yes"),

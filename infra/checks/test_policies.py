@@ -36,6 +36,10 @@ def kept_out(template):
     return properties(template, "Gateway")["Policy"]["Fn::If"][1]["Statement"]
 
 
+def published(template):
+    return properties(template, "TopicPolicy")["PolicyDocument"]["Statement"][0]
+
+
 def rollout(template):
     return properties(template, named(template, "CodeDeploy::DeploymentGroup"))
 
@@ -358,14 +362,13 @@ BREAKS = {
         "unnamed": lambda t: t["Outputs"].pop("NoticeTopicArn"),
         "no e-mail": lambda t: t["Resources"].pop("NoticeEmailSubscription"),
     },
-    "only_alarms_and_budgets_publish": {
+    "only_alarms_publish": {
         "gone": lambda t: t["Resources"].pop("TopicPolicy"),
         "one topic": lambda t: properties(t, "TopicPolicy")["Topics"].pop(),
-        "anybody": lambda t: properties(t, "TopicPolicy")["PolicyDocument"]["Statement"][0].update(
-            Principal={"AWS": "*"}
-        ),
-        "other accounts": lambda t: properties(t, "TopicPolicy")["PolicyDocument"]["Statement"][1].pop("Condition"),
-        "subscribing": lambda t: properties(t, "TopicPolicy")["PolicyDocument"]["Statement"][0].update(Action="sns:*"),
+        "anybody": lambda t: published(t).update(Principal={"AWS": "*"}),
+        "another service": lambda t: published(t).update(Principal={"Service": "s3.amazonaws.com"}),
+        "other accounts": lambda t: published(t).pop("Condition"),
+        "subscribing": lambda t: published(t).update(Action="sns:*"),
     },
     "the_dashboard_can_be_read": {
         "no JSON": lambda t: properties(t, "Dashboard")["DashboardBody"]["Fn::Sub"].__setitem__(
@@ -376,6 +379,12 @@ BREAKS = {
         "hidden alarm": lambda t: replace_in_dashboard(t, '"${TokenExpires.Arn}", ', ""),
     },
     "everything_referred_to_is_there": {"typing error": put("Work/Properties/QueueName", {"Ref": "Worq"})},
+    "nothing_waits_in_a_circle": {
+        "two": put("Work/DependsOn", ["CollectorWork"]),
+        "the API and its gateway": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
+            uri={"Fn::Sub": "${ApiAliaslive}"}
+        ),
+    },
     "commands_invoke_once": {
         "again": lambda t: t["Outputs"]["Migrate"].update(
             Value={"Fn::Sub": "aws lambda invoke --function-name ${Collector} --cli-read-timeout 900 /dev/stdout"}
