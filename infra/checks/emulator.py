@@ -139,7 +139,8 @@ def alias(name, properties):
 def permission(name, properties):
     # CloudFormation takes the ARN of an alias, and the service its name beside the function's.
     *_, function, qualifier = properties.pop("FunctionName").split(":")
-    call("lambda", "AddPermission", {"FunctionName": function, "Qualifier": qualifier, "StatementId": name, **properties})
+    place = {"FunctionName": function, "Qualifier": qualifier, "StatementId": name}
+    call("lambda", "AddPermission", place | properties)
     return Made(name)
 
 

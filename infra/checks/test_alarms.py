@@ -100,8 +100,8 @@ TOLD = {PARTIAL: "RunsPartial", FAILED: "RunsFailed"}
 
 
 def runs(*ends, minutes=10, delay=0, every=4):
-    """What runs send that begin every four hours, or as many: the plan, a worker's batch, and the last one when it settles the run.
-    Before them was one that succeeded; after them one is planned."""
+    """What runs send that begin every four hours, or as many: the plan, a worker's batch, and the last one when it settles
+    the run. Before them was one that succeeded; after them one is planned."""
     sent = []
     for number, (before, state) in enumerate(zip((SUCCEEDED, *ends), (*ends, RUNNING))):
         begin = number * every * HOUR + delay
@@ -140,24 +140,24 @@ def test_runs_as_often_as_asked_are_silence(alarm, every):
 
 
 @pytest.mark.parametrize("every", CADENCES)
-def test_a_schedule_that_stops_is_told_after_two_runs_and_an_hour(alarm, every):
+def test_a_schedule_that_stops_fires_after_two_runs_and_an_hour(alarm, every):
     history = runs(SUCCEEDED, SUCCEEDED, SUCCEEDED, every=every)
     last = 2 * every * HOUR + 10  # The third one is over.
-    told = last + (2 * every + 1) * HOUR + 1
-    assert not rings(alarm("RunMissing", every), history, told - 1)
-    assert rings(alarm("RunMissing", every), history, told)
+    fires = last + (2 * every + 1) * HOUR + 1
+    assert not rings(alarm("RunMissing", every), history, fires - 1)
+    assert rings(alarm("RunMissing", every), history, fires)
 
 
 @pytest.mark.parametrize("every", CADENCES)
-def test_a_failed_run_is_told_until_the_next_one_at_any_cadence(alarm, every):
+def test_a_failed_run_fires_until_the_next_one_at_any_cadence(alarm, every):
     history = runs(SUCCEEDED, FAILED, SUCCEEDED, SUCCEEDED, every=every)  # It begins at `every`.
-    told = [minute for minute in range(5 * every * HOUR) if rings(alarm("RunFailed", every), history, minute)]
-    assert told == list(range(2 * every * HOUR + 1, (3 * every + 1) * HOUR + 1))
+    fires = [minute for minute in range(5 * every * HOUR) if rings(alarm("RunFailed", every), history, minute)]
+    assert fires == list(range(2 * every * HOUR + 1, (3 * every + 1) * HOUR + 1))
 
 
 @pytest.mark.parametrize("every", CADENCES)
 @pytest.mark.parametrize("delay", [0, 25, 55])
-def test_three_partial_runs_are_told_without_an_all_clear_at_any_cadence(alarm, every, delay):
+def test_three_partial_runs_fire_without_an_all_clear_at_any_cadence(alarm, every, delay):
     history = runs(*9 * [PARTIAL], delay=delay, every=every)
     first = 3 * every * HOUR + delay + 1
     assert not rings(alarm("RunsPartial", every), history, first - 1)
@@ -295,7 +295,8 @@ KILLED = [
     "Memory Size: 256 MB\tMax Memory Used: 256 MB\tStatus: error\tError Type: Runtime.OutOfMemory",
 ]
 NOT_KILLED = [
-    "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 4.20 ms\tMemory Size: 256 MB\tMax Memory Used: 27 MB",
+    "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 4.20 ms\tMemory Size: 256 MB\t"
+    "Max Memory Used: 27 MB",
     "2026-11-30T08:00:00.000Z 8f507cfc-xmpl-4697-b07a-ac58fc914c95 Task timed out after 900.10 seconds",
     '{"level":"ERROR","message":"The run failed","code":"db_unavailable"}',
 ]
@@ -309,12 +310,12 @@ def test_a_killed_worker_is_seen_in_lambdas_own_lines(template):
     assert [any(term in line for term in terms) for line in KILLED + NOT_KILLED] == [True] * 2 + [False] * 3
 
 
-def test_one_killed_worker_is_told(alarm):
+def test_one_killed_worker_fires(alarm):
     assert rings(alarm("CollectorOutOfMemory"), History([(30, {"WorkersOutOfMemory": 1})]), HOUR)
     assert not rings(alarm("CollectorOutOfMemory"), History(), HOUR)
 
 
-def test_work_that_waits_longer_than_two_runs_is_told(alarm):
+def test_work_that_waits_longer_than_two_runs_fires(alarm):
     def aged(hours):
         return History([(minute, {"ApproximateAgeOfOldestMessage": hours * 3600}) for minute in range(0, HOUR, 5)])
 
@@ -389,7 +390,7 @@ def test_unannounced_changes_of_three_repositories_in_a_day_are_told(alarm):
     assert not rings(unannounced, History(), day)
 
 
-def test_invocations_beyond_the_limit_are_told(alarm):
+def test_invocations_beyond_the_limit_fire(alarm):
     high = alarm("InvocationsHigh")
     busy = History([(minute, {"Invocations": 1}) for minute in range(0, HOUR)])
     assert not rings(high, busy, HOUR, threshold=120)

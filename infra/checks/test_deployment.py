@@ -3,6 +3,7 @@
 import json
 
 import emulator
+import nodes
 import policies
 import pytest
 from moto import mock_aws
@@ -102,9 +103,9 @@ class Stack:
         iam, allowed = emulator.client("iam"), set()
         for policy in iam.list_role_policies(RoleName=self[name])["PolicyNames"]:
             document = iam.get_role_policy(RoleName=self[name], PolicyName=policy)["PolicyDocument"]
-            for statement in policies.listed(document["Statement"]):
-                for action in policies.listed(statement["Action"]):
-                    allowed |= {(action, resource) for resource in policies.listed(statement["Resource"])}
+            for statement in nodes.listed(document["Statement"]):
+                for action in nodes.listed(statement["Action"]):
+                    allowed |= {(action, resource) for resource in nodes.listed(statement["Resource"])}
         return allowed
 
 
@@ -114,7 +115,7 @@ def aws():
     with mock_aws(config={"lambda": {"use_docker": False}, "iam": {"load_aws_managed_policies": True}}):
         s3 = emulator.client("s3")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": emulator.REGION})
-        for key in CODE.values():
+        for key in CODE:
             s3.put_object(Bucket=BUCKET, Key=key, Body=b"zip")
         yield
 

@@ -5,7 +5,7 @@ import tomllib
 from importlib import import_module
 
 import pytest
-from policies import names_in
+from nodes import names_in
 from translate import ROOT, source
 
 TEMPLATES = ["template.yaml", *(f"infra/{name}.yaml" for name in ("budget", "database", "network", "github-oidc"))]

@@ -15,9 +15,9 @@ from samtranslator.yaml_helper import yaml_parse
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 ROOT = Path(__file__).resolve().parents[2]
-# Where `sam deploy` would have put what `sam build` made.
+# Where `sam deploy` would have put what `sam build` made: each program and the layer, by its name.
 BUCKET = "mergeline-artifacts"
-CODE = {"Collector": "collector.zip", "Api": "api.zip", "TeamsLayer": "teams.zip"}
+CODE = ("collector.zip", "api.zip", "teams.zip")
 
 
 class NoManagedPolicies:
@@ -32,15 +32,21 @@ def source(path="template.yaml"):
     return yaml_parse((ROOT / path).read_text())
 
 
+def program(function):
+    """Which program a function runs: the one that SAM builds, or the one that is in the built file it names."""
+    built = function.pop("Metadata", {}).get("BuildProperties", {}).get("Binary")
+    return built or Path(function["Properties"].get("CodeUri", "none")).stem
+
+
 def translated(parameters=None, template=None, second=0):
     """The template as CloudFormation sees it with these parameters, when it is deployed in a second of the clock."""
     apigateway.time = SimpleNamespace(time=lambda: second)
     template = copy.deepcopy(template or source())
-    for name, key in CODE.items():
-        resource = template["Resources"][name]
-        resource.pop("Metadata", None)
-        uri = "ContentUri" if resource["Type"].endswith("LayerVersion") else "CodeUri"
-        resource["Properties"][uri] = f"s3://{BUCKET}/{key}"
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{program(resource)}.zip"
+        elif resource["Type"] == "AWS::Serverless::LayerVersion":
+            resource["Properties"]["ContentUri"] = f"s3://{BUCKET}/teams.zip"
     template["Globals"]["Function"].pop("CodeUri")
     plain = transform(template, dict(parameters or {}), NoManagedPolicies())
     return json.loads(json.dumps(plain))

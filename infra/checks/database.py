@@ -1,0 +1,144 @@
+"""Policies of infra/database.yaml."""
+
+import re
+
+import access
+from nodes import branches, of_type, properties, target, texts
+
+# Versions of PostgreSQL that RDS and Aurora have: the newest minor of each that is known here.
+VERSIONS = {"17": 11}
+ENGINES = {"postgres", "aurora-postgresql"}
+# None is larger than what InstanceClass offers.
+CLASSES = {"db.t4g.micro", "db.t4g.small", "db.t4g.medium", "db.t4g.large", "db.m7g.large", "db.serverless"}
+
+
+def instances_and_clusters(template):
+    """What holds data, without the members of a cluster."""
+    for kind in ("RDS::DBInstance", "RDS::DBCluster"):
+        for name, facts in properties(template, kind).items():
+            if "DBClusterIdentifier" not in facts:
+                yield name, facts
+
+
+def the_engine_exists(template):
+    """Its version, and parameters of the same one."""
+    parameter = template["Parameters"]["EngineVersion"]
+    major, minor = parameter["Default"].split(".")
+    if not 0 < int(minor) <= VERSIONS.get(major, 0):
+        yield f"there is no PostgreSQL {parameter['Default']}"
+    if parameter["AllowedPattern"] != rf"{major}\.[0-9]+":
+        yield f"{parameter['AllowedPattern']} is more than the versions of PostgreSQL {major}"
+    groups = properties(template, "RDS::DBParameterGroup") | properties(template, "RDS::DBClusterParameterGroup")
+    for name, facts in instances_and_clusters(template):
+        if facts["Engine"] not in ENGINES:
+            yield f"{name} is {facts['Engine']}"
+        if target(facts["EngineVersion"]) != "EngineVersion":
+            yield f"{name} has a version of its own"
+        used = target(facts.get("DBParameterGroupName", facts.get("DBClusterParameterGroupName")))
+        if groups[used]["Family"] != f"{facts['Engine']}{major}":
+            yield f"{name}: {used} is for {groups[used]['Family']}"
+    for name, facts in properties(template, "RDS::DBInstance").items():
+        cluster = properties(template, "RDS::DBCluster").get(target(facts.get("DBClusterIdentifier", {})))
+        if cluster and cluster["Engine"] != facts["Engine"]:
+            yield f"{name} is {facts['Engine']} in a cluster of {cluster['Engine']}"
+
+
+def sizes_are_modest(template):
+    allowed = template["Parameters"]["InstanceClass"].get("AllowedValues", ["any"])
+    for name, facts in properties(template, "RDS::DBInstance").items():
+        size = facts["DBInstanceClass"]
+        for choice in allowed if size == {"Ref": "InstanceClass"} else [size]:
+            if choice not in CLASSES:
+                yield f"{name} may be {choice}"
+    for name, facts in instances_and_clusters(template):
+        if facts.get("StorageType", "gp3") != "gp3":
+            yield f"{name} pays for {facts['StorageType']}"
+        if facts.get("MultiAZ", {"Ref": "MultiAz"}) != {"Ref": "MultiAz"}:
+            yield f"{name} has a standby that nobody asked for"
+    if template["Parameters"]["MultiAz"]["Default"] != "false":
+        yield "a standby is not asked for"
+
+
+def the_disk_grows_as_far_as_it_is_let(template):
+    """RDS refuses less than a tenth more."""
+    least, most = (template["Parameters"][name] for name in ("StorageGb", "MaxStorageGb"))
+    for key in ("Default", "MinValue", "MaxValue"):
+        if most[key] < 1.1 * least[key]:
+            yield f"MaxStorageGb: {key} is less than a tenth above StorageGb"
+
+
+def data_is_encrypted_and_kept(template):
+    for name, facts in instances_and_clusters(template):
+        if facts.get("StorageEncrypted") is not True:
+            yield f"{name} is not encrypted"
+        if target(facts["BackupRetentionPeriod"]) != "BackupDays":
+            yield f"{name} keeps other backups than BackupDays"
+        if target(facts["DeletionProtection"]) != "DeletionProtection":
+            yield f"{name} can be deleted"
+    if template["Parameters"]["DeletionProtection"]["Default"] != "true":
+        yield "the database can be deleted by default"
+
+
+def only_by_tls_and_never_in_public(template):
+    for name, facts in properties(template, "RDS::DBInstance").items():
+        if facts.get("PubliclyAccessible") is not False:
+            yield f"{name} is public"
+    for kind in ("RDS::DBParameterGroup", "RDS::DBClusterParameterGroup"):
+        for name, group in properties(template, kind).items():
+            if group["Parameters"].get("rds.force_ssl") != "1":
+                yield f"{name} takes connections without TLS"
+    (group,) = of_type(template, "EC2::SecurityGroup")
+    for name, facts in instances_and_clusters(template):
+        groups = facts.get("VPCSecurityGroups", facts.get("VpcSecurityGroupIds"))
+        if list(map(target, groups)) != [group]:
+            yield f"{name} is reached through {groups}"
+        if facts.get("DBParameterGroupName", facts.get("DBClusterParameterGroupName")) is None:
+            yield f"{name} has RDS's own parameters"
+
+
+def the_password_is_made_by_aws(template):
+    """And seen by nobody."""
+    ((name, secret),) = properties(template, "SecretsManager::Secret").items()
+    if "SecretString" in secret or "mergeline" not in secret["GenerateSecretString"]["SecretStringTemplate"]:
+        yield f"{name} has a value, or is for another user"
+    if set(secret["GenerateSecretString"]) & {"ExcludeUppercase", "ExcludeLowercase", "ExcludeNumbers"}:
+        yield f"{name} is easier to guess"
+    made = {"Fn::Sub": "{{resolve:secretsmanager:${%s}:SecretString:password}}" % name}
+    for owner, facts in instances_and_clusters(template):
+        if facts["MasterUserPassword"] != made:
+            yield f"{owner} has another password"
+    # With host, port and database, which the functions read there.
+    ((_, attachment),) = properties(template, "SecretsManager::SecretTargetAttachment").items()
+    if set(map(target, branches(attachment["TargetId"]))) != {owner for owner, _ in instances_and_clusters(template)}:
+        yield f"{name} does not say where the database is"
+    for text in texts(template):
+        if re.search(r"postgres(ql)?://[^/\s]*:[^/\s]*@", text):
+            yield f"looks like a secret: {text[:20]}…"
+
+
+WATCHES = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"}
+
+
+def the_machine_is_watched_where_it_is_asked_for(template):
+    parameter = template["Parameters"]["MonitoringSeconds"]
+    if (parameter["AllowedValues"], parameter["Default"]) != (["0", "15", "30", "60"], "0"):
+        yield f"machines are looked at every {parameter['AllowedValues']} s"
+    for name, facts in properties(template, "RDS::DBInstance").items():
+        role = {"Fn::If": ["IsMonitored", {"Fn::GetAtt": ["MonitoringRole", "Arn"]}, {"Ref": "AWS::NoValue"}]}
+        if (facts.get("MonitoringInterval"), facts.get("MonitoringRoleArn")) != ({"Ref": "MonitoringSeconds"}, role):
+            yield f"{name} is not watched as often as asked"
+    for name, role in properties(template, "IAM::Role").items():
+        if role.get("ManagedPolicyArns") != [WATCHES] or role.get("Policies"):
+            yield f"{name} may do more than watch"
+
+
+POLICIES = [
+    access.roles_are_taken_by_their_users,
+    the_machine_is_watched_where_it_is_asked_for,
+    the_engine_exists,
+    sizes_are_modest,
+    the_disk_grows_as_far_as_it_is_let,
+    data_is_encrypted_and_kept,
+    only_by_tls_and_never_in_public,
+    the_password_is_made_by_aws,
+]
