@@ -16,7 +16,12 @@ ROLE_USERS = {
     "ApiGateway::Account": ("CloudWatchRoleArn", "apigateway.amazonaws.com"),
     "Lambda::Function": ("Role", "lambda.amazonaws.com"),
     "Scheduler::Schedule": ("RoleArn", "scheduler.amazonaws.com"),
+    "CodeDeploy::DeploymentGroup": ("ServiceRoleArn", "codedeploy.amazonaws.com"),
+    "EC2::FlowLog": ("DeliverLogsPermissionArn", "vpc-flow-logs.amazonaws.com"),
+    "RDS::DBInstance": ("MonitoringRoleArn", "monitoring.rds.amazonaws.com"),
 }
+# The first makes the stack, and alarms publish to its topics.
+OTHER_SERVICES = {"cloudformation.amazonaws.com", "cloudwatch.amazonaws.com"}
 
 
 # --- who is trusted
@@ -34,7 +39,7 @@ def trusted(principal):
 def is_our_own(template, kind, principal):
     """Whether a principal is a service of AWS, this account, or a resource of the template."""
     if kind == "Service":
-        return principal in {service for _, service in ROLE_USERS.values()} | {"cloudformation.amazonaws.com"}
+        return principal in {service for _, service in ROLE_USERS.values()} | OTHER_SERVICES
     if kind == "AWS":
         account = [{"Ref": "AWS::AccountId"}, {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}]
         return principal in account or target(principal) in of_type(template, "IAM::Role")
@@ -49,6 +54,9 @@ def nobody_else_is_trusted(template):
         for statement in walk(resource.get("Properties", {})):
             if "NotPrincipal" in statement:
                 yield f"{name} trusts all but some"
+            # Whom an API lets ask has a policy of its own: without a condition, everybody asks it.
+            if statement.get("Action") == "execute-api:Invoke" and resource["Type"] == "AWS::ApiGateway::RestApi":
+                continue
             if "Principal" in statement and statement.get("Effect", "Allow") != "Deny":
                 for kind, principal in trusted(statement["Principal"]):
                     if not is_our_own(template, kind, principal):
@@ -129,6 +137,10 @@ INTERFACES = {
 }
 TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+# What decrypts a secret, a message or the settings, and encrypts a message.
+KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
+# What CodeDeploy does to move an alias.
+MOVES = {"lambda:GetAlias", "lambda:GetProvisionedConcurrencyConfig", "lambda:UpdateAlias"}
 # Three are Lambda's. The program hides a message until it is worth another try.
 RECEIVES = {
     "sqs:ChangeMessageVisibility",
@@ -164,6 +176,8 @@ def needed_by_the_stack(template):
             yield from needs(role, TRACES, "*")
         for actions, named, condition in rights_of_variables(function):
             yield from needs(role, actions, named, condition)
+        if "KmsKeyArn" in function:
+            yield from needs(role, KEY, "KmsKeyArn")
         if "VpcConfig" in function:
             yield from needs("NetworkPolicy", INTERFACES, "*")
     for mapping in properties(template, "Lambda::EventSourceMapping").values():
@@ -175,7 +189,15 @@ def needed_by_the_stack(template):
     for schedule in properties(template, "Scheduler::Schedule").values():
         aim = schedule["Target"]
         yield from needs(target(aim["RoleArn"]), {"lambda:InvokeFunction"}, target(aim["Arn"]))
-        yield from needs(target(aim["RoleArn"]), {"sqs:SendMessage"}, target(aim["DeadLetterConfig"]["Arn"]))
+        queue = target(aim["DeadLetterConfig"]["Arn"])
+        yield from needs(target(aim["RoleArn"]), {"sqs:SendMessage"}, queue)
+        if "KmsMasterKeyId" in properties(template, "SQS::Queue")[queue]:
+            yield from needs(target(aim["RoleArn"]), KEY, "KmsKeyArn")
+    for group in properties(template, "CodeDeploy::DeploymentGroup").values():
+        role = target(group["ServiceRoleArn"])
+        yield from needs(role, MOVES, "Api")
+        yield from needs(role, MOVES, "${Api.Arn}:*")
+        yield from needs(role, {"cloudwatch:DescribeAlarms"}, "*")
 
 
 def roles_may_do_what_they_need(template):
@@ -184,8 +206,27 @@ def roles_may_do_what_they_need(template):
 
 # --- what is denied
 
-# By resource: what it protects, or whom it restrains, and the statement. No deployment fails without them.
+def kept_out(condition, **place):
+    """Who may not ask the API, even if something else allows it."""
+    return {"Effect": "Deny", "Principal": "*", "Action": "execute-api:Invoke", **place, "Condition": condition}
+
+
+def networks(name):
+    return {"Fn::Split": [",", {"Ref": name}]}
+
+
+WEBHOOKS = "execute-api:/v1/POST/webhook/*"
+ALLOWED = networks("AllowedCidrs")
+FROM = {"NotIpAddress": {"Fn::If": ["IsPrivate", {"aws:VpcSourceIp": ALLOWED}, {"aws:SourceIp": ALLOWED}]}}
+
+# By resource: what it protects, or whom it restrains, and the statements. No deployment fails without them.
 DENIED = {
+    "Gateway": (
+        "Gateway",
+        kept_out({"StringNotEquals": {"aws:SourceVpce": {"Ref": "VpcEndpointId"}}}, Resource="execute-api:/*"),
+        kept_out(FROM, NotResource=WEBHOOKS),
+        kept_out({"NotIpAddress": {"aws:SourceIp": networks("WebhookCidrs")}}, Resource=WEBHOOKS),
+    ),
     # Lambda may use the rights to network interfaces, but the program in the function may not.
     "NetworkPolicy": (
         "Collector",
@@ -208,6 +249,24 @@ DENIED = {
                 {"Ref": "Boundary"},
             ],
         },
+        # A way to a function beside the gateway.
+        {"Effect": "Deny", "Action": "lambda:*FunctionUrl*", "Resource": "*"},
+        {
+            "Effect": "Deny",
+            "Action": "lambda:AddPermission",
+            "Resource": "*",
+            "Condition": {"StringNotEquals": {"lambda:Principal": "apigateway.amazonaws.com"}},
+        },
+        # What is another stack's.
+        {
+            "Effect": "Deny",
+            "Action": "apigateway:*",
+            "Resource": "*",
+            "Condition": {
+                "StringNotEquals": {"aws:ResourceTag/mergeline-stack": {"Ref": "StackName"}},
+                "Null": {"aws:ResourceTag/mergeline-stack": "false"},
+            },
+        },
     ),
     # Uploads and downloads without TLS.
     "ArtifactsPolicy": (
@@ -225,15 +284,13 @@ DENIED = {
 
 def what_is_denied_stays_denied(template):
     denied = {
-        name: node
+        name: [node for node in walk(resource.get("Properties", {})) if node.get("Effect") == "Deny"]
         for name, resource in template["Resources"].items()
-        for node in walk(resource.get("Properties", {}))
-        if node.get("Effect") == "Deny"
     }
-    expected = {name: it for name, (whom, it) in DENIED.items() if whom in template["Resources"]}
+    expected = {name: its for name, (whom, *its) in DENIED.items() if whom in template["Resources"]}
     for name in sorted(set(expected) | set(denied)):
-        if denied.get(name) != expected.get(name):
-            yield f"{name} denies {written(denied.get(name, {}))}"
+        if denied.get(name, []) != expected.get(name, []):
+            yield f"{name} denies {written(denied.get(name, []))}"
         facts = template["Resources"].get(name, {}).get("Properties", {})
         attached = target(facts.get("RoleName", facts.get("Bucket", {})))
         if name in DENIED and attached not in (None, DENIED[name][0]):
@@ -247,10 +304,13 @@ FUNCTIONS = f"lambda:{ACCOUNT}:function:${{StackName}}-*"
 QUEUES = f"sqs:{ACCOUNT}:${{StackName}}-*"
 TRANSFORM = "cloudformation:${AWS::Region}:aws:transform/Serverless-2016-10-31"
 ROLES = "iam::${AWS::AccountId}:role/${StackName}-*"
-# Named after the resource, not after the stack.
-SECRETS = {f"secretsmanager:{ACCOUNT}:secret:{name}-*" for name in ("GitHubSecret", "DatabaseSecret")}
+# The slash ends the name of the stack.
+SECRETS = {f"secretsmanager:{ACCOUNT}:secret:${{StackName}}/*"}
 GATEWAY = "apigateway:${AWS::Region}::"
 DOMAIN = f"{GATEWAY}/domainnames/${{DomainName}}"
+STAGE = f"{GATEWAY}/restapis/*/stages/v1"
+TAGGED = {"StringEquals": {"aws:ResourceTag/mergeline-stack": {"Ref": "StackName"}}}
+WITH_TAG = {"StringEquals": {"aws:RequestTag/mergeline-stack": {"Ref": "StackName"}}}
 ZONE = "route53:::hostedzone/${HostedZoneId}"
 
 # What GitHub's role does, by resource. It hands the template over, and looks at what came of it.
@@ -283,8 +343,15 @@ MADE = {
     "apigateway": {
         *(f"{GATEWAY}/{path}" for path in ("account", "apikeys", "apikeys/*", "restapis", "restapis/*", "tags/*")),
         *(f"{GATEWAY}/{path}" for path in ("usageplans", "usageplans/*", "domainnames")),
-        *(DOMAIN, f"{DOMAIN}/apimappings", f"{DOMAIN}/apimappings/*"),
+        *(DOMAIN, f"{DOMAIN}/apimappings", f"{DOMAIN}/apimappings/*", STAGE),
     },
+    "codedeploy": {
+        f"codedeploy:{ACCOUNT}:application:${{StackName}}-*",
+        f"codedeploy:{ACCOUNT}:deploymentgroup:${{StackName}}-*",
+        f"codedeploy:{ACCOUNT}:deploymentconfig:CodeDeployDefault.Lambda*",
+    },
+    "kms": {"KmsKeyArn"},
+    "wafv2": {"WafAclArn", STAGE},
     "cloudformation": {TRANSFORM},
     "cloudwatch": {
         f"cloudwatch:{ACCOUNT}:alarm:${{StackName}}-*",
@@ -313,6 +380,7 @@ MADE = {
 # Actions of CloudFormation's role that have no resource, or, for subscriptions, one that IAM does not know.
 MADE_WITHOUT_RESOURCE = {
     "cloudwatch:DescribeAlarms",
+    "cloudwatch:PutCompositeAlarm",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
@@ -327,7 +395,7 @@ MADE_WITHOUT_RESOURCE = {
 }
 
 # Whose resources are named after the stack, so that everything may be done to them.
-WHOLE_SERVICES = {"cloudwatch:*", "lambda:*", "logs:*", "scheduler:*", "sns:*", "sqs:*"}
+WHOLE_SERVICES = {"cloudwatch:*", "codedeploy:*", "lambda:*", "logs:*", "scheduler:*", "sns:*", "sqs:*"}
 
 # Conditions without which a right would reach further than its resource says.
 BOUNDED = {"StringEquals": {"iam:PermissionsBoundary": {"Ref": "Boundary"}}}
@@ -338,20 +406,48 @@ OUR_RECORD = {
         "route53:ChangeResourceRecordSetsRecordTypes": ["A"],
     }
 }
+PASSED = [
+    "codedeploy.amazonaws.com",
+    "lambda.amazonaws.com",
+    "scheduler.amazonaws.com",
+    {"Fn::If": ["SetsLogsRole", "apigateway.amazonaws.com", {"Ref": "AWS::NoValue"}]},
+]
 CONDITIONS = {
     **dict.fromkeys(("iam:AttachRolePolicy", "iam:CreateRole", "iam:DeleteRolePolicy"), BOUNDED),
     **dict.fromkeys(("iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"), BOUNDED),
     "iam:CreateServiceLinkedRole": {"StringEquals": {"iam:AWSServiceName": "ops.apigateway.amazonaws.com"}},
-    "iam:PassRole": {"StringEquals": {"iam:PassedToService": sorted(service for _, service in ROLE_USERS.values())}},
+    "iam:PassRole": {"StringEquals": {"iam:PassedToService": PASSED}},
+    # A grant for a service, not for somebody.
+    "kms:CreateGrant": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+    "apigateway:SetWebACL": TAGGED,
+    # Of an API that is being made there are no tags yet.
+    "apigateway:UpdateRestApiPolicy": {"StringEqualsIfExists": TAGGED["StringEquals"]},
     "lambda:CreateEventSourceMapping": OF_OUR_FUNCTIONS,
     "lambda:DeleteEventSourceMapping": OF_OUR_FUNCTIONS,
     "lambda:UpdateEventSourceMapping": OF_OUR_FUNCTIONS,
     "route53:ChangeResourceRecordSets": OUR_RECORD,
 }
 
+# API Gateway makes up the ids of what is here, so tags say what is the stack's.
+BY_TAG = {
+    **dict.fromkeys((f"{GATEWAY}/{kind}" for kind in ("apikeys", "restapis", "usageplans")), [WITH_TAG]),
+    **dict.fromkeys((f"{GATEWAY}/{kind}/*" for kind in ("apikeys", "restapis", "usageplans")), [TAGGED]),
+    # What is made with tags is tagged by a call of its own.
+    f"{GATEWAY}/tags/*": [TAGGED, WITH_TAG],
+}
+
 # What CloudFormation's own list asks for, and what the stack has no use for.
 NOT_NEEDED = {
-    "apigateway:UpdateRestApiPolicy": "the API has no policy",
+    "amplify:*": "no firewall is in front of anything else",
+    "apprunner:*": "no firewall is in front of anything else",
+    "appsync:*": "no firewall is in front of anything else",
+    "bedrock-agentcore:*": "no firewall is in front of anything else",
+    "cognito-idp:*": "no firewall is in front of anything else",
+    "ec2:AssociateVerifiedAccessInstanceWebAcl": "no firewall is in front of anything else",
+    "ec2:DescribeVerifiedAccessInstanceWebAclAssociations": "no firewall is in front of anything else",
+    "ec2:DisassociateVerifiedAccessInstanceWebAcl": "no firewall is in front of anything else",
+    "ec2:GetVerifiedAccessInstanceWebAcl": "no firewall is in front of anything else",
+    "elasticloadbalancing:*": "no firewall is in front of anything else",
     "elasticfilesystem:*": "functions have no file systems",
     "firehose:*": "logs are not delivered anywhere",
     "iam:AttachGroupPolicy": "the network's policy is for roles",
@@ -361,7 +457,6 @@ NOT_NEEDED = {
     "iam:DetachUserPolicy": "the network's policy is for roles",
     "iam:UpdateRole": "roles have no time of their own",
     "iam:UpdateRoleDescription": "roles have no description",
-    "kms:*": "there is no key of the customer",
     "s3:GetObjectVersion": "uploads are named by their content",
     "s3:REST.PUT.OBJECT": "logs are not delivered anywhere",
     "s3files:*": "functions have no file systems",
@@ -369,6 +464,8 @@ NOT_NEEDED = {
     "secretsmanager:GetSecretValue": "what deploys reads no secret",
     "secretsmanager:RemoveRegionsFromReplication": "secrets are in one region",
     "secretsmanager:ReplicateSecretToRegions": "secrets are in one region",
+    "wafv2:GetPermissionPolicy": "the firewall is of this account",
+    "wafv2:PutPermissionPolicy": "the firewall is of this account",
 }
 
 # What CloudFormation's list leaves out: it has none for some types, and none for the deployment itself.
@@ -432,14 +529,18 @@ def cloudformation_may_make_the_stack(template):
     for _, action, resource, condition in allowed:
         if action not in ALSO_NEEDED and not any(covers({action}, one) for one in needed):
             yield f"ExecutionRole may {action} without need"
-        wanted = CONDITIONS.get(action, {})
-        if condition != written(wanted):
+        wanted = [CONDITIONS[action]] if action in CONDITIONS else BY_TAG.get(resource, [{}])
+        if condition not in map(written, wanted):
             yield f"ExecutionRole may {action} if {condition}, not if {written(wanted)}"
-        is_for_all = action in MADE_WITHOUT_RESOURCE or wanted == OF_OUR_FUNCTIONS
+        is_for_all = action in MADE_WITHOUT_RESOURCE or wanted == [OF_OUR_FUNCTIONS]
         if resource not in MADE.get(service_of(action), ()) and not (resource == "*" and is_for_all):
             yield f"ExecutionRole may {action} on {resource}"
         if action.endswith("*") and action not in WHOLE_SERVICES:
             yield f"ExecutionRole may {action}"
+    for resource, wanted in BY_TAG.items():
+        tagged = {condition for _, _, reached, condition in allowed if reached == resource}
+        for missing in set(map(written, wanted)) - tagged:
+            yield f"ExecutionRole may do nothing to {resource} if {missing}"
     for service, resources in MADE.items():
         reached = {resource for _, action, resource, _ in allowed if service_of(action) == service}
         for missing in sorted(resources - reached):
@@ -447,9 +548,13 @@ def cloudformation_may_make_the_stack(template):
 
 
 def github_hands_over_and_does_not_make(template):
-    to_cloudformation = {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
+    conditions = {
+        "iam:PassRole": {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+        # The key of any other API would be readable too.
+        "apigateway:GET": TAGGED,
+    }
     needed = {
-        ("DeployRole", action, resource, written(to_cloudformation if action == "iam:PassRole" else {}))
+        ("DeployRole", action, resource, written(conditions.get(action, {})))
         for resource, actions in DEPLOYS.items()
         for action in actions
     }
@@ -500,6 +605,7 @@ ACCESS_LOGS = {
 WITHIN = {
     "cloudwatch": {"*"},
     "ec2": {"*"},
+    "kms": {"KmsKeyArn"},
     "lambda": {FUNCTIONS},
     "logs": {"*"},
     "secretsmanager": {*SECRETS, written({"Fn::Split": [",", {"Ref": "SecretArns"}]})},
@@ -527,7 +633,14 @@ def the_boundary_is_as_wide_as_the_stack(template):
 
 
 # Rights that are there only if a parameter is given.
-CONDITIONAL = {"domainnames": "HasDomain", "route53": "HasZone", "SecretArns": "HasSecrets"}
+CONDITIONAL = {
+    "::/account": "SetsLogsRole",
+    "domainnames": "HasDomain",
+    "kms:": "HasKey",
+    "route53": "HasZone",
+    "SecretArns": "HasSecrets",
+    "wafv2:": "HasFirewall",
+}
 
 
 def rights_come_with_what_they_are_for(template):

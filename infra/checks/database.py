@@ -2,6 +2,7 @@
 
 import re
 
+import access
 from nodes import branches, of_type, properties, target, texts
 
 # Versions of PostgreSQL that RDS and Aurora have: the newest minor of each that is known here.
@@ -115,7 +116,25 @@ def the_password_is_made_by_aws(template):
             yield f"looks like a secret: {text[:20]}…"
 
 
+WATCHES = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"}
+
+
+def the_machine_is_watched_where_it_is_asked_for(template):
+    parameter = template["Parameters"]["MonitoringSeconds"]
+    if (parameter["AllowedValues"], parameter["Default"]) != (["0", "15", "30", "60"], "0"):
+        yield f"machines are looked at every {parameter['AllowedValues']} s"
+    for name, facts in properties(template, "RDS::DBInstance").items():
+        role = {"Fn::If": ["IsMonitored", {"Fn::GetAtt": ["MonitoringRole", "Arn"]}, {"Ref": "AWS::NoValue"}]}
+        if (facts.get("MonitoringInterval"), facts.get("MonitoringRoleArn")) != ({"Ref": "MonitoringSeconds"}, role):
+            yield f"{name} is not watched as often as asked"
+    for name, role in properties(template, "IAM::Role").items():
+        if role.get("ManagedPolicyArns") != [WATCHES] or role.get("Policies"):
+            yield f"{name} may do more than watch"
+
+
 POLICIES = [
+    access.roles_are_taken_by_their_users,
+    the_machine_is_watched_where_it_is_asked_for,
     the_engine_exists,
     sizes_are_modest,
     the_disk_grows_as_far_as_it_is_let,

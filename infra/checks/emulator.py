@@ -5,11 +5,16 @@ service refuses a reference to something that is not there. What was made is the
 """
 
 import json
+import re
 
 import boto3
 import botocore.session
+from botocore import xform_name
+from botocore.validate import ParamValidator
 from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.cloudformation import parsing
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.codedeploy.models import codedeploy_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.common_models import CloudFormationModel
 from moto.sqs.models import sqs_backends
@@ -49,8 +54,7 @@ def decapitalized(node):
 def call(service, operation, arguments):
     """The answer of a service to a call with arguments from a template."""
     shape = _model_of(service).operation_model(operation).input_shape
-    method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
-    return getattr(client(service), method)(**fitted(arguments, shape))
+    return getattr(client(service), xform_name(operation))(**fitted(arguments, shape))
 
 
 class Made:
@@ -109,8 +113,54 @@ def function(name, properties):
     properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     # Set by a call of its own, which moto does not have.
     properties.pop("RecursiveLoop", None)
+    # The service spells it otherwise than CloudFormation.
+    if properties.get("KmsKeyArn"):
+        properties["KMSKeyArn"] = properties.pop("KmsKeyArn")
+    concurrency = properties.pop("ReservedConcurrentExecutions", None)
     made = call("lambda", "CreateFunction", {"FunctionName": name, **properties})
+    if concurrency:
+        limit = {"FunctionName": made["FunctionName"], "ReservedConcurrentExecutions": concurrency}
+        call("lambda", "PutFunctionConcurrency", limit)
     return Made(made["FunctionName"], {"Arn": made["FunctionArn"]})
+
+
+@makes("Lambda::Version", ["Version"])
+def version(name, properties):
+    made = call("lambda", "PublishVersion", properties)
+    return Made(made["FunctionArn"], {"Version": made["Version"]})
+
+
+@makes("Lambda::Alias")
+def alias(name, properties):
+    return Made(call("lambda", "CreateAlias", properties)["AliasArn"])
+
+
+@makes("Lambda::Permission")
+def permission(name, properties):
+    # CloudFormation takes the ARN of an alias, and the service its name beside the function's.
+    *_, function, qualifier = properties.pop("FunctionName").split(":")
+    place = {"FunctionName": function, "Qualifier": qualifier, "StatementId": name}
+    call("lambda", "AddPermission", place | properties)
+    return Made(name)
+
+
+@makes("CodeDeploy::Application", [], "ApplicationName")
+def deploy_application(name, properties):
+    call("codedeploy", "CreateApplication", decapitalized({"ApplicationName": name, **properties}))
+    return Made(name)
+
+
+@makes("CodeDeploy::DeploymentGroup", [], "DeploymentGroupName")
+def deployment_group(name, properties):
+    call("codedeploy", "CreateDeploymentGroup", decapitalized({"DeploymentGroupName": name, **properties}))
+    return Made(name)
+
+
+def guards_of(application, group):
+    """The alarms that stop a rollout, which moto keeps and does not show."""
+    kept = codedeploy_backends[DEFAULT_ACCOUNT_ID][REGION].deployment_groups[application][group].alarm_configuration
+    assert kept["enabled"] is True
+    return [alarm["name"] for alarm in kept["alarms"]]
 
 
 @makes("Lambda::LayerVersion", [], "LayerName")
@@ -146,9 +196,39 @@ def secret(name, properties):
     return Made(call("secretsmanager", "CreateSecret", {"Name": name, **properties})["ARN"])
 
 
+@makes("SNS::Topic", [], "TopicName")
+def topic(name, properties):
+    # moto would forget the key.
+    return Made(call("sns", "CreateTopic", {"Name": name, "Attributes": properties})["TopicArn"])
+
+
+@makes("Logs::LogGroup", ["Arn"], "LogGroupName")
+def log_group(name, properties):
+    days = properties.pop("RetentionInDays")
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    call("logs", "CreateLogGroup", decapitalized({"LogGroupName": name, **properties}))
+    call("logs", "PutRetentionPolicy", {"logGroupName": name, "retentionInDays": days})
+    (made,) = client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    return Made(name, {"Arn": made["arn"]})
+
+
 @makes("SNS::Subscription")
 def subscription(name, properties):
     return Made(call("sns", "Subscribe", properties)["SubscriptionArn"])
+
+
+@makes("SNS::TopicPolicy")
+def topic_policy(name, properties):
+    for topic in properties["Topics"]:
+        policy = json.dumps(properties["PolicyDocument"])
+        client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+    return Made(name)
+
+
+@makes("Budgets::Budget")
+def budget(name, properties):
+    call("budgets", "CreateBudget", {"AccountId": DEFAULT_ACCOUNT_ID, **properties})
+    return Made(properties["Budget"]["BudgetName"])
 
 
 @makes("Logs::MetricFilter")
@@ -163,6 +243,22 @@ def alarm(name, properties):
     call("cloudwatch", "PutMetricAlarm", {"AlarmName": name, **properties})
     (made,) = client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     return Made(name, {"Arn": made["AlarmArn"]})
+
+
+@makes("CloudWatch::CompositeAlarm", ["Arn"], "AlarmName")
+def composite_alarm(name, properties):
+    # moto stores one only by its model. botocore checks what the call would be, and the parts have to be there.
+    shape = _model_of("cloudwatch").operation_model("PutCompositeAlarm").input_shape
+    report = ParamValidator().validate({"AlarmName": name, **properties}, shape)
+    assert not report.has_errors(), report.generate_report()
+    for part in re.findall(r'ALARM\("([^"]+)"\)', properties["AlarmRule"]):
+        assert client("cloudwatch").describe_alarms(AlarmNames=[part])["MetricAlarms"], part
+    backend = cloudwatch_backends[DEFAULT_ACCOUNT_ID][REGION]
+    made = backend.put_metric_alarm(
+        name, *[None] * 7, properties["AlarmDescription"], [], properties["AlarmActions"],
+        ok_actions=properties["OKActions"], rule=properties["AlarmRule"],
+    )  # fmt: skip
+    return Made(name, {"Arn": made.alarm_arn})
 
 
 @makes("CloudWatch::Dashboard", [], "DashboardName")
@@ -182,9 +278,15 @@ def account(name, properties):
 @makes("ApiGateway::RestApi", ["RootResourceId", "RestApiId"], "Name")
 def rest_api(name, properties):
     gateway, body = client("apigateway"), properties["Body"]
-    types = properties["EndpointConfiguration"]["Types"]
+    endpoint = {key[0].lower() + key[1:]: it for key, it in properties["EndpointConfiguration"].items() if it}
+    # In the definition, which moto does not read further than its paths.
+    (server,) = body["servers"]
+    closed = server["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
+    more = {"policy": json.dumps(properties["Policy"])} if properties.get("Policy") else {}
     compression = {"minimumCompressionSize": int(properties["MinimumCompressionSize"])}
-    api = gateway.create_rest_api(name=name, endpointConfiguration={"types": types}, **compression)["id"]
+    tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    more |= {"tags": tags, "endpointConfiguration": endpoint, "disableExecuteApiEndpoint": closed in (True, "true")}
+    api = gateway.create_rest_api(name=name, **more, **compression)["id"]
     gateway.put_rest_api(restApiId=api, mode="overwrite", body=json.dumps(body).encode())
     # Of the definition moto takes the paths only.
     resources = {it["path"]: it["id"] for it in gateway.get_resources(restApiId=api, limit=500)["items"]}
@@ -216,6 +318,7 @@ def deployment(name, properties):
 def stage(name, properties):
     access_log = properties.pop("AccessLogSetting", None) or {}
     limits = properties.pop("MethodSettings", [])
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     call("apigateway", "CreateStage", decapitalized(properties))
     changes = {f"/accessLogSettings/{key[0].lower()}{key[1:]}": value for key, value in access_log.items()}
     for limit in limits:
@@ -234,6 +337,7 @@ def stage(name, properties):
 
 @makes("ApiGateway::DomainName", ["RegionalDomainName", "RegionalHostedZoneId"])
 def domain_name(name, properties):
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     made = call("apigateway", "CreateDomainName", decapitalized(properties))
     # moto makes up no address and no zone.
     attributes = {"RegionalDomainName": f"d-1.execute-api.{REGION}.amazonaws.com", "RegionalHostedZoneId": "Z1REGIONAL"}
@@ -252,6 +356,12 @@ def api_mapping(name, properties):
     return Made(made, {"ApiMappingId": made})
 
 
+@makes("WAFv2::WebACLAssociation")
+def web_acl_association(name, properties):
+    call("wafv2", "AssociateWebACL", properties)
+    return Made(name)
+
+
 @makes("Route53::RecordSet")
 def record_set(name, properties):
     zone = properties.pop("HostedZoneId")
@@ -263,6 +373,7 @@ def record_set(name, properties):
 
 @makes("ApiGateway::ApiKey", ["APIKeyId"], "Name")
 def api_key(name, properties):
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     made = call("apigateway", "CreateApiKey", decapitalized({"Name": name, **properties}))["id"]
     return Made(made, {"APIKeyId": made})
 
@@ -270,6 +381,7 @@ def api_key(name, properties):
 @makes("ApiGateway::UsagePlan", ["Id"], "UsagePlanName")
 def usage_plan(name, properties):
     properties = {"Name": properties.pop("UsagePlanName", name), **properties}
+    properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     made = call("apigateway", "CreateUsagePlan", decapitalized(properties))["id"]
     return Made(made, {"Id": made})
 

@@ -7,10 +7,10 @@ from nodes import branches, is_function, of_type, properties
 # By type and path. A number outside is a slip: a zero too many, minutes for seconds.
 LIMITS = {
     "ApiGateway::RestApi": {"MinimumCompressionSize": (512, 102_400)},
-    # For all callers without a key together; 0 closes a path.
+    # For all callers together; 0 closes a path.
     "ApiGateway::Stage": {
-        "MethodSettings.ThrottlingRateLimit": (0, 100),
-        "MethodSettings.ThrottlingBurstLimit": (0, 200),
+        "MethodSettings.ThrottlingRateLimit": (0, 1000),
+        "MethodSettings.ThrottlingBurstLimit": (0, 1000),
     },
     "ApiGateway::UsagePlan": {
         "Throttle.RateLimit": (1, 1000),
@@ -19,10 +19,12 @@ LIMITS = {
     },
     "CloudWatch::Alarm": {
         "DatapointsToAlarm": (1, 24),
-        "EvaluationPeriods": (1, 24),
+        # Three runs eight hours apart, and an hour.
+        "EvaluationPeriods": (1, 25),
         "Metrics.MetricStat.Period": (60, 86_400),
         "Period": (60, 86_400),
     },
+    "EC2::FlowLog": {"MaxAggregationInterval": (60, 600)},
     "EC2::SecurityGroup": {
         "SecurityGroupEgress.FromPort": (443, 5432),
         "SecurityGroupEgress.IpProtocol": (-1, -1),
@@ -40,6 +42,7 @@ LIMITS = {
     },
     "Lambda::Function": {
         "Environment.Variables.BACKFILL_DAYS": (1, 3650),
+        "Environment.Variables.COLLECT_EVERY_HOURS": (1, 8),
         "Environment.Variables.LEDGER_DAYS": (30, 3650),
         "Environment.Variables.REQUEST_TIMEOUT_SECONDS": (1, 28),
         "MemorySize": (128, 1024),
@@ -59,6 +62,8 @@ LIMITS = {
         "AllocatedStorage": (20, 1000),
         "BackupRetentionPeriod": (1, 35),
         "MaxAllocatedStorage": (30, 5000),
+        # Seconds; 0 is never.
+        "MonitoringInterval": (0, 60),
     },
     "RDS::DBParameterGroup": {"Parameters.rds.force_ssl": (1, 1)},
     "S3::Bucket": {"LifecycleConfiguration.Rules.NoncurrentVersionExpiration.NoncurrentDays": (7, 365)},
@@ -90,7 +95,7 @@ NEEDED = {
     "Logs::LogGroup": {"RetentionInDays"},
     "RDS::DBCluster": set(LIMITS["RDS::DBCluster"]),
     "RDS::DBClusterParameterGroup": set(LIMITS["RDS::DBClusterParameterGroup"]),
-    "RDS::DBInstance": set(LIMITS["RDS::DBInstance"]),
+    "RDS::DBInstance": set(LIMITS["RDS::DBInstance"]) - {"MonitoringInterval"},
     "RDS::DBParameterGroup": set(LIMITS["RDS::DBParameterGroup"]),
     "S3::Bucket": set(LIMITS["S3::Bucket"]),
     "Scheduler::Schedule": set(LIMITS["Scheduler::Schedule"]),
@@ -109,23 +114,30 @@ THRESHOLDS = {
     "CollectorFailing": (AT_LEAST, 2, 5),
     # Milliseconds. It stops by itself after 870 s, and Lambda ends it after 900 s.
     "CollectorNearTimeout": (ABOVE, 871_000, 899_000),
-    "DataStale": (ABOVE, 9, 168),
+    "CollectorOutOfMemory": (AT_LEAST, 1, 1),
+    # Hours; 0 stands for twice CollectEvery and one.
+    "DataStale": (ABOVE, 0, 168),
+    "DatabaseCredits": (BELOW, 1, 20),
     "DatabaseConnections": (ABOVE, 5, 5000),
     # Bytes.
     "DatabaseStorage": (BELOW, 1_000_000_000, 10_000_000_000),
     "DeadLettersWaiting": (AT_LEAST, 1, 1),
+    "FirstRunCompleted": (AT_LEAST, 1, 1),
     "FunctionsThrottled": (AT_LEAST, 1, 1),
+    "InvocationsHigh": (ABOVE, 100, 1_000_000),
     "MissedRunsWaiting": (AT_LEAST, 1, 1),
-    "NoRunCompleted": (BELOW, 1, 1),
     "PullRequestsQuarantined": (AT_LEAST, 1, 1),
     # Percent. The collector leaves ten to others.
     "RateLimitLow": (BELOW, 11, 25),
     "RunFailed": (AT_LEAST, 1, 1),
+    "RunMissing": (BELOW, 1, 1),
     "RunsPartial": (AT_LEAST, 1, 1),
     # Days.
     "TokenExpires": (BELOW, 7, 30),
     "TokenRefused": (AT_LEAST, 1, 1),
     "WebhooksRefused": (AT_LEAST, 2, 50),
+    # Seconds: twice CollectEvery and an hour.
+    "WorkWaiting": (ABOVE, 10_800, 61_200),
 }
 
 

@@ -1,5 +1,6 @@
 """Policies of infra/network.yaml, and of security groups anywhere."""
 
+import access
 from nodes import branches, listed, properties, target, written
 
 # Where connections may go, and nowhere else: protocol, ports, destination.
@@ -102,13 +103,25 @@ def private_ways_lead_to_the_functions(template):
             yield f"{name} is paid for and not used"
 
 
+def flow_logs_are_written_by_their_role(template):
+    needed = {
+        ("FlowLogRole", f"logs:{action}", "FlowLogGroup", "{}")
+        for action in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
+    }
+    yield from access.differences(set(access.rights(template)), needed)
+    (log,) = properties(template, "EC2::FlowLog").values()
+    facts = [target(log[key]) for key in ("ResourceId", "LogGroupName", "DeliverLogsPermissionArn")]
+    if facts != ["Vpc", "FlowLogGroup", "FlowLogRole"] or log["TrafficType"] != "ALL":
+        yield f"flow logs are about {facts}"
+
+
 def what_costs_names_its_price(template):
     for text in [template["Description"]] + [
-        template["Parameters"][name]["Description"] for name in ("NatGateways", "SecretsEndpoint")
+        template["Parameters"][name]["Description"] for name in ("NatGateways", "SecretsEndpoint", "FlowLogs")
     ]:
         if "USD" not in text:
             yield f"no price: {text}"
-    for name, default in (("NatGateways", "1"), ("SecretsEndpoint", "no")):
+    for name, default in (("NatGateways", "1"), ("SecretsEndpoint", "no"), ("FlowLogs", "no")):
         if template["Parameters"][name]["Default"] != default:
             yield f"{name} costs without being asked for"
 
@@ -118,5 +131,7 @@ POLICIES = [
     subnets_are_private,
     a_zone_has_its_own_way_out,
     private_ways_lead_to_the_functions,
+    access.roles_are_taken_by_their_users,
+    flow_logs_are_written_by_their_role,
     what_costs_names_its_price,
 ]

@@ -23,7 +23,7 @@ from nodes import (
     target,
     texts,
 )
-from translate import ROOT
+from translate import ROOT, translated
 
 NAMESPACE = {"Fn::Sub": "Mergeline/${AWS::StackName}"}
 
@@ -31,7 +31,10 @@ NAMESPACE = {"Fn::Sub": "Mergeline/${AWS::StackName}"}
 AWS_METRICS = (
     {("AWS/ApiGateway", name): {"ApiName", "Stage"} for name in ("4XXError", "5XXError", "Count", "Latency")}
     | {("AWS/Lambda", name): {"FunctionName"} for name in ("Duration", "Errors", "Invocations", "Throttles")}
-    | {("AWS/RDS", name): {"DBInstanceIdentifier"} for name in ("DatabaseConnections", "FreeStorageSpace")}
+    | {
+        ("AWS/RDS", name): {"DBInstanceIdentifier"}
+        for name in ("CPUCreditBalance", "DatabaseConnections", "FreeStorageSpace")
+    }
     | {
         ("AWS/SQS", name): {"QueueName"}
         for name in (
@@ -59,13 +62,17 @@ ALARMS = {
     "webhooks that do not come": "ChangesUnannounced",
     "errors of the collector": "CollectorFailing",
     "a collector that hangs": "CollectorNearTimeout",
+    "a worker without memory": "CollectorOutOfMemory",
+    "work that waits": "WorkWaiting",
     "errors of the API's function": "ApiCrashing",
     "5xx": "ApiFailing",
     "slow answers": "ApiSlow",
     "429": "ApiLimited",
     "throttled functions": "FunctionsThrottled",
+    "functions without end": "InvocationsHigh",
     "connections": "DatabaseConnections",
     "a full disk": "DatabaseStorage",
+    "a database without credits": "DatabaseCredits",
 }
 
 # Alarms that nobody is woken for: collection and API go on meanwhile, only less well, and nothing is lost.
@@ -73,6 +80,9 @@ CAN_WAIT = {
     "RunsPartial",
     "DataStale",
     "DeadLettersWaiting",
+    "CollectorOutOfMemory",
+    "WorkWaiting",
+    "DatabaseCredits",
     "ChangesUnread",
     "WebhooksRefused",
     "ChangesUnannounced",
@@ -81,8 +91,14 @@ CAN_WAIT = {
     "RateLimitLow",
     "ApiSlow",
     "ApiLimited",
+    "InvocationsHigh",
 }
 
+# Parts of NoRunCompleted, which nobody hears of alone.
+PARTS = {"RunMissing", "FirstRunCompleted"}
+
+# What a stack to develop with has: whether the collector and the API fail at all, counted by AWS for free.
+MINIMAL = {"CollectorFailing", "ApiFailing"}
 # The only policy of AWS: what API Gateway does with one role for all APIs of the account.
 ACCESS_LOGS_POLICY = {
     "Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
@@ -101,6 +117,16 @@ GATEWAY_ERRORS = {
     "DEFAULT_4XX": ("bad_request", None),
     "DEFAULT_5XX": ("internal_error", None),
 }
+
+
+def for_cadence(template, node, every):
+    """A node with what its map says for a CollectEvery."""
+    if isinstance(node, dict):
+        found = node.get("Fn::FindInMap")
+        if found and found[:2] == ["Cadence", {"Ref": "CollectEvery"}]:
+            return template["Mappings"]["Cadence"][every][found[2]]
+        return {key: for_cadence(template, value, every) for key, value in node.items()}
+    return [for_cadence(template, value, every) for value in node] if isinstance(node, list) else node
 
 
 # --- functions
@@ -141,13 +167,20 @@ def functions_end_in_time(template):
         yield "the API does not know how long a request may take"
 
 
-def functions_are_traced(template):
+def traces_are_sent_only_where_they_are_wanted(template):
     for name, function in properties(template, "Lambda::Function").items():
-        if function.get("TracingConfig", {}).get("Mode") != "Active":
-            yield f"{name} is not traced"
+        if function.get("TracingConfig", {}).get("Mode") != {"Fn::If": ["HasTracing", "Active", "PassThrough"]}:
+            yield f"{name} does not follow Tracing"
     for name, stage in properties(template, "ApiGateway::Stage").items():
-        if stage.get("TracingEnabled") is not True:
-            yield f"{name} is not traced"
+        if stage.get("TracingEnabled") != {"Fn::If": ["HasTracing", True, False]}:
+            yield f"{name} does not follow Tracing"
+    for name, role in properties(template, "IAM::Role").items():
+        for policy in listed(role.get("Policies", [])):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if "xray:" in str(statement) and statement.get("Fn::If", [None])[0] != "HasTracing":
+                    yield f"{name} may always send traces"
+    if template["Parameters"]["Tracing"]["Default"] != "none":
+        yield "traces are sent, and paid, by default"
 
 
 def variables_are_known(template):
@@ -160,9 +193,10 @@ def variables_are_known(template):
 
 @cache
 def variables_read():
-    """What looks like a variable in a program, and PostgreSQL's own, which sqlx reads."""
+    """What looks like a variable in a program, and, first, PostgreSQL's own, which sqlx reads."""
     sources = (path.read_text() for path in (ROOT / "crates").glob("*/src/**/*.rs"))
-    return {"PGSSLROOTCERT"}.union(*(re.findall(r'"([A-Z][A-Z0-9_]+)"', text) for text in sources))
+    known = {"PGSSLROOTCERT", "COLLECT_EVERY_HOURS"}
+    return known.union(*(re.findall(r'"([A-Z][A-Z0-9_]+)"', text) for text in sources))
 
 
 def functions_may_join_a_network(template):
@@ -203,6 +237,13 @@ def batches_fail_partially(template):
     for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
         if "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
             yield f"{name}: one bad message fails its batch"
+
+
+def a_worker_takes_one_repository_at_a_time(template):
+    """One that dies, out of memory or out of time, sends back everything in its batch."""
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        if mapping.get("BatchSize", 10) != 1:
+            yield f"{name}: a worker that dies takes others' work with it"
 
 
 def workers_are_not_refused(template):
@@ -258,22 +299,77 @@ def failures_land_somewhere(template):
             yield f"nobody hears of messages in {queue}"
 
 
-def collections_run_every_four_hours(template):
+def collections_run_as_often_as_asked(template):
     schedules = properties(template, "Scheduler::Schedule")
     if len(schedules) != 1:
         yield f"{len(schedules)} schedules"
+    cadence = template["Mappings"]["Cadence"]
+    if list(cadence) != template["Parameters"]["CollectEvery"]["AllowedValues"]:
+        yield f"what follows from {list(cadence)} hours is known, not from others"
     for name, schedule in schedules.items():
-        if schedule["ScheduleExpression"] != "rate(4 hours)" or schedule.get("State", "ENABLED") != "ENABLED":
-            yield f"{name} does not run every four hours"
+        for every in cadence:
+            # AWS refuses `1 hours`.
+            wanted = f"rate({every} hour{'s' if every != '1' else ''})"
+            if for_cadence(template, schedule["ScheduleExpression"], every) != wanted:
+                yield f"{name} does not run every {every} hours"
+        if schedule.get("State", "ENABLED") != "ENABLED":
+            yield f"{name} does not run"
+    for name, function in properties(template, "Lambda::Function").items():
+        if function["Environment"]["Variables"].get("COLLECT_EVERY_HOURS") != {"Ref": "CollectEvery"}:
+            yield f"{name} does not know when data is stale"
+
+
+def alarms_follow_the_cadence(template):
+    """Stale is twice CollectEvery and an hour, everywhere. Runs may be some minutes early or late."""
+    longest = max(it["StaleHours"] for it in template["Mappings"]["Cadence"].values())
+    if template["Parameters"]["StaleAfterHours"]["MaxValue"] < longest:
+        yield "StaleAfterHours cannot be later than it is without"
+    for every in template["Mappings"]["Cadence"]:
+        hours = int(every)
+        found = for_cadence(template, properties(template, "CloudWatch::Alarm"), every)
+        stale = found["DataStale"]["Threshold"]
+        if stale != {"Fn::If": ["HasStaleAfter", {"Ref": "StaleAfterHours"}, 2 * hours + 1]}:
+            yield f"every {every} hours: DataStale waits for {stale}"
+        for name, key, wanted in (
+            ("RunMissing", "EvaluationPeriods", 2 * hours + 1),
+            ("RunFailed", "EvaluationPeriods", hours + 1),
+            ("RunsPartial", "EvaluationPeriods", 3 * hours + 1),
+            ("WorkWaiting", "Threshold", (2 * hours + 1) * 3600),
+        ):
+            if found[name][key] != wanted:
+                yield f"every {every} hours: {key} of {name} is {found[name][key]}"
+        for name in ("DataStale", "PullRequestsQuarantined", "RateLimitLow"):
+            if [period for *_, period in queries(found[name])] != [hours * 3600]:
+                yield f"every {every} hours: {name} looks at other hours than those of a run"
 
 
 # --- what is kept, and for whom
 
 
-def queues_are_encrypted(template):
+def everything_is_encrypted_with_the_given_key(template):
+    given = {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    for kind, key in (
+        ("Lambda::Function", "KmsKeyArn"),
+        ("Logs::LogGroup", "KmsKeyId"),
+        ("SecretsManager::Secret", "KmsKeyId"),
+        ("SNS::Topic", "KmsMasterKeyId"),
+        ("SQS::Queue", "KmsMasterKeyId"),
+    ):
+        for name, facts in properties(template, kind).items():
+            if facts.get(key) != given:
+                yield f"{name} is not encrypted with KmsKeyArn"
     for name, queue in properties(template, "SQS::Queue").items():
-        if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
-            yield f"{name} is not encrypted"
+        if queue.get("SqsManagedSseEnabled") != {"Fn::If": ["HasKey", {"Ref": "AWS::NoValue"}, True]}:
+            yield f"{name} is not encrypted without a key"
+    # What sends to a queue, or reads one or a secret, uses the key.
+    using = {"sqs:SendMessage", "sqs:ReceiveMessage", "secretsmanager:GetSecretValue"}
+    for name, role in properties(template, "IAM::Role").items():
+        found = [it for policy in listed(role.get("Policies", [])) for it in policy["PolicyDocument"]["Statement"]]
+        actions = {action for it in listed(found) for action in listed(it["Action"])}
+        keyed = [it["Fn::If"][1] for it in found if it.get("Fn::If", [None])[0] == "HasKey"]
+        allowed = {action for it in keyed if it["Resource"] == {"Ref": "KmsKeyArn"} for action in listed(it["Action"])}
+        if actions & using and allowed != {"kms:Decrypt", "kms:GenerateDataKey"}:
+            yield f"{name} may not use the key"
 
 
 def functions_log_to_our_groups(template):
@@ -300,6 +396,13 @@ def secrets_are_empty(template):
         yield f"looks like a secret: {found[0][:20]}…"
 
 
+def secrets_are_named_after_the_stack(template):
+    """With a slash: a permission for what begins with `mergeline-` would be one for the stack `mergeline-prod` too."""
+    for name, secret in properties(template, "SecretsManager::Secret").items():
+        if not re.fullmatch(r"\$\{AWS::StackName\}/[a-z-]+", secret.get("Name", {}).get("Fn::Sub", "")):
+            yield f"{name} is not named after the stack"
+
+
 def roles_are_each_for_one(template):
     """Nothing is shared, comes from elsewhere, or reaches beyond the boundary that is given."""
     for name, role in properties(template, "IAM::Role").items():
@@ -319,6 +422,11 @@ def roles_are_each_for_one(template):
 
 # What a browser asks for without a key: files without data, and what the program checks a session for.
 PAGE = ("/", "/app", "/app/{proxy+}")
+# What a method calls: the alias of the API, by its name.
+LIVE = {
+    "Fn::Sub": "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/arn:${AWS::Partition}"
+    ":lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-api:live/invocations"
+}
 SESSION = {("get", "/app/api/{proxy+}"), ("head", "/app/api/{proxy+}"), ("post", "/app/logout")}
 
 
@@ -350,10 +458,8 @@ def every_request_needs_a_key(template):
                 known = body.get("x-amazon-apigateway-request-validators", {}).get(validator, {})
                 if not known.get("validateRequestParameters") or not known.get("validateRequestBody"):
                     yield f"{name}: {method} {path} is not validated"
-                if target(operation["x-amazon-apigateway-integration"]["uri"]) != "AWS::Partition" or "Api" not in set(
-                    names_in(operation["x-amazon-apigateway-integration"]["uri"])
-                ):
-                    yield f"{name}: {method} {path} leads nowhere"
+                if operation["x-amazon-apigateway-integration"]["uri"] != LIVE:
+                    yield f"{name}: {method} {path} leads elsewhere than to the alias live"
     allowed = {
         permission["SourceArn"]["Fn::Sub"][0].split("/${__Stage__}/")[1]
         for permission in properties(template, "Lambda::Permission").values()
@@ -380,8 +486,11 @@ def requests_are_bounded(template):
             yield f"{plan} is for no key"
 
 
-def what_needs_no_key_is_bounded(template):
-    """It is in no usage plan, and anyone may ask for it."""
+def every_path_is_bounded(template):
+    """What needs no key is in no usage plan, and anyone may ask for it. Of keys there may be any number."""
+    for name in ("ApiTotalRateLimit", "ApiTotalBurstLimit"):
+        if not 1 <= template["Parameters"][name]["MinValue"]:
+            yield f"{name} may close the API"
     webhook = ("POST", "/webhook/{plugin}")
     page = {(method, path) for method in ("GET", "HEAD") for path in PAGE}
     session = {(method.upper(), path) for method, path in SESSION}
@@ -392,18 +501,104 @@ def what_needs_no_key_is_bounded(template):
             for it in stage.get("MethodSettings", [])
             if "/" not in it["ResourcePath"][1:]
         }
-        expected = page | session | {webhook}
-        if set(settings) != expected:
-            yield f"{name}: any number may come of {sorted(expected ^ set(settings))}"
+        offered = {
+            (method.upper(), path)
+            for api in properties(template, "ApiGateway::RestApi").values()
+            for path, methods in api["Body"]["paths"].items()
+            for method in methods
+        }
+        if set(settings) != offered:
+            yield f"{name}: any number may come of {sorted(offered ^ set(settings))}"
             continue
         for place, it in settings.items():
             for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
+                limit = {"ThrottlingRateLimit": "ApiTotalRateLimit", "ThrottlingBurstLimit": "ApiTotalBurstLimit"}[key]
+                if place not in page | session | {webhook} and it.get(key) != {"Ref": limit}:
+                    yield f"{name}: {place} has no {key}"
                 if place == webhook and it.get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
                     yield f"{name}: webhooks have no {key}, or their path is open where there are none"
                 if place in page and not 0 < it.get(key, 0) <= most:
                     yield f"{name}: {place} has no {key}"
                 if place in session and it.get(key) not in [{"Fn::If": ["HasLogin", n, 0]} for n in range(1, most + 1)]:
                     yield f"{name}: {place} has no {key}, or is open where nobody can log in"
+
+
+def networks_and_endpoints_are_kept_out(template):
+    """What a resource policy takes away, it takes from everybody: an Allow alone would be one of several."""
+    webhooks = "execute-api:/v1/POST/webhook/*"
+    for name, api in properties(template, "ApiGateway::RestApi").items():
+        policy = api.get("Policy", {}).get("Fn::If", [None, {}])
+        if policy[0] != "HasResourcePolicy":
+            yield f"{name} has no policy where networks are given"
+            continue
+        first, *denied = policy[1]["Statement"]
+        everybody = {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}
+        if first != everybody:
+            yield f"{name}: what is not denied is not allowed either"
+        seen = set()
+        for condition, statement, nothing in (it.get("Fn::If", [None, it, None]) for it in denied):
+            seen.add(condition)
+            if statement["Effect"] != "Deny" or "Condition" not in statement or nothing != {"Ref": "AWS::NoValue"}:
+                yield f"{name}: {condition} keeps nobody out"
+            place = {"HasWebhookCidrs": ("Resource", webhooks), "HasAllowedCidrs": ("NotResource", webhooks)}.get(
+                condition, ("Resource", "execute-api:/*")
+            )
+            if statement.get(place[0]) != place[1]:
+                yield f"{name}: {condition} is not about {place}"
+        if seen != {"IsPrivate", "HasAllowedCidrs", "HasWebhookCidrs"}:
+            yield f"{name} is kept from {sorted(map(str, seen))}"
+    # A deployment shows the API as it was when it was made.
+    if translated_deployment_is_stale(template):
+        yield "a changed parameter of the API is not deployed"
+
+
+def releases_go_live_in_steps(template):
+    functions = properties(template, "Lambda::Function")
+    aliases, versions = of_type(template, "Lambda::Alias"), properties(template, "Lambda::Version")
+    if functions["Api"].get("FunctionName") != {"Fn::Sub": "${AWS::StackName}-api"}:
+        yield "the gateway knows the API by another name"
+    named = {(target(facts["FunctionName"]), facts["Name"]) for facts in properties(template, "Lambda::Alias").values()}
+    if named != {("Api", "live")}:
+        yield f"the aliases {sorted(aliases)}"
+    for name, permission in properties(template, "Lambda::Permission").items():
+        if target(permission["FunctionName"]) not in aliases:
+            yield f"{name} lets the gateway call what was not published"
+    # Queues and the schedule are worked off by what was deployed last.
+    for name, mapping in properties(template, "Lambda::EventSourceMapping").items():
+        if mapping["FunctionName"] != {"Ref": "Collector"}:
+            yield f"{name} is worked off by an alias"
+    for name, alias in aliases.items():
+        steps = alias.get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
+        group = properties(template, "CodeDeploy::DeploymentGroup").get(target(steps.get("DeploymentGroupName", {})))
+        if not group:
+            yield f"{name} moves at once"
+            continue
+        guards = {
+            target(alarm["Name"])
+            for choice in branches(group.get("AlarmConfiguration", {}))
+            if choice.get("Enabled") is True
+            for alarm in choice["Alarms"]
+        }
+        if guards != {"ApiCrashing", "ApiFailing"}:
+            yield f"{name}: a bad version is stopped by {sorted(guards)}"
+        back = group.get("AutoRollbackConfiguration", {})
+        if back.get("Enabled") is not True or "DEPLOYMENT_STOP_ON_ALARM" not in back.get("Events", []):
+            yield f"{name}: a bad version stays"
+        # The transform puts the parameter's value in.
+        steps = {"ConfigName": template["Parameters"]["ApiRollout"]["Default"]}
+        if group["DeploymentConfigName"] != {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", steps]}:
+            yield f"{name} does not follow ApiRollout"
+    # A version is what it was when published, parameters and layer included. CloudFormation makes another one when
+    # its description changes, and Lambda only if the function changed too.
+    deployments = set(of_type(template, "ApiGateway::Deployment"))
+    for name, node in [*versions.items(), ("Api", functions["Api"])]:
+        if not deployments & set(names_in(node.get("Description", {}))):
+            yield f"{name} is the same after a deployment that changes a parameter"
+
+
+def translated_deployment_is_stale(template):
+    deployments = set(of_type(template, "ApiGateway::Deployment"))
+    return bool(deployments & set(of_type(translated(second=86400), "ApiGateway::Deployment")))
 
 
 def the_key_can_be_replaced(template):
@@ -498,8 +693,16 @@ def metric_problems(template, namespace, name, dimensions):
         yield f"{namespace} {name} has not the dimensions {sorted(dimensions)}"
 
 
+def alarms(template):
+    """Those that somebody hears of: on metrics, and composed of others."""
+    heard = properties(template, "CloudWatch::Alarm") | properties(template, "CloudWatch::CompositeAlarm")
+    return {name: alarm for name, alarm in heard.items() if name not in PARTS}
+
+
 def queries(alarm):
     """The metrics that an alarm looks at: namespace, name, dimensions, period."""
+    if "AlarmRule" in alarm:
+        return []
     if "Metrics" not in alarm:
         return [(alarm.get("Namespace"), alarm.get("MetricName"), alarm.get("Dimensions", []), alarm.get("Period"))]
     stats = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
@@ -537,7 +740,7 @@ def alarms_look_at_metrics_that_exist(template):
             for unknown in used - ids:
                 yield f"{name}: {unknown} in {query['Expression']} is unknown"
     variables = properties(template, "Lambda::Function")["Collector"]["Environment"]["Variables"]
-    if variables.get("METRICS_NAMESPACE") != NAMESPACE:
+    if variables.get("METRICS_NAMESPACE") != {"Fn::If": ["HasAlarms", NAMESPACE, {"Ref": "AWS::NoValue"}]}:
         yield "the collector sends its metrics elsewhere"
 
 
@@ -547,17 +750,25 @@ def alarms_can_ring(template):
     for name, topic in topics.items():
         if "alias/aws/sns" in set(texts(topic)):
             yield f"{name}: CloudWatch cannot publish with AWS's own key"
-    alarms = properties(template, "CloudWatch::Alarm")
+    heard = alarms(template)
     for what, name in ALARMS.items():
-        if name not in alarms:
+        if name not in heard:
             yield f"nobody hears of {what}"
-    for name, alarm in alarms.items():
+    for name, alarm in heard.items():
+        if f"docs/runbook.md#{name.lower()}" not in alarm.get("AlarmDescription", ""):
+            yield f"{name} does not say what to do"
         if not [action for action in alarm.get("AlarmActions", []) if target(action) in topics]:
             yield f"{name} is heard by nobody"
         if alarm.get("ActionsEnabled", True) is not True:
             yield f"{name} is silent"
         if alarm.get("EvaluateLowSampleCountPercentile") == "ignore":
             yield f"{name} waits for a thousand requests in {alarm.get('Period')} s"
+    on_metrics = [
+        item
+        for every in template["Mappings"]["Cadence"]
+        for item in for_cadence(template, properties(template, "CloudWatch::Alarm"), every).items()
+    ]
+    for name, alarm in on_metrics:
         if "TreatMissingData" not in alarm:
             yield f"{name} does not say what missing data means"
         for _, _, _, period in queries(alarm):
@@ -570,15 +781,38 @@ def alarms_can_ring(template):
             yield f"{name} waits for more than it looks at"
         if "Metrics" in alarm and sum(query.get("ReturnData", True) for query in alarm["Metrics"]) != 1:
             yield f"{name} has not one result"
-        if f"docs/runbook.md#{name.lower()}" not in alarm.get("AlarmDescription", ""):
-            yield f"{name} does not say what to do"
-    if alarms.get("NoRunCompleted", {}).get("TreatMissingData") != "breaching":
+    parts = properties(template, "CloudWatch::Alarm")
+    if parts.get("RunMissing", {}).get("TreatMissingData") != "breaching":
         yield "silence counts as a completed run"
+    if parts.get("FirstRunCompleted", {}).get("TreatMissingData") != "ignore":
+        yield "silence makes a stack a new one"
+    rule = heard.get("NoRunCompleted", {}).get("AlarmRule", {}).get("Fn::Sub")
+    if rule != 'ALARM("${RunMissing}") AND ALARM("${FirstRunCompleted}")':
+        yield "a stack without a first run wakes somebody, or one without runs nobody"
+
+
+def little_is_watched_where_little_is_paid(template):
+    composed = of_type(template, "CloudWatch::CompositeAlarm")
+    for name, alarm in (of_type(template, "CloudWatch::Alarm") | composed).items():
+        condition = alarm.get("Condition")
+        if name in MINIMAL and condition:
+            yield f"{name} is there only if {condition}"
+        if name not in MINIMAL and condition != "HasAlarms" and not str(condition).startswith("AlarmsOf"):
+            yield f"{name} is always there"
+        for namespace, metric, _, _ in queries(alarm["Properties"]):
+            if name in MINIMAL and not namespace.startswith("AWS/"):
+                yield f"{name} looks at {metric}, which is not sent then"
+    for name, metric_filter in of_type(template, "Logs::MetricFilter").items():
+        condition = metric_filter.get("Condition", "")
+        if condition != "HasAlarms" and not condition.startswith("AlarmsOf"):
+            yield f"{name} always counts"
+    if of_type(template, "CloudWatch::Dashboard").get("Dashboard", {}).get("Condition") != "HasDashboard":
+        yield "there is always a dashboard"
 
 
 def alarms_wake_somebody_or_wait(template):
     """Each goes to one topic, with its end too."""
-    for name, alarm in properties(template, "CloudWatch::Alarm").items():
+    for name, alarm in alarms(template).items():
         topic = "NoticeTopic" if name in CAN_WAIT else "AlarmTopic"
         for key in ("AlarmActions", "OKActions"):
             if (topics := [target(action) for action in alarm.get(key, [])]) != [topic]:
@@ -591,13 +825,30 @@ def alarms_wake_somebody_or_wait(template):
         yield "AlarmEmail hears of some alarms only"
 
 
+def only_alarms_publish(template):
+    """Of this account, and to our topics: SNS's own policy lets in more."""
+    topics, covered = set(of_type(template, "SNS::Topic")), set()
+    for name, policy in properties(template, "SNS::TopicPolicy").items():
+        covered |= set(map(target, policy["Topics"]))
+        for statement in listed(policy["PolicyDocument"]["Statement"]):
+            if statement.get("Principal") != {"Service": "cloudwatch.amazonaws.com"}:
+                yield f"{name} lets {statement.get('Principal')} publish"
+            if listed(statement["Action"]) != ["sns:Publish"] or statement["Effect"] != "Allow":
+                yield f"{name} allows {statement['Action']}"
+            account = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
+            if account != {"Ref": "AWS::AccountId"}:
+                yield f"{name} lets other accounts publish"
+    for topic in topics - covered:
+        yield f"{topic} has SNS's own policy"
+
+
 def the_runbook_has_an_entry_for_each_alarm(template):
     runbook = ROOT / "docs/runbook.md"
     if not runbook.exists():
         return
     headings = re.findall(r"^#+ +`?([\w ]+?)`?$", runbook.read_text(), re.MULTILINE)
     anchors = {heading.lower().replace(" ", "-") for heading in headings}
-    for name in of_type(template, "CloudWatch::Alarm"):
+    for name in alarms(template):
         if name.lower() not in anchors:
             yield f"docs/runbook.md does not know {name}"
 
@@ -605,10 +856,12 @@ def the_runbook_has_an_entry_for_each_alarm(template):
 def dashboard(template, name="Dashboard"):
     """A dashboard's body as JSON, with everything that is conditional, and names in place of values."""
     text, given = template["Resources"][name]["Properties"]["DashboardBody"]["Fn::Sub"]
-    for key, value in given.items():
+    for key, value in for_cadence(template, given, "4").items():
         chosen = max(branches(value), key=lambda branch: len(json.dumps(branch)))
-        text = text.replace(f"${{{key}}}", chosen["Fn::Sub"] if isinstance(chosen, dict) else chosen)
-    return json.loads(VARIABLE.sub(lambda found: "1" if found[1] == "StaleAfterHours" else found[0], text))
+        if isinstance(chosen, dict):
+            chosen = chosen["Fn::Sub"] if "Fn::Sub" in chosen else "9"
+        text = text.replace(f"${{{key}}}", str(chosen))
+    return json.loads(text)
 
 
 # The kinds of widgets that are used, and what CloudWatch does not show them without.
@@ -646,7 +899,7 @@ def the_dashboard_can_be_read(template):
             for problem in metric_problems(template, namespace, name, rest[::2]):
                 yield f"{title}: {problem}"
     shown = {arn for widget in widgets if widget["type"] == "alarm" for arn in widget["properties"]["alarms"]}
-    for name in of_type(template, "CloudWatch::Alarm"):
+    for name in alarms(template):
         if f"${{{name}.Arn}}" not in shown:
             yield f"the dashboard does not show {name}"
 
@@ -661,6 +914,19 @@ def everything_referred_to_is_there(template):
             for used in names_in(node):
                 if not used.startswith("AWS::") and not used.startswith("__") and used not in known:
                     yield f"{name} refers to {used}, which is not there"
+
+
+def nothing_waits_in_a_circle(template):
+    """The linter looks for this too, but not in what the transform makes of the API."""
+    resources = template["Resources"]
+    waits_for = {
+        name: (set(names_in(resource)) | set(listed(resource.get("DependsOn", [])))) & set(resources)
+        for name, resource in resources.items()
+    }
+    while ready := {name for name, others in waits_for.items() if not others & set(waits_for)}:
+        waits_for = {name: others for name, others in waits_for.items() if name not in ready}
+    if waits_for:
+        yield f"{sorted(waits_for)} wait for each other"
 
 
 def commands_invoke_once(template):
@@ -691,7 +957,7 @@ POLICIES = [
     functions_run_their_program,
     functions_run_on_arm,
     functions_end_in_time,
-    functions_are_traced,
+    traces_are_sent_only_where_they_are_wanted,
     variables_are_known,
     functions_may_join_a_network,
     both_functions_see_the_layer,
@@ -699,29 +965,37 @@ POLICIES = [
     limits.messages_outlive_their_receives,
     limits.alarms_fire_in_time,
     batches_fail_partially,
+    a_worker_takes_one_repository_at_a_time,
     workers_are_not_refused,
     unfinished_work_may_come_back,
     failures_land_somewhere,
-    collections_run_every_four_hours,
-    queues_are_encrypted,
+    collections_run_as_often_as_asked,
+    alarms_follow_the_cadence,
+    everything_is_encrypted_with_the_given_key,
     functions_log_to_our_groups,
     secrets_are_empty,
+    secrets_are_named_after_the_stack,
     roles_are_each_for_one,
     access.roles_are_taken_by_their_users,
     access.roles_may_do_what_they_need,
     every_request_needs_a_key,
     requests_are_bounded,
-    what_needs_no_key_is_bounded,
+    every_path_is_bounded,
+    networks_and_endpoints_are_kept_out,
+    releases_go_live_in_steps,
     the_key_can_be_replaced,
     there_is_one_stage,
     the_gateway_speaks_like_the_program,
     access_is_logged,
     alarms_look_at_metrics_that_exist,
     alarms_can_ring,
+    little_is_watched_where_little_is_paid,
     alarms_wake_somebody_or_wait,
+    only_alarms_publish,
     the_runbook_has_an_entry_for_each_alarm,
     the_dashboard_can_be_read,
     everything_referred_to_is_there,
+    nothing_waits_in_a_circle,
     commands_invoke_once,
     outputs_hold_under_every_condition,
 ]

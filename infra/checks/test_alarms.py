@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import policies
 import pytest
@@ -41,7 +42,10 @@ def expression(text, values):
     if "FILL" not in text and None in values.values():
         return None
     functions = {"FILL": fill, "IF": lambda condition, yes, no: yes if condition else no}
-    return float(eval(text, {"__builtins__": {}}, functions | values))
+    try:
+        return float(eval(text, {"__builtins__": {}}, functions | values))
+    except ZeroDivisionError:
+        return None
 
 
 def datapoint(alarm, history, end):
@@ -95,12 +99,12 @@ SUCCEEDED, MENDED, PARTIAL, FAILED, RUNNING = "succeeded", "mended", "partial", 
 TOLD = {PARTIAL: "RunsPartial", FAILED: "RunsFailed"}
 
 
-def runs(*ends, minutes=10, delay=0):
-    """What runs send that begin every four hours: the plan, a worker's batch, and the last one when it settles the run.
-    Before them was one that succeeded; after them one is planned."""
+def runs(*ends, minutes=10, delay=0, every=4):
+    """What runs send that begin every four hours, or as many: the plan, a worker's batch, and the last one when it settles
+    the run. Before them was one that succeeded; after them one is planned."""
     sent = []
     for number, (before, state) in enumerate(zip((SUCCEEDED, *ends), (*ends, RUNNING))):
-        begin = number * 4 * HOUR + delay
+        begin = number * every * HOUR + delay
         standing = {name: int(TOLD.get(before) == name) for name in TOLD.values()}
         sent.append((begin, {"RunsCompleted": 0} | standing))
         sent.append((begin + minutes // 2, {"RunsCompleted": 0}))
@@ -111,26 +115,80 @@ def runs(*ends, minutes=10, delay=0):
 
 @pytest.fixture
 def alarm(template):
-    return lambda name: template["Resources"][name]["Properties"]
+    def found(name, every=4):
+        return policies.for_cadence(template, template["Resources"][name]["Properties"], str(every))
+
+    return found
 
 
 def test_a_run_every_four_hours_is_silence(alarm):
     history = runs(*12 * [SUCCEEDED])
     for minute in range(10 * HOUR, 49 * HOUR, 7):
-        for name in ("NoRunCompleted", "RunFailed", "RunsPartial"):
+        for name in ("RunMissing", "RunFailed", "RunsPartial"):
             assert not rings(alarm(name), history, minute), (name, minute)
+
+
+CADENCES = [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("every", CADENCES)
+def test_runs_as_often_as_asked_are_silence(alarm, every):
+    history = runs(*12 * [SUCCEEDED], every=every)
+    for minute in range((2 * every + 2) * HOUR, (12 * every + 1) * HOUR, 7):
+        for name in ("RunMissing", "RunFailed", "RunsPartial"):
+            assert not rings(alarm(name, every), history, minute), (name, minute)
+
+
+@pytest.mark.parametrize("every", CADENCES)
+def test_a_schedule_that_stops_fires_after_two_runs_and_an_hour(alarm, every):
+    history = runs(SUCCEEDED, SUCCEEDED, SUCCEEDED, every=every)
+    last = 2 * every * HOUR + 10  # The third one is over.
+    fires = last + (2 * every + 1) * HOUR + 1
+    assert not rings(alarm("RunMissing", every), history, fires - 1)
+    assert rings(alarm("RunMissing", every), history, fires)
+
+
+@pytest.mark.parametrize("every", CADENCES)
+def test_a_failed_run_fires_until_the_next_one_at_any_cadence(alarm, every):
+    history = runs(SUCCEEDED, FAILED, SUCCEEDED, SUCCEEDED, every=every)  # It begins at `every`.
+    fires = [minute for minute in range(5 * every * HOUR) if rings(alarm("RunFailed", every), history, minute)]
+    assert fires == list(range(2 * every * HOUR + 1, (3 * every + 1) * HOUR + 1))
+
+
+@pytest.mark.parametrize("every", CADENCES)
+@pytest.mark.parametrize("delay", [0, 25, 55])
+def test_three_partial_runs_fire_without_an_all_clear_at_any_cadence(alarm, every, delay):
+    history = runs(*9 * [PARTIAL], delay=delay, every=every)
+    first = 3 * every * HOUR + delay + 1
+    assert not rings(alarm("RunsPartial", every), history, first - 1)
+    assert all(rings(alarm("RunsPartial", every), history, minute) for minute in range(first, 9 * every * HOUR, 5))
+
+
+def test_a_stack_before_its_first_run_wakes_nobody(alarm):
+    first = alarm("FirstRunCompleted")
+    # No secrets yet, so no data; then a first run that takes a day, of which each worker tells that it is not over.
+    waiting = History()
+    running = History([(minute, {"RunsCompleted": 0}) for minute in range(0, 24 * HOUR, 5)])
+    for history in (waiting, running):
+        for minute in range(HOUR, 24 * HOUR, HOUR):
+            assert not rings(first, history, minute, rang=False), minute
+    over = running + History([(24 * HOUR, {"RunsCompleted": 1})])
+    assert rings(first, over, 25 * HOUR)
+    # From then on it stays, whether runs go on or stop: only then may NoRunCompleted wake somebody.
+    assert rings(first, over, 60 * HOUR, rang=True)
+    assert all(rings(first, runs(*6 * [FAILED]), minute, rang=True) for minute in range(HOUR, 24 * HOUR))
 
 
 def test_a_schedule_that_stops_is_told_within_nine_hours(alarm):
     history = runs(SUCCEEDED, SUCCEEDED, SUCCEEDED)  # The last one is over ten minutes after the eighth hour.
-    assert not rings(alarm("NoRunCompleted"), history, 17 * HOUR)
-    assert rings(alarm("NoRunCompleted"), history, 17 * HOUR + 11)
-    assert rings(alarm("NoRunCompleted"), History(), 0)
+    assert not rings(alarm("RunMissing"), history, 17 * HOUR)
+    assert rings(alarm("RunMissing"), history, 17 * HOUR + 11)
+    assert rings(alarm("RunMissing"), History(), 0)
 
 
 def test_runs_that_begin_and_never_complete_are_told(alarm):
     for state in (FAILED, RUNNING):
-        assert rings(alarm("NoRunCompleted"), runs(*6 * [state]), 24 * HOUR)
+        assert rings(alarm("RunMissing"), runs(*6 * [state]), 24 * HOUR)
 
 
 def test_a_failed_run_is_told_by_the_next_plan_and_until_the_one_after_it(alarm):
@@ -148,7 +206,7 @@ def test_runs_that_fail_one_after_the_other_are_told_without_an_all_clear(alarm)
 
 def test_what_the_queue_mends_is_silence(alarm):
     history = runs(*6 * [MENDED], minutes=90)
-    for name in ("NoRunCompleted", "RunFailed", "RunsPartial"):
+    for name in ("RunMissing", "RunFailed", "RunsPartial"):
         assert not any(rings(alarm(name), history, minute) for minute in range(9 * HOUR, 25 * HOUR))
 
 
@@ -156,7 +214,7 @@ def test_a_run_in_which_something_failed_is_no_failed_run(alarm):
     # However long it takes, and at no minute.
     history = runs(*6 * [PARTIAL], minutes=50)
     assert not any(rings(alarm("RunFailed"), history, minute) for minute in range(25 * HOUR))
-    assert not rings(alarm("NoRunCompleted"), history, 25 * HOUR)
+    assert not rings(alarm("RunMissing"), history, 25 * HOUR)
 
 
 @pytest.mark.parametrize("delay", range(0, HOUR, 7))
@@ -180,7 +238,7 @@ def test_partial_runs_between_others_are_silence(alarm, state):
         assert not any(rings(alarm("RunsPartial"), history, minute) for minute in range(49 * HOUR))
 
 
-@pytest.mark.parametrize("name", ["NoRunCompleted", "RunFailed", "RunsPartial"])
+@pytest.mark.parametrize("name", ["RunMissing", "RunFailed", "RunsPartial"])
 def test_without_filling_in_earlier_hours_would_count(alarm, name):
     unfilled = copy.deepcopy(alarm(name))
     (filled,) = [query for query in unfilled["Metrics"] if "Expression" in query]
@@ -228,6 +286,54 @@ def test_a_collector_that_stops_by_itself_is_silence(alarm):
     near = alarm("CollectorNearTimeout")
     assert not rings(near, History([(30, {"Duration": 871_000})]), HOUR)
     assert rings(near, History([(30, {"Duration": 890_000})]), HOUR)
+
+
+# As AWS documents them, and as users quote them. Whether they are still its words, only an account shows.
+KILLED = [
+    "RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95 Error: Runtime exited with error: signal: killed",
+    "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 2500.00 ms\tBilled Duration: 2500 ms\t"
+    "Memory Size: 256 MB\tMax Memory Used: 256 MB\tStatus: error\tError Type: Runtime.OutOfMemory",
+]
+NOT_KILLED = [
+    "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 4.20 ms\tMemory Size: 256 MB\t"
+    "Max Memory Used: 27 MB",
+    "2026-11-30T08:00:00.000Z 8f507cfc-xmpl-4697-b07a-ac58fc914c95 Task timed out after 900.10 seconds",
+    '{"level":"ERROR","message":"The run failed","code":"db_unavailable"}',
+]
+
+
+def test_a_killed_worker_is_seen_in_lambdas_own_lines(template):
+    pattern = template["Resources"]["WorkersOutOfMemory"]["Properties"]["FilterPattern"]
+    # Terms with a question mark: one of them is enough.
+    terms = re.findall(r'\?"([^"]+)"', pattern)
+    assert " ".join(f'?"{term}"' for term in terms) == pattern
+    assert [any(term in line for term in terms) for line in KILLED + NOT_KILLED] == [True] * 2 + [False] * 3
+
+
+def test_one_killed_worker_fires(alarm):
+    assert rings(alarm("CollectorOutOfMemory"), History([(30, {"WorkersOutOfMemory": 1})]), HOUR)
+    assert not rings(alarm("CollectorOutOfMemory"), History(), HOUR)
+
+
+def test_work_that_waits_longer_than_two_runs_fires(alarm):
+    def aged(hours):
+        return History([(minute, {"ApproximateAgeOfOldestMessage": hours * 3600}) for minute in range(0, HOUR, 5)])
+
+    assert not rings(alarm("WorkWaiting"), aged(8.9), HOUR)
+    assert rings(alarm("WorkWaiting"), aged(9.1), HOUR)
+    assert not rings(alarm("WorkWaiting"), History(), HOUR)
+
+
+def test_a_new_database_and_one_without_credits_by_nature_are_silence(alarm):
+    credits = alarm("DatabaseCredits")
+
+    def balance(*hourly):
+        return History([(hour * HOUR + 5, {"CPUCreditBalance": value}) for hour, value in enumerate(hourly)])
+
+    # It starts with none.
+    assert not any(rings(credits, balance(0, 12, 24, 36, 48), hour * HOUR) for hour in range(3, 6))
+    assert not rings(credits, History(), 5 * HOUR)
+    assert rings(credits, balance(40, 20, 0, 0, 0), 5 * HOUR)
 
 
 def asked(*requests):
@@ -282,6 +388,14 @@ def test_unannounced_changes_of_three_repositories_in_a_day_are_told(alarm):
     assert rings(unannounced, History([(5, {"UnannouncedChanges": 3})]), day)
     assert not rings(unannounced, History([(minute, {"UnannouncedChanges": 1}) for minute in (5, 245)]), day)
     assert not rings(unannounced, History(), day)
+
+
+def test_invocations_beyond_the_limit_fire(alarm):
+    high = alarm("InvocationsHigh")
+    busy = History([(minute, {"Invocations": 1}) for minute in range(0, HOUR)])
+    assert not rings(high, busy, HOUR, threshold=120)
+    assert rings(high, busy, HOUR, threshold=119)
+    assert not rings(high, History(), HOUR, threshold=119)
 
 
 def test_functions_are_throttled_for_a_quarter_of_an_hour(alarm):

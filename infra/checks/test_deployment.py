@@ -7,7 +7,7 @@ import nodes
 import policies
 import pytest
 from moto import mock_aws
-from translate import BUCKET, CODE, translated
+from translate import BUCKET, CODE, ROOT, source, translated
 
 SECRET = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:{}-AbCdEf"
 EVERYTHING_GIVEN = {
@@ -28,19 +28,31 @@ EVERYTHING_GIVEN = {
     "DomainName": "metrics.example.com",
     "CertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f",
     "BasePath": "delivery/v1",
+    "TlsPolicy": "SecurityPolicy_TLS13_1_3_2025_09",
+    "DisableExecuteApi": "true",
+    "AllowedCidrs": "203.0.113.0/24,2001:db8::/32",
+    "WebhookCidrs": "192.30.252.0/22",
+    "ApiTotalRateLimit": "30",
+    "ApiTotalBurstLimit": "60",
     "AlarmEmail": "ops@example.com",
     "DatabaseInstanceId": "mergeline-database",
     "DatabaseConnectionLimit": "40",
     "StaleAfterHours": "30",
+    "Monitoring": "full",
+    "InvocationsLimit": "5000",
     "ApiRateLimit": "3",
+    "ApiConcurrency": "20",
+    "ApiRollout": "Linear10PercentEvery1Minute",
     "ApiBurstLimit": "7",
     "ApiMonthlyQuota": "5000",
     "RequestTimeoutSeconds": "8",
+    "CollectEvery": "1",
     "WorkersAtOnce": "4",
     "BackfillDays": "30",
     "LedgerDays": "90",
     "LogRetentionDays": "90",
-    "AccessLogs": "none",
+    "AccessLogs": "with-role",
+    "Tracing": "xray",
 }
 
 
@@ -80,7 +92,10 @@ class Stack:
         return sqs.get_queue_attributes(QueueUrl=self[name], AttributeNames=["All"])["Attributes"]
 
     def alarm(self, name):
-        (alarm,) = emulator.client("cloudwatch").describe_alarms(AlarmNames=[self[name]])["MetricAlarms"]
+        made = emulator.client("cloudwatch").describe_alarms(
+            AlarmNames=[self[name]], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        (alarm,) = made["MetricAlarms"] + made["CompositeAlarms"]
         return alarm
 
     def role(self, name):
@@ -114,7 +129,37 @@ def usual(aws):
 @pytest.fixture(scope="module")
 def full(aws, usual):
     """A stack with every parameter given, beside the other one."""
-    return Stack("mergeline-full", EVERYTHING_GIVEN | network() | zone())
+    return Stack("mergeline-full", EVERYTHING_GIVEN | network() | zone() | firewall() | key())
+
+
+@pytest.fixture(scope="module")
+def private(aws):
+    """A stack that is reached through a VPC endpoint."""
+    given = {"EndpointType": "PRIVATE", "VpcEndpointId": "vpce-0a1b2c", "AllowedCidrs": "10.0.0.0/8"}
+    return Stack("mergeline-private", given)
+
+
+@pytest.fixture(scope="module")
+def little(aws):
+    """A stack to develop with, which has what would bring alarms of its own."""
+    given = {"Monitoring": "minimal", "DatabaseInstanceId": "db", "AccessLogs": "role-exists"}
+    return Stack("mergeline-little", given | {"WebhookSecretsSecretArn": SECRET.format("Webhooks")})
+
+
+def key():
+    """A key, with the policy that the documents give."""
+    policy = (ROOT / "infra/key-policy.json").read_text().replace("ACCOUNT", "123456789012")
+    made = emulator.client("kms").create_key(Policy=policy.replace("REGION", emulator.REGION))
+    return {"KmsKeyArn": made["KeyMetadata"]["Arn"]}
+
+
+def firewall():
+    """A web ACL to stand before the API."""
+    metrics = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "acl"}
+    made = emulator.client("wafv2").create_web_acl(
+        Name="acl", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=metrics
+    )
+    return {"WafAclArn": made["Summary"]["ARN"]}
 
 
 def network():
@@ -139,6 +184,8 @@ def test_the_stack_completes(usual, template):
         "NoticeEmailSubscription",
         "DatabaseConnections",
         "DatabaseStorage",
+        "DatabaseCredits",
+        "Firewall",
         "NetworkPolicy",
         "Domain",
         "DomainMapping",
@@ -151,26 +198,25 @@ def test_the_stack_completes(usual, template):
         "WebhooksRefused",
         "WebhooksWithPreviousSecretCount",
         "ChangesUnannounced",
-    }
-    assert set(usual.resources) == set(template["Resources"]) - conditional
-
-
-def test_it_completes_with_every_parameter_given(full, template):
-    assert full.status == "CREATE_COMPLETE"
-    conditional = {
-        "DatabaseSecret",
         "AccessLog",
         "TooManyRequests",
         "ApiLimited",
         "ApiGatewayLogsRole",
         "ApiGatewayAccount",
     }
+    assert set(usual.resources) == set(template["Resources"]) - conditional
+
+
+def test_it_completes_with_every_parameter_given(full, template):
+    assert full.status == "CREATE_COMPLETE"
+    conditional = {"DatabaseSecret"}
     assert set(full.resources) == set(template["Resources"]) - conditional
 
 
 def test_a_domain_leads_to_the_api_by_its_path_and_record(full):
     domain = emulator.client("apigateway").get_domain_name(domainName="metrics.example.com")
     assert domain["regionalCertificateArn"] == EVERYTHING_GIVEN["CertificateArn"]
+    assert domain["securityPolicy"] == "SecurityPolicy_TLS13_1_3_2025_09"
     (mapping,) = emulator.client("apigatewayv2").get_api_mappings(DomainName="metrics.example.com")["Items"]
     assert (mapping["ApiId"], mapping["Stage"], mapping["ApiMappingKey"]) == (full["Gateway"], "v1", "delivery/v1")
     (zone,) = emulator.client("route53").list_hosted_zones()["HostedZones"]
@@ -178,11 +224,49 @@ def test_a_domain_leads_to_the_api_by_its_path_and_record(full):
     (record,) = [it for it in records if it["Type"] == "A"]
     assert record["Name"].rstrip(".") == "metrics.example.com"
     assert record["AliasTarget"]["DNSName"].rstrip(".") == full.outputs["DomainTarget"]
-    assert full.outputs["CustomApiUrl"] == "https://metrics.example.com/delivery/v1"
+    assert full.outputs["ApiUrl"] == "https://metrics.example.com/delivery/v1"
+    assert full.outputs["WebhookUrl"] == "https://metrics.example.com/delivery/v1/webhook/github"
+    assert "https://metrics.example.com/delivery/v1/teams" in full.outputs["AskForTheTeams"]
 
 
 def test_without_a_domain_no_custom_address_is_printed(usual):
-    assert not {"CustomApiUrl", "DomainTarget"} & set(usual.outputs)
+    assert "DomainTarget" not in usual.outputs
+
+
+def test_where_the_domain_is_the_only_address_no_output_names_another(usual, full):
+    gateway = emulator.client("apigateway")
+    assert gateway.get_rest_api(restApiId=full["Gateway"])["disableExecuteApiEndpoint"] is True
+    assert gateway.get_rest_api(restApiId=usual["Gateway"])["disableExecuteApiEndpoint"] is False
+    # The domain's record leads there, and nothing is asked by it.
+    assert [name for name, value in full.outputs.items() if "execute-api" in value] == ["DomainTarget"]
+
+
+def test_networks_that_are_not_given_are_kept_out(usual, full, private):
+    gateway = emulator.client("apigateway")
+    assert not gateway.get_rest_api(restApiId=usual["Gateway"]).get("policy")
+    _, api, webhooks = json.loads(gateway.get_rest_api(restApiId=full["Gateway"])["policy"])["Statement"]
+    assert api["Condition"] == {"NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24", "2001:db8::/32"]}}
+    assert (api["Effect"], api["NotResource"]) == ("Deny", "execute-api:/v1/POST/webhook/*")
+    assert webhooks["Condition"] == {"NotIpAddress": {"aws:SourceIp": ["192.30.252.0/22"]}}
+    assert (webhooks["Effect"], webhooks["Resource"]) == ("Deny", "execute-api:/v1/POST/webhook/*")
+    _, endpoint, network = json.loads(gateway.get_rest_api(restApiId=private["Gateway"])["policy"])["Statement"]
+    assert endpoint["Condition"] == {"StringNotEquals": {"aws:SourceVpce": "vpce-0a1b2c"}}
+    assert network["Condition"] == {"NotIpAddress": {"aws:VpcSourceIp": ["10.0.0.0/8"]}}
+
+
+def test_a_private_api_is_reached_through_its_endpoint(private):
+    assert private.status == "CREATE_COMPLETE"
+    api = emulator.client("apigateway").get_rest_api(restApiId=private["Gateway"])
+    assert api["endpointConfiguration"]["types"] == ["PRIVATE"]
+    assert api["endpointConfiguration"]["vpcEndpointIds"] == ["vpce-0a1b2c"]
+    host = f"https://{private['Gateway']}-vpce-0a1b2c.execute-api.eu-north-1.amazonaws.com"
+    assert private.outputs["ApiUrl"] == f"{host}/v1"
+    assert private.outputs["PageUrl"] == f"{host}/v1/app/"
+
+
+def test_a_firewall_stands_before_the_stage(full):
+    stage = f"arn:aws:apigateway:eu-north-1::/restapis/{full['Gateway']}/stages/v1"
+    assert emulator.client("wafv2").get_web_acl_for_resource(ResourceArn=stage)["WebACL"]["Name"] == "acl"
 
 
 def test_queues_hide_keep_and_redrive(usual):
@@ -211,7 +295,7 @@ def test_a_message_that_is_received_five_times_is_a_dead_letter(usual):
 
 
 def test_the_schedule_invokes_the_collector_and_its_failures_are_kept(usual):
-    schedule = emulator.client("scheduler").get_schedule(Name=usual["CollectorEveryFourHours"])
+    schedule = emulator.client("scheduler").get_schedule(Name=usual["CollectorSchedule"])
     missed = usual.queue("MissedRuns")["QueueArn"]
     assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(4 hours)", "ENABLED")
     target = schedule["Target"]
@@ -219,20 +303,30 @@ def test_the_schedule_invokes_the_collector_and_its_failures_are_kept(usual):
     assert target["DeadLetterConfig"]["Arn"] == missed
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 2}
     assert {("lambda:InvokeFunction", target["Arn"]), ("sqs:SendMessage", missed)} == usual.role(
-        "CollectorEveryFourHoursRole"
+        "CollectorScheduleRole"
     )
     invoke = emulator.client("lambda").get_function_event_invoke_config(FunctionName=usual["Collector"])
     assert invoke["DestinationConfig"]["OnFailure"]["Destination"] == missed
     assert invoke["MaximumRetryAttempts"] == 2
 
 
-def test_messages_are_worked_off_in_batches_that_fail_partially(usual, full):
+def test_messages_are_worked_off_one_by_one(usual, full):
+    changes = emulator.client("lambda").get_event_source_mapping(UUID=full["CollectorChanges"])
+    assert changes["BatchSize"] == 1
     for stack, workers in ((usual, 2), (full, 4)):
         mapping = emulator.client("lambda").get_event_source_mapping(UUID=stack["CollectorWork"])
         assert mapping["EventSourceArn"] == stack.queue("Work")["QueueArn"]
         assert mapping["FunctionArn"] == stack.function("Collector")["FunctionArn"]
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert mapping["ScalingConfig"] == {"MaximumConcurrency": workers}
+        assert mapping["BatchSize"] == 1
+
+
+def test_killed_workers_are_counted_in_the_log_of_the_collector(usual):
+    (counted,) = emulator.client("logs").describe_metric_filters(logGroupName=usual["CollectorLogs"])["metricFilters"]
+    (change,) = counted["metricTransformations"]
+    alarm = usual.alarm("CollectorOutOfMemory")
+    assert (change["metricNamespace"], change["metricName"]) == (alarm["Namespace"], alarm["MetricName"])
 
 
 def test_functions_are_arm64_and_know_their_surroundings(usual, full):
@@ -240,7 +334,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         for name in ("Collector", "Api"):
             function = stack.function(name)
             assert (function["Architectures"], function["Runtime"]) == (["arm64"], "provided.al2023")
-            assert function["TracingConfig"] == {"Mode": "Active"}
+            assert function["TracingConfig"] == {"Mode": "PassThrough" if stack is usual else "Active"}
             assert f":layer:{stack.name}-teams:" in function["Layers"][0]["Arn"]
     assert usual.variables("Collector") == {
         "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
@@ -251,8 +345,13 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "WORK_QUEUE_URL": usual["Work"],
         "DEAD_LETTER_QUEUE_URL": usual["DeadLetters"],
         "METRICS_NAMESPACE": "Mergeline/mergeline-usual",
+        "COLLECT_EVERY_HOURS": "4",
     }
-    assert usual.variables("Api") == {"DB_URL_SECRET_ARN": usual["DatabaseSecret"], "REQUEST_TIMEOUT_SECONDS": "5"}
+    assert usual.variables("Api") == {
+        "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
+        "REQUEST_TIMEOUT_SECONDS": "5",
+        "COLLECT_EVERY_HOURS": "4",
+    }
     assert full.variables("Collector") == {
         "DB_URL_SECRET_ARN": SECRET.format("Database"),
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
@@ -268,6 +367,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "DEAD_LETTER_QUEUE_URL": full["DeadLetters"],
         "CHANGES_QUEUE_URL": full["Changes"],
         "METRICS_NAMESPACE": "Mergeline/mergeline-full",
+        "COLLECT_EVERY_HOURS": "1",
     }
     assert full.variables("Api") == {
         "DB_URL_SECRET_ARN": SECRET.format("Database"),
@@ -287,7 +387,42 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "OIDC_GROUPS_CLAIM": "roles",
         "CHANGES_QUEUE_URL": full["Changes"],
         "REQUEST_TIMEOUT_SECONDS": "8",
+        "COLLECT_EVERY_HOURS": "1",
     }
+
+
+def test_requests_go_to_a_published_version_by_the_alias_live(usual, full):
+    functions = emulator.client("lambda")
+    for stack in (usual, full):
+        alias = functions.get_alias(FunctionName=f"{stack.name}-api", Name="live")
+        published = functions.get_function_configuration(FunctionName=f"{stack.name}-api", Qualifier="live")
+        assert alias["FunctionVersion"] == published["Version"] != "$LATEST"
+        assert published["Environment"] == stack.function("Api")["Environment"]
+        policy = json.loads(functions.get_policy(FunctionName=f"{stack.name}-api", Qualifier="live")["Policy"])
+        assert {it["Principal"]["Service"] for it in policy["Statement"]} == {"apigateway.amazonaws.com"}
+        assert len(policy["Statement"]) == 7
+
+
+def test_a_rollout_goes_in_the_given_steps_and_alarms_stop_it(usual, full):
+    deploy = emulator.client("codedeploy")
+    for stack, steps in ((usual, "Canary10Percent5Minutes"), (full, "Linear10PercentEvery1Minute")):
+        group = deploy.get_deployment_group(
+            applicationName=stack["ServerlessDeploymentApplication"], deploymentGroupName=stack["ApiDeploymentGroup"]
+        )["deploymentGroupInfo"]
+        assert group["deploymentConfigName"] == f"CodeDeployDefault.Lambda{steps}"
+        guards = emulator.guards_of(stack["ServerlessDeploymentApplication"], stack["ApiDeploymentGroup"])
+        assert guards == [stack["ApiCrashing"], stack["ApiFailing"]]
+        assert group["serviceRoleArn"].endswith(stack["RolloutRole"])
+        api = stack.function("Api")["FunctionArn"]
+        assert ("lambda:UpdateAlias", api) in stack.role("RolloutRole")
+        reached = {resource for action, resource in stack.role("RolloutRole") if action.startswith("lambda:")}
+        assert reached == {api, f"{api}:*"}
+
+
+def test_the_api_has_a_limit_of_sandboxes_where_one_is_given(usual, full):
+    functions = emulator.client("lambda")
+    assert functions.get_function_concurrency(FunctionName=full["Api"])["ReservedConcurrentExecutions"] == 20
+    assert not functions.get_function_concurrency(FunctionName=usual["Api"]).get("ReservedConcurrentExecutions")
 
 
 def test_functions_are_in_the_given_network_or_in_none(usual, full):
@@ -310,10 +445,11 @@ def test_functions_may_do_what_they_do_and_no_more(usual, full):
     }
     assert {resource for action, resource in collector if action == "sqs:SendMessage"} == set(queue.values())
     assert {resource for action, resource in collector if action == "sqs:ReceiveMessage"} == {queue["Work"]}
-    assert {action for action, resource in api if resource == "*"} == {
-        "xray:PutTelemetryRecords",
-        "xray:PutTraceSegments",
-    }
+    traces = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+    for stack, allowed in ((usual, set()), (full, traces)):
+        assert {action for action, resource in stack.role("ApiRole") if resource == "*"} == allowed
+        metrics = {"cloudwatch:PutMetricData"}
+        assert {action for action, resource in stack.role("CollectorRole") if resource == "*"} == allowed | metrics
     assert {resource for action, resource in api if action == "secretsmanager:GetSecretValue"} == {
         usual["DatabaseSecret"]
     }
@@ -343,15 +479,15 @@ def test_the_page_is_compressed_and_throttled(usual, full):
     api = gateway.get_rest_api(restApiId=usual["Gateway"])
     assert api["minimumCompressionSize"] == 1024
     assert not api.get("binaryMediaTypes")
-    for deployed, of_session in ((usual, (0, 0)), (full, (20, 60))):
+    for deployed, of_session, of_keys in ((usual, (0, 0), (100, 200)), (full, (20, 60), (30, 60))):
         stage = gateway.get_stage(restApiId=deployed["Gateway"], stageName="v1")
         limits = sorted(
             (it["throttlingRateLimit"], it["throttlingBurstLimit"])
             for place, it in stage["methodSettings"].items()
             if "webhook" not in place
         )
-        assert limits == sorted([(50, 200)] * 6 + [of_session] * 3)
-    assert full.outputs["CustomPageUrl"] == full.variables("Api")["PUBLIC_URL"]
+        assert limits == sorted([(50, 200)] * 6 + [of_session] * 3 + [of_keys] * 4)
+    assert full.outputs["PageUrl"] == full.variables("Api")["PUBLIC_URL"]
     assert usual.outputs["PageUrl"] == usual.outputs["ApiUrl"] + "/app/"
 
 
@@ -364,6 +500,32 @@ def test_changes_go_to_the_collector_by_a_queue_of_their_own(full):
     assert full.outputs["WebhookUrl"].endswith("/v1/webhook/github")
 
 
+def test_secrets_of_two_stacks_have_two_names(usual, full):
+    secrets = emulator.client("secretsmanager")
+    names = {name: secrets.describe_secret(SecretId=usual[name])["Name"] for name in ("GitHubSecret", "DatabaseSecret")}
+    assert names == {"GitHubSecret": "mergeline-usual/github", "DatabaseSecret": "mergeline-usual/database"}
+    assert secrets.describe_secret(SecretId=full["GitHubSecret"])["Name"] == "mergeline-full/github"
+
+
+def test_a_given_key_encrypts_everything_that_is_kept(usual, full):
+    (given,) = [it["KeyArn"] for it in emulator.client("kms").list_keys()["Keys"]]
+    logs, secrets, sns = (emulator.client(name) for name in ("logs", "secretsmanager", "sns"))
+    for stack, wanted in ((usual, None), (full, given)):
+        for name in {"Work", "DeadLetters", "MissedRuns", "Changes", "ChangeDeadLetters"} & set(stack.resources):
+            assert stack.queue(name).get("KmsMasterKeyId") == wanted
+            # With a key, AWS turns its own off, and moto does not.
+            assert wanted or stack.queue(name)["SqsManagedSseEnabled"] == "true"
+        for name in ("AlarmTopic", "NoticeTopic"):
+            assert sns.get_topic_attributes(TopicArn=stack[name])["Attributes"].get("KmsMasterKeyId") == wanted
+        for name in {"CollectorLogs", "ApiLogs", "AccessLog"} & set(stack.resources):
+            (group,) = logs.describe_log_groups(logGroupNamePrefix=stack[name])["logGroups"]
+            assert group.get("kmsKeyId") == wanted
+        assert secrets.describe_secret(SecretId=stack["GitHubSecret"]).get("KmsKeyId") == wanted
+        for role in ("CollectorRole", "ApiRole", "CollectorScheduleRole"):
+            allowed = {(action, place) for action, place in stack.role(role) if action.startswith("kms:")}
+            assert allowed == ({("kms:Decrypt", given), ("kms:GenerateDataKey", given)} if wanted else set())
+
+
 def test_secrets_are_empty(usual):
     secrets = emulator.client("secretsmanager")
     for name in ("GitHubSecret", "DatabaseSecret"):
@@ -374,8 +536,8 @@ def test_secrets_are_empty(usual):
 
 def test_logs_end(usual, full):
     for stack, days, groups in (
-        (usual, 30, ["CollectorLogs", "ApiLogs", "AccessLog"]),
-        (full, 90, ["CollectorLogs", "ApiLogs"]),
+        (usual, 30, ["CollectorLogs", "ApiLogs"]),
+        (full, 90, ["CollectorLogs", "ApiLogs", "AccessLog"]),
     ):
         for name in groups:
             (group,) = emulator.client("logs").describe_log_groups(logGroupNamePrefix=stack[name])["logGroups"]
@@ -399,7 +561,7 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
         for place, method in methods.items():
             assert method["apiKeyRequired"] is (place in with_key)
             assert method["methodIntegration"]["type"] == "AWS_PROXY"
-            assert stack.function("Api")["FunctionArn"] in method["methodIntegration"]["uri"]
+            assert f"/{stack.function('Api')['FunctionArn']}:live/" in method["methodIntegration"]["uri"]
         plan = gateway.get_usage_plan(usagePlanId=stack["UsagePlan"])
         assert plan["apiStages"] == [{"apiId": api, "stage": "v1"}]
         assert plan["throttle"] == {"rateLimit": rate, "burstLimit": burst}
@@ -425,15 +587,27 @@ def test_what_the_gateway_says_by_itself_is_in_our_form(usual):
 
 def test_the_stage_is_v1_and_logs_who_asked(usual, full):
     gateway = emulator.client("apigateway")
-    (stage,) = gateway.get_stages(restApiId=usual["Gateway"])["item"]
+    (stage,) = gateway.get_stages(restApiId=full["Gateway"])["item"]
     assert stage["stageName"] == "v1"
     assert stage["tracingEnabled"] is True
-    assert usual["AccessLog"] in stage["accessLogSettings"]["destinationArn"]
+    assert gateway.get_stage(restApiId=usual["Gateway"], stageName="v1")["tracingEnabled"] is False
+    assert full["AccessLog"] in stage["accessLogSettings"]["destinationArn"]
     assert "$context.requestId" in stage["accessLogSettings"]["format"]
-    assert "accessLogSettings" not in gateway.get_stage(restApiId=full["Gateway"], stageName="v1")
-    assert gateway.get_account()["cloudwatchRoleArn"].endswith(usual["ApiGatewayLogsRole"])
-    (metric_filter,) = emulator.client("logs").describe_metric_filters(logGroupName=usual["AccessLog"])["metricFilters"]
-    assert metric_filter["metricTransformations"][0]["metricNamespace"] == "Mergeline/mergeline-usual"
+    assert "accessLogSettings" not in gateway.get_stage(restApiId=usual["Gateway"], stageName="v1")
+    assert gateway.get_account()["cloudwatchRoleArn"].endswith(full["ApiGatewayLogsRole"])
+    (metric_filter,) = emulator.client("logs").describe_metric_filters(logGroupName=full["AccessLog"])["metricFilters"]
+    assert metric_filter["metricTransformations"][0]["metricNamespace"] == "Mergeline/mergeline-full"
+
+
+def test_what_api_gateway_names_itself_is_tagged_with_the_stack(usual):
+    gateway = emulator.client("apigateway")
+    for made in (
+        gateway.get_rest_api(restApiId=usual["Gateway"]),
+        gateway.get_stage(restApiId=usual["Gateway"], stageName="v1"),
+        gateway.get_api_key(apiKey=usual["ApiKey"]),
+        gateway.get_usage_plan(usagePlanId=usual["UsagePlan"]),
+    ):
+        assert made["tags"]["mergeline-stack"] == usual.name
 
 
 def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):
@@ -444,7 +618,7 @@ def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):
             assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
             assert alarm["ActionsEnabled"] is True
             metrics = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
-            for metric in metrics or [alarm]:
+            for metric in metrics or [alarm] * ("AlarmRule" not in alarm):
                 assert metric["Namespace"].startswith("AWS/") or metric["Namespace"] == f"Mergeline/{stack.name}"
     dimensions = {dimension["Name"]: dimension["Value"] for dimension in usual.alarm("ApiFailing")["Dimensions"]}
     assert dimensions == {"ApiName": usual.name, "Stage": "v1"}
@@ -453,8 +627,27 @@ def test_alarms_look_at_this_stack_and_tell_their_topic(usual, full):
     (dimension,) = full.alarm("DatabaseConnections")["Dimensions"]
     assert dimension == {"Name": "DBInstanceIdentifier", "Value": "mergeline-database"}
     assert full.alarm("DatabaseConnections")["Threshold"] == 40
-    assert full.alarm("DataStale")["Threshold"] == 30
-    assert usual.alarm("NoRunCompleted")["TreatMissingData"] == "breaching"
+    assert (usual.alarm("DataStale")["Threshold"], full.alarm("DataStale")["Threshold"]) == (9, 30)
+    assert (usual.alarm("RunMissing")["EvaluationPeriods"], full.alarm("RunMissing")["EvaluationPeriods"]) == (9, 3)
+    assert (usual.alarm("RateLimitLow")["Period"], full.alarm("RateLimitLow")["Period"]) == (14400, 3600)
+    assert usual.alarm("RunMissing")["TreatMissingData"] == "breaching"
+    rule = f'ALARM("{usual["RunMissing"]}") AND ALARM("{usual["FirstRunCompleted"]}")'
+    assert usual.alarm("NoRunCompleted")["AlarmRule"] == rule
+
+
+def test_a_stack_to_develop_with_has_two_alarms_and_pays_for_no_metric(little):
+    assert little.status == "CREATE_COMPLETE"
+    watching = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Dashboard"}
+    kinds = {name: it["Type"] for name, it in translated()["Resources"].items()}
+    made = {name for name in little.resources if kinds[name] in watching | {"AWS::Logs::MetricFilter"}}
+    assert made == policies.MINIMAL
+    for name in made:
+        assert little.alarm(name)["Namespace"].startswith("AWS/")
+    assert "METRICS_NAMESPACE" not in little.variables("Collector")
+    assert not any(action.startswith("cloudwatch:") for action, _ in little.role("CollectorRole"))
+    assert "DashboardUrl" not in little.outputs
+    guards = emulator.guards_of(little["ServerlessDeploymentApplication"], little["ApiDeploymentGroup"])
+    assert guards == [little["ApiFailing"]]
 
 
 def test_an_address_that_is_given_is_written_to(usual, full):
@@ -463,6 +656,38 @@ def test_an_address_that_is_given_is_written_to(usual, full):
         assert sns.list_subscriptions_by_topic(TopicArn=usual[topic])["Subscriptions"] == []
         (subscription,) = sns.list_subscriptions_by_topic(TopicArn=full[topic])["Subscriptions"]
         assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_only_this_accounts_alarms_publish(full):
+    for name in ("AlarmTopic", "NoticeTopic"):
+        attributes = emulator.client("sns").get_topic_attributes(TopicArn=full[name])["Attributes"]
+        (statement,) = json.loads(attributes["Policy"])["Statement"]
+        assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+
+
+def test_too_many_invocations_are_those_of_the_parameter(usual, full):
+    assert (usual.alarm("InvocationsHigh")["Threshold"], full.alarm("InvocationsHigh")["Threshold"]) == (10000, 5000)
+
+
+def test_a_budget_writes_what_was_spent_and_what_will_be(aws):
+    emulator.client("cloudformation").create_stack(
+        StackName="mergeline-budget",
+        TemplateBody=json.dumps(source("infra/budget.yaml")),
+        Parameters=[
+            {"ParameterKey": "MonthlyBudget", "ParameterValue": "25"},
+            {"ParameterKey": "AlarmEmail", "ParameterValue": "ops@example.com"},
+        ],
+    )
+    budgets = emulator.client("budgets")
+    (made,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
+    assert (made["BudgetName"], made["BudgetLimit"]) == ("mergeline-budget", {"Amount": "25", "Unit": "USD"})
+    assert made["CostFilters"] == {"TagKeyValue": ["user:project$mergeline"]}
+    of = {"AccountId": "123456789012", "BudgetName": "mergeline-budget"}
+    assert {it["NotificationType"] for it in budgets.describe_notifications_for_budget(**of)["Notifications"]} == {
+        "ACTUAL",
+        "FORECASTED",
+    }
 
 
 def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
@@ -478,8 +703,6 @@ def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):
 
 def test_outputs_can_be_pasted(usual, full):
     assert set(full.outputs) == set(usual.outputs) - {"StoreTheDatabaseUrl"} | {
-        "CustomApiUrl",
-        "CustomPageUrl",
         "DomainTarget",
         "WebhookUrl",
     }

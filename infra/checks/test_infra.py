@@ -1,11 +1,15 @@
 """The templates beside the main one keep their policies, and fit it and each other."""
 
 import copy
+import json
+from fnmatch import fnmatchcase
 
+import nodes
 import policies
 import pytest
 from changes import add, anyone, properties, put, statement
 from nodes import branches, target
+from translate import ROOT, translated
 
 
 def more(kind, **facts):
@@ -79,6 +83,17 @@ BREAKS = {
             "dear disks": put("Instance/Properties/StorageType", "io2"),
             "a standby": put("Instance/Properties/MultiAZ", True),
             "a standby by default": lambda t: t["Parameters"]["MultiAz"].update(Default="true"),
+        },
+        "roles_are_taken_by_their_users": {
+            "another service": lambda t: trust(t, "MonitoringRole").update(Principal={"Service": "lambda.amazonaws.com"})
+        },
+        "the_machine_is_watched_where_it_is_asked_for": {
+            "all the time": lambda t: t["Parameters"]["MonitoringSeconds"].update(Default="15"),
+            "every second": lambda t: t["Parameters"]["MonitoringSeconds"]["AllowedValues"].append("1"),
+            "always": put("Instance/Properties/MonitoringInterval", 60),
+            "administrator": put(
+                "MonitoringRole/Properties/ManagedPolicyArns", ["arn:aws:iam::aws:policy/AdministratorAccess"]
+            ),
         },
         "the_disk_grows_as_far_as_it_is_let": {
             "not at all": lambda t: t["Parameters"]["MaxStorageGb"].update(Default=20)
@@ -155,6 +170,14 @@ BREAKS = {
             "another route": put("OutOfA/Properties/GatewayId", {"Ref": "InternetGateway"}),
         },
         "a_zone_has_its_own_way_out": {"paid for": put("OutOfB/Properties/NatGatewayId", {"Ref": "NatA"})},
+        "roles_are_taken_by_their_users": {
+            "another service": lambda t: trust(t, "FlowLogRole").update(Principal={"Service": "lambda.amazonaws.com"})
+        },
+        "flow_logs_are_written_by_their_role": {
+            "any log": widen("FlowLogRole", "logs:PutLogEvents"),
+            "what was refused": put("FlowLog/Properties/TrafficType", "REJECT"),
+            "a subnet": put("FlowLog/Properties/ResourceId", {"Ref": "PublicSubnetA"}),
+        },
         "private_ways_lead_to_the_functions": {
             "by NAT": put("S3Endpoint/Properties/RouteTableIds", [{"Ref": "PrivateRoutesA"}]),
             "unused": put("SecretsManagerEndpoint/Properties/PrivateDnsEnabled", False),
@@ -222,6 +245,12 @@ BREAKS = {
             ),
             "a policy that cannot be read back": forget("ExecutionRole", "iam:GetPolicyVersion"),
             "a topic's end": forget("ExecutionRole", "sns:Unsubscribe"),
+            "APIs of others": lambda t: statement(t, "ExecutionRole", "apigateway:DELETE").pop("Condition"),
+            "any firewall": widen("ExecutionRole", "wafv2:AssociateWebACL"),
+            "any key": widen("ExecutionRole", "kms:Decrypt"),
+            "grants for anybody": lambda t: statement(t, "ExecutionRole", "kms:CreateGrant").pop("Condition"),
+            "rollouts of others": widen("ExecutionRole", "codedeploy:*"),
+            "no composed alarms": forget("ExecutionRole", "cloudwatch:PutCompositeAlarm"),
             "no transform": forget("ExecutionRole", "cloudformation:CreateChangeSet"),
             "no domain": lambda t: properties(t, "ExecutionRole")["Policies"][0]["PolicyDocument"]["Statement"].remove(
                 next(
@@ -232,6 +261,7 @@ BREAKS = {
             ),
         },
         "github_hands_over_and_does_not_make": {
+            "keys of any API": lambda t: statement(t, "DeployRole", "apigateway:GET").pop("Condition"),
             "another stack": widen("DeployRole", "cloudformation:ExecuteChangeSet"),
             "creating without a change set": lambda t: statement(t, "DeployRole", "cloudformation:GetTemplate")[
                 "Action"
@@ -269,9 +299,12 @@ BREAKS = {
             ),
         },
         "rights_come_with_what_they_are_for": {
-            "domains": unconditional("ExecutionRole", "apigateway:PATCH"),
+            "domains": unconditional("ExecutionRole", "apimappings"),
             "zones": unconditional("ExecutionRole", "route53:GetChange"),
             "secrets": unconditional("Boundary", "secretsmanager:GetSecretValue"),
+            "a key": unconditional("Boundary", "kms:Decrypt"),
+            "a firewall": unconditional("ExecutionRole", "wafv2:AssociateWebACL"),
+            "the role for all logs": unconditional("ExecutionRole", "::/account"),
         },
         "roles_have_only_their_own_rights": {
             "administrator": put(
@@ -288,7 +321,10 @@ BREAKS = {
         },
         "what_is_denied_stays_denied": {
             "plain HTTP": lambda t: properties(t, "ArtifactsPolicy")["PolicyDocument"]["Statement"].pop(),
-            "its own role": lambda t: properties(t, "KeepOut")["PolicyDocument"]["Statement"].pop(),
+            "its own role": lambda t: properties(t, "KeepOut")["PolicyDocument"]["Statement"].pop(0),
+            "a function's own address": lambda t: properties(t, "KeepOut")["PolicyDocument"]["Statement"].pop(1),
+            "callers beside the gateway": lambda t: properties(t, "KeepOut")["PolicyDocument"]["Statement"].pop(2),
+            "another stack's API": lambda t: properties(t, "KeepOut")["PolicyDocument"]["Statement"].pop(3),
             "all but one": lambda t: properties(t, "KeepOut")["PolicyDocument"]["Statement"][0]["Resource"].pop(),
             "one action": lambda t: properties(t, "KeepOut")["PolicyDocument"]["Statement"][0].update(
                 Action="iam:CreateRole"
@@ -352,7 +388,8 @@ def test_a_domain_is_made_with_what_was_given(written):
     domain, mapping, record = (written["Resources"][name] for name in ("Domain", "DomainMapping", "DomainRecord"))
     assert [it["Condition"] for it in (domain, mapping, record)] == ["HasDomain", "HasDomain", "HasDomainRecord"]
     facts = domain["Properties"]
-    assert facts["SecurityPolicy"] == "TLS_1_2"
+    assert facts["SecurityPolicy"] == {"Ref": "TlsPolicy"}
+    assert not {"TLS_1_0", "TLS_1_1"} & set(written["Parameters"]["TlsPolicy"]["AllowedValues"])
     assert facts["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
     assert (target(facts["DomainName"]), target(facts["RegionalCertificateArn"])) == ("DomainName", "CertificateArn")
     # A BasePathMapping would refuse `delivery/v1`.
@@ -364,5 +401,193 @@ def test_a_domain_is_made_with_what_was_given(written):
     facts = record["Properties"]
     assert (target(facts["HostedZoneId"]), target(facts["Name"])) == ("HostedZoneId", "DomainName")
     assert set(map(target, facts["AliasTarget"].values())) == {"Domain"}
-    with_path, without = branches(written["Outputs"]["CustomApiUrl"]["Value"])
+    with_path, without, *_ = branches(written["Outputs"]["ApiUrl"]["Value"])
     assert (with_path["Fn::Sub"], without["Fn::Sub"]) == ("https://${DomainName}/${BasePath}", "https://${DomainName}")
+
+
+# --- keys, logs, and what deploys
+
+
+@pytest.fixture
+def database(templates):
+    return templates["infra/database.yaml"]
+
+
+@pytest.fixture
+def network(templates):
+    return templates["infra/network.yaml"]
+
+
+@pytest.fixture
+def github(templates):
+    return templates["infra/github-oidc.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["RDS::DBInstance", "RDS::DBCluster"])
+def test_a_given_key_is_that_of_disk_and_secret(kind, database):
+    key = {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    for name, facts in nodes.properties(database, kind).items():
+        assert facts.get("KmsKeyId") == key or "DBClusterIdentifier" in facts, name
+    (secret,) = nodes.properties(database, "SecretsManager::Secret").values()
+    assert secret["KmsKeyId"] == key
+
+
+def test_the_log_and_the_machine_are_watched_where_it_is_asked_for(database, network):
+    exports = {"Fn::If": ["ExportsLog", ["postgresql"], {"Ref": "AWS::NoValue"}]}
+    for kind in ("RDS::DBInstance", "RDS::DBCluster"):
+        for name, facts in nodes.properties(database, kind).items():
+            assert "DBClusterIdentifier" in facts or facts["EnableCloudwatchLogsExports"] == exports, name
+            assert kind == "RDS::DBCluster" or facts["MonitoringInterval"] == {"Ref": "MonitoringSeconds"}
+    for template, names in ((database, ["MonitoringRole"]), (network, ["FlowLogGroup", "FlowLogRole", "FlowLog"])):
+        for name in names:
+            assert template["Resources"][name]["Condition"] in ("IsMonitored", "HasFlowLogs")
+    flow = network["Resources"]["FlowLog"]["Properties"]
+    assert (target(flow["ResourceId"]), flow["TrafficType"]) == ("Vpc", "ALL")
+    assert target(flow["LogGroupName"]) == "FlowLogGroup"
+    (writing,) = [it for name, it in nodes.statements(network) if name == "FlowLogRole"]
+    assert target(writing["Resource"]) == "FlowLogGroup"
+
+
+def test_the_documented_key_lets_logs_and_alarms_use_it():
+    account, *services = json.loads((ROOT / "infra/key-policy.json").read_text())["Statement"]
+    assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}
+    found = {service: it for it in services for service in nodes.listed(it["Principal"]["Service"])}
+    assert set(found) == {"logs.REGION.amazonaws.com", "cloudwatch.amazonaws.com"}
+    for it in found.values():
+        assert {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(it["Action"])
+        # For this account only.
+        assert "ACCOUNT" in str(it["Condition"])
+
+
+def test_there_is_no_way_to_the_functions_beside_the_gateway(github, template):
+    ((_, keep_out),) = nodes.properties(github, "IAM::RolePolicy").items()
+    denied = {it["Action"]: it for it in keep_out["PolicyDocument"]["Statement"]}
+    assert all(it["Effect"] == "Deny" for it in denied.values())
+    for action in ("CreateFunctionUrlConfig", "UpdateFunctionUrlConfig", "InvokeFunctionUrl"):
+        assert fnmatchcase(f"lambda:{action}", "lambda:*FunctionUrl*")
+    assert denied["lambda:*FunctionUrl*"]["Resource"] == "*"
+    assert "Condition" not in denied["lambda:*FunctionUrl*"]
+    invokers = denied["lambda:AddPermission"]["Condition"]
+    assert invokers == {"StringNotEquals": {"lambda:Principal": "apigateway.amazonaws.com"}}
+    # And the stack makes none.
+    permissions = nodes.properties(template, "Lambda::Permission").values()
+    assert {it["Principal"] for it in permissions} == {"apigateway.amazonaws.com"}
+    assert nodes.properties(template, "Lambda::Url") == {}
+
+
+def of_api_gateway(github, role):
+    """The statements about API Gateway without those about a domain, with what they ask of tags."""
+    for name, it in nodes.statements(github):
+        ours = [resource for resource in nodes.listed(it["Resource"]) if "::/" in str(resource)]
+        resources = [resource["Fn::Sub"].split("::/")[1] for resource in ours]
+        if name == role and resources and not any("domainnames" in resource for resource in resources):
+            yield set(resources), set(nodes.listed(it["Action"])), it.get("Condition", {}).get("StringEquals", {})
+
+
+def test_a_key_of_another_api_is_not_read(github):
+    for role in ("DeployRole", "ExecutionRole"):
+        for resources, actions, tags in of_api_gateway(github, role):
+            if "apigateway:GET" in actions and any(it.startswith("apikeys") for it in resources):
+                assert tags == {"aws:ResourceTag/mergeline-stack": {"Ref": "StackName"}}
+                # The list of all has no tags.
+                assert "apikeys" not in resources
+
+
+def test_apis_of_others_are_left_alone(github, template):
+    for resources, actions, tags in of_api_gateway(github, "ExecutionRole"):
+        # Neither knows tags. A firewall is one that was given.
+        if resources == {"account"} or any(action.startswith("wafv2:") for action in actions):
+            continue
+        if actions == {"apigateway:UpdateRestApiPolicy"}:
+            continue
+        is_made = actions == {"apigateway:POST"} or (actions, resources) == ({"apigateway:PUT"}, {"tags/*"})
+        assert tags == {f"aws:{'Request' if is_made else 'Resource'}Tag/mergeline-stack": {"Ref": "StackName"}}
+    # Otherwise CloudFormation could not touch them again.
+    for kind in ("RestApi", "Stage", "ApiKey", "UsagePlan"):
+        for name, facts in nodes.properties(template, f"ApiGateway::{kind}").items():
+            assert {"Key": "mergeline-stack", "Value": {"Ref": "AWS::StackName"}} in facts["Tags"], name
+    ((_, keep_out),) = nodes.properties(github, "IAM::RolePolicy").items()
+    (others,) = [it for it in keep_out["PolicyDocument"]["Statement"] if it["Action"] == "apigateway:*"]
+    assert others["Condition"] == {
+        "StringNotEquals": {"aws:ResourceTag/mergeline-stack": {"Ref": "StackName"}},
+        "Null": {"aws:ResourceTag/mergeline-stack": "false"},
+    }
+
+
+def test_the_role_for_the_logs_of_all_apis_is_set_only_where_it_is_asked_for(github, written):
+    for template in (github, written):
+        assert template["Parameters"]["AccessLogs"]["Default"] == "none"
+        assert template["Conditions"]["SetsLogsRole"] == {"Fn::Equals": [{"Ref": "AccessLogs"}, "with-role"]}
+    (policy,) = nodes.properties(github, "IAM::Role")["ExecutionRole"]["Policies"]
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert "::/account" not in str(statement) or statement["Fn::If"][0] == "SetsLogsRole"
+    for name in ("ApiGatewayLogsRole", "ApiGatewayAccount"):
+        assert written["Resources"][name]["Condition"] == "SetsLogsRole"
+
+
+def test_secrets_of_others_are_out_of_reach(github, template):
+    def may_read(statement):
+        return "secretsmanager:GetSecretValue" in nodes.listed(statement["Action"])
+
+    readable = [it["Resource"] for name, it in nodes.statements(github) if name == "Boundary" and may_read(it)]
+    own, given = readable
+    assert given == {"Fn::Split": [",", {"Ref": "SecretArns"}]}
+    reach = own["Fn::Sub"].rsplit(":", 1)[1]
+    assert reach == "${StackName}/*"
+    for secret in nodes.properties(template, "SecretsManager::Secret").values():
+        name = secret["Name"]["Fn::Sub"]
+        stacks = ("mergeline", "mergeline-prod")
+        arn_ends = {stack: name.replace("${AWS::StackName}", stack) + "-AbCdEf" for stack in stacks}
+        for stack in arn_ends:
+            within = {it for it, end in arn_ends.items() if fnmatchcase(end, reach.replace("${StackName}", stack))}
+            assert within == {stack}
+    (made,) = [
+        it["Resource"]
+        for name, it in nodes.statements(github)
+        if name == "ExecutionRole" and "secretsmanager:CreateSecret" in nodes.listed(it["Action"])
+    ]
+    assert made == own
+
+
+def test_a_changed_layer_parameter_or_secret_publishes_a_version():
+    def deployed(second):
+        resources = translated(second=second)["Resources"]
+        (version,) = [it for it in resources.values() if it["Type"] == "AWS::Lambda::Version"]
+        return resources["Api"]["Properties"], version["Properties"]
+
+    (function, version), (later_function, later_version) = deployed(0), deployed(1)
+    # Lambda refuses to publish what did not change, and CloudFormation makes no other version of the same description.
+    assert function["Description"] != later_function["Description"]
+    assert version["Description"] != later_version["Description"]
+    # A version has everything that the function has, the layer of infra/config too.
+    assert any("TeamsLayer" in str(layer) for layer in function["Layers"])
+
+
+def test_a_rollout_may_be_made_by_what_deploys(github):
+    actions = {
+        (action, str(resource))
+        for name, it in nodes.statements(github)
+        if name == "ExecutionRole"
+        for action in nodes.listed(it["Action"])
+        for resource in nodes.listed(it["Resource"])
+    }
+    for kind in ("application", "deploymentgroup"):
+        assert any(action == "codedeploy:*" and f":{kind}:${{StackName}}-*" in place for action, place in actions)
+    assert any(action == "codedeploy:GetDeploymentConfig" for action, _ in actions)
+    passing = statement(github, "ExecutionRole", "iam:PassRole")["Condition"]
+    assert "codedeploy.amazonaws.com" in passing["StringEquals"]["iam:PassedToService"]
+
+
+def test_the_bill_counts_what_is_watched(template):
+    def metrics(*conditions):
+        alarms = nodes.of_type(template, "CloudWatch::Alarm").values()
+        return sum(len(policies.queries(it["Properties"])) for it in alarms if it.get("Condition") in conditions)
+
+    costs = (ROOT / "docs/costs.md").read_text()
+    composed = nodes.of_type(template, "CloudWatch::CompositeAlarm")
+    usual, of_database = metrics(None, "HasAlarms"), metrics("AlarmsOfDatabase")
+    # Webhooks and access logs have rows of their own.
+    assert (of_database, len(composed)) == (3, 1)
+    counted = f"| {usual + of_database}, three of them with `DatabaseInstanceId`, and one composed; {metrics(None)} with"
+    assert counted in costs
+    assert f"{0.1 * (usual + of_database) + 0.5:.2f} |" in costs

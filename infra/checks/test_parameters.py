@@ -8,7 +8,7 @@ import pytest
 from nodes import names_in
 from translate import ROOT, source
 
-TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/network.yaml", "infra/github-oidc.yaml"]
+TEMPLATES = ["template.yaml", *(f"infra/{name}.yaml" for name in ("budget", "database", "network", "github-oidc"))]
 PARAMETERS = [(path, name) for path in TEMPLATES for name in source(path)["Parameters"]]
 
 
@@ -115,8 +115,26 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("HostedZoneId", "/hostedzone/Z0123456789ABC"),
         ("HostedZoneId", "example.com"),
         ("AlarmEmail", "somebody"),
+        ("InvocationsLimit", "0"),
         ("LogRetentionDays", "31"),
+        ("TlsPolicy", "TLS_1_0"),
+        ("DisableExecuteApi", "yes"),
+        ("EndpointType", "EDGE"),
+        ("VpcEndpointId", "vpc-0a1b"),
+        ("AllowedCidrs", "203.0.113.7"),
+        ("AllowedCidrs", "203.0.113.0/24, 198.51.100.0/24"),
+        ("WebhookCidrs", "github.com"),
+        ("WafAclArn", "arn:aws:wafv2:us-east-1:123456789012:global/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
+        ("ApiTotalRateLimit", "0"),
+        ("ApiConcurrency", "0"),
+        ("ApiConcurrency", "1000"),
+        ("ApiRollout", "Canary10Percent"),
+        ("Monitoring", "none"),
+        ("CollectEvery", "3"),
+        ("StaleAfterHours", "169"),
+        ("KmsKeyArn", "alias/mergeline"),
         ("AccessLogs", "yes"),
+        ("Tracing", "on"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),
     ],
 )
@@ -147,6 +165,10 @@ def test_nonsense_is_refused(name, value, written):
         ("BasePath", "delivery"),
         ("BasePath", "delivery/v1"),
         ("HostedZoneId", "Z0123456789ABCDEFGHIJ"),
+        ("VpcEndpointId", "vpce-0123456789abcdef0"),
+        ("AllowedCidrs", "203.0.113.0/24,2001:db8::/32"),
+        ("WafAclArn", "arn:aws:wafv2:eu-north-1:123456789012:regional/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
+        ("KmsKeyArn", "arn:aws:kms:eu-north-1:123456789012:key/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("AlarmEmail", "on-call+mergeline@example.com"),
     ],
 )
@@ -167,6 +189,27 @@ def test_a_domain_is_given_with_its_certificate(written):
     assert broken_rules(written, **whole, BasePath="delivery", HostedZoneId="Z1") == []
     assert broken_rules(written, DomainName="metrics.example.com") == ["DomainIsWhole"]
     assert broken_rules(written, CertificateArn="arn") == ["DomainIsWhole"]
+
+
+def test_a_private_endpoint_has_neither_webhooks_nor_a_domain(written):
+    private = {"EndpointType": "PRIVATE", "VpcEndpointId": "vpce-0a"}
+    assert broken_rules(written, **private, AllowedCidrs="10.0.0.0/8") == []
+    assert broken_rules(written, EndpointType="PRIVATE") == ["PrivateIsWhole"]
+    assert broken_rules(written, VpcEndpointId="vpce-0a") == ["EndpointIsForPrivate"]
+    assert broken_rules(written, **private, WebhookSecretsSecretArn="s") == ["PrivateIsWhole"]
+    domain = {"DomainName": "metrics.example.com", "CertificateArn": "arn"}
+    assert broken_rules(written, **private, **domain) == ["PrivateIsWhole"]
+
+
+def test_an_api_without_any_address_is_refused(written):
+    domain = {"DomainName": "metrics.example.com", "CertificateArn": "arn"}
+    assert broken_rules(written, DisableExecuteApi="true") == ["OnlyADomainIsLeft"]
+    assert broken_rules(written, DisableExecuteApi="true", **domain) == []
+
+
+def test_networks_of_webhooks_need_webhooks(written):
+    assert broken_rules(written, WebhookCidrs="192.30.252.0/22") == ["WebhookNetworksHaveWebhooks"]
+    assert broken_rules(written, WebhookCidrs="192.30.252.0/22", WebhookSecretsSecretArn="s") == []
 
 
 def test_exceptions_from_a_proxy_without_a_proxy_are_refused(written):

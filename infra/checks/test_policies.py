@@ -31,6 +31,22 @@ def stage(template):
     return properties(template, named(template, "ApiGateway::Stage"))
 
 
+def kept_out(template):
+    return properties(template, "Gateway")["Policy"]["Fn::If"][1]["Statement"]
+
+
+def last_statements(template, role):
+    return properties(template, role)["Policies"][-1]["PolicyDocument"]["Statement"]
+
+
+def published(template):
+    return properties(template, "TopicPolicy")["PolicyDocument"]["Statement"][0]
+
+
+def rollout(template):
+    return properties(template, named(template, "CodeDeploy::DeploymentGroup"))
+
+
 def log_format(template):
     return stage(template)["AccessLogSetting"]["Fn::If"][1]["Format"]
 
@@ -62,7 +78,7 @@ BREAKS = {
             ThrottlingRateLimit={"Fn::If": ["HasWebhooks", 10_000, 0]}
         ),
         "of a mapping": lambda t: (
-            t.update(Mappings={"Sizes": {"small": {"MB": 256}, "large": {"MB": 10_240}}}),
+            t["Mappings"].update(Sizes={"small": {"MB": 256}, "large": {"MB": 10_240}}),
             properties(t, "Api").update(MemorySize={"Fn::FindInMap": ["Sizes", {"Ref": "AWS::Region"}, "MB"]}),
         ),
         "a parameter of no property": lambda t: t["Parameters"]["ApiKeyVersion"].pop("MaxValue"),
@@ -82,7 +98,7 @@ BREAKS = {
         "a throttle": put("UsagePlan/Properties/Throttle", None),
         "logs forever": put("ApiLogs/Properties/RetentionInDays", None),
         "access logs forever": put("AccessLog/Properties/RetentionInDays", None),
-        "a schedule tried once": put("CollectorEveryFourHours/Properties/Target/RetryPolicy", None),
+        "a schedule tried once": put("CollectorSchedule/Properties/Target/RetryPolicy", None),
         "nothing chosen": put(
             "Api/Properties/MemorySize", {"Fn::If": ["IsApp", {"Ref": "AWS::NoValue"}, {"Ref": "AWS::NoValue"}]}
         ),
@@ -192,9 +208,14 @@ BREAKS = {
         "shorter than a request": put("Api/Properties/Timeout", 10),
         "unknown to the program": lambda t: variables(t, "Api").pop("REQUEST_TIMEOUT_SECONDS"),
     },
-    "functions_are_traced": {
+    "traces_are_sent_only_where_they_are_wanted": {
         "function": put("Collector/Properties/TracingConfig", None),
+        "always": put("Api/Properties/TracingConfig", {"Mode": "Active"}),
         "gateway": lambda t: stage(t).pop("TracingEnabled"),
+        "allowed": lambda t: properties(t, "ApiRole")["Policies"][0]["PolicyDocument"]["Statement"].append(
+            {"Effect": "Allow", "Action": "xray:PutTraceSegments", "Resource": "*"}
+        ),
+        "default": lambda t: t["Parameters"]["Tracing"].update(Default="xray"),
     },
     "variables_are_known": {"slip": lambda t: variables(t).update(BACKFIL_DAYS="3")},
     "functions_may_join_a_network": {
@@ -211,6 +232,10 @@ BREAKS = {
         "default": put("Work/Properties/VisibilityTimeout", None),
     },
     "batches_fail_partially": {"all or nothing": put("CollectorWork/Properties/FunctionResponseTypes", None)},
+    "a_worker_takes_one_repository_at_a_time": {
+        "five": put("CollectorWork/Properties/BatchSize", 5),
+        "default": put("CollectorChanges/Properties/BatchSize", None),
+    },
     "workers_are_not_refused": {
         "reserved": put("Collector/Properties/ReservedConcurrentExecutions", 2),
     },
@@ -220,18 +245,36 @@ BREAKS = {
     },
     "failures_land_somewhere": {
         "queue": put("Work/Properties/RedrivePolicy", None),
-        "schedule": put("CollectorEveryFourHours/Properties/Target/DeadLetterConfig", None),
+        "schedule": put("CollectorSchedule/Properties/Target/DeadLetterConfig", None),
         "asynchronous": put("CollectorEventInvokeConfig/Properties/DestinationConfig", None),
         "no asynchronous settings": lambda t: t["Resources"].pop("CollectorEventInvokeConfig"),
         "forgetful": put("DeadLetters/Properties/MessageRetentionPeriod", None),
         "unwatched": lambda t: t["Resources"].pop("DeadLettersWaiting"),
     },
-    "collections_run_every_four_hours": {
-        "hourly": put("CollectorEveryFourHours/Properties/ScheduleExpression", "rate(1 hours)"),
-        "disabled": put("CollectorEveryFourHours/Properties/State", "DISABLED"),
-        "gone": lambda t: t["Resources"].pop("CollectorEveryFourHours"),
+    "collections_run_as_often_as_asked": {
+        "fixed": put("CollectorSchedule/Properties/ScheduleExpression", "rate(4 hours)"),
+        "one hours": lambda t: t["Mappings"]["Cadence"]["1"].update(Schedule="rate(1 hours)"),
+        "another value": lambda t: t["Parameters"]["CollectEvery"]["AllowedValues"].append("6"),
+        "unknown to the API": lambda t: variables(t, "Api").pop("COLLECT_EVERY_HOURS"),
+        "disabled": put("CollectorSchedule/Properties/State", "DISABLED"),
+        "gone": lambda t: t["Resources"].pop("CollectorSchedule"),
     },
-    "queues_are_encrypted": {"plain": put("Work/Properties/SqsManagedSseEnabled", False)},
+    "alarms_follow_the_cadence": {
+        "fixed": put("RunMissing/Properties/EvaluationPeriods", 9),
+        "wrong in the map": lambda t: t["Mappings"]["Cadence"]["8"].update(StaleHours=24),
+        "a period": put("RateLimitLow/Properties/Period", 14400),
+        "stale elsewhere": put("DataStale/Properties/Threshold", {"Ref": "StaleAfterHours"}),
+        "too late": put("WorkWaiting/Properties/Threshold", 32400000),
+        "never later": lambda t: t["Parameters"]["StaleAfterHours"].update(MaxValue=0),
+    },
+    "everything_is_encrypted_with_the_given_key": {
+        "plain": put("Work/Properties/SqsManagedSseEnabled", False),
+        "a queue": put("MissedRuns/Properties/KmsMasterKeyId", None),
+        "a log": put("AccessLog/Properties/KmsKeyId", None),
+        "a secret": put("GitHubSecret/Properties/KmsKeyId", "alias/aws/secretsmanager"),
+        "settings": put("Api/Properties/KmsKeyArn", None),
+        "not allowed": lambda t: last_statements(t, "CollectorScheduleRole").pop(),
+    },
     "functions_log_to_our_groups": {
         "Lambda's own": put("Api/Properties/LoggingConfig", None),
     },
@@ -242,13 +285,17 @@ BREAKS = {
         "token": lambda t: t["Parameters"]["GitHubAppId"].update(Default="ghp_" + "a" * 36),
         "database": lambda t: t["Metadata"].update(Url="postgres://me:hunter2@db/m"),
     },
+    "secrets_are_named_after_the_stack": {
+        "by CloudFormation": put("GitHubSecret/Properties/Name", None),
+        "no slash": put("DatabaseSecret/Properties/Name", {"Fn::Sub": "${AWS::StackName}-database"}),
+    },
     "roles_are_each_for_one": {
         "administrator": put("ApiRole/Properties/ManagedPolicyArns", ["arn:aws:iam::aws:policy/AdministratorAccess"]),
         "AWS's policy": lambda t: properties(t, "ApiRole")["ManagedPolicyArns"].append(
             {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"}
         ),
         "shared": put("Api/Properties/Role", {"Fn::GetAtt": ["CollectorRole", "Arn"]}),
-        "no boundary": put("CollectorEveryFourHoursRole/Properties/PermissionsBoundary", None),
+        "no boundary": put("CollectorScheduleRole/Properties/PermissionsBoundary", None),
     },
     "roles_are_taken_by_their_users": {
         "another service": lambda t: trust(t).update(Principal={"Service": "scheduler.amazonaws.com"}),
@@ -293,8 +340,8 @@ BREAKS = {
             {"Ref": "GitHubSecret"}
         ),
         "a secret no more": lambda t: variables(t, "Api").pop("API_KEYS_SECRET_ARN"),
-        "a schedule without dead letters": lambda t: properties(t, "CollectorEveryFourHoursRole")["Policies"].pop(),
-        "a schedule that cannot invoke": lambda t: properties(t, "CollectorEveryFourHoursRole")["Policies"].pop(0),
+        "a schedule without dead letters": lambda t: properties(t, "CollectorScheduleRole")["Policies"].pop(),
+        "a schedule that cannot invoke": lambda t: properties(t, "CollectorScheduleRole")["Policies"].pop(0),
         "failures that cannot be sent": lambda t: statement(t, "CollectorRole", "sqs:SendMessage").update(
             Action=["sqs:ReceiveMessage"]
         ),
@@ -309,6 +356,9 @@ BREAKS = {
         "nowhere": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
             uri={"Fn::GetAtt": ["Collector", "Arn"]}
         ),
+        "what was not published": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
+            uri={"Fn::Sub": policies.LIVE["Fn::Sub"].replace(":live", "")}
+        ),
         "no paths": lambda t: body(t)["paths"].clear(),
         "not permitted": lambda t: t["Resources"].pop("ApiHeadPermissionv1"),
         "a webhook with a key": lambda t: body(t)["paths"]["/webhook/{plugin}"]["post"].update(
@@ -317,12 +367,41 @@ BREAKS = {
         "the page with a key": lambda t: body(t)["paths"]["/app/{proxy+}"]["get"].update(security=[{"api_key": []}]),
         "data without a key": lambda t: body(t)["paths"]["/{proxy+}"]["get"].pop("security"),
     },
-    "what_needs_no_key_is_bounded": {
-        "an unbounded page": lambda t: stage(t)["MethodSettings"][1].pop("ThrottlingBurstLimit"),
-        "sessions without a provider": lambda t: stage(t)["MethodSettings"][7].update(ThrottlingRateLimit=20),
-        "a path spelled otherwise": lambda t: stage(t)["MethodSettings"][3].update(ResourcePath="/app/{proxy+}"),
+    "every_path_is_bounded": {
+        "keys without a limit": lambda t: stage(t)["MethodSettings"][1].pop("ThrottlingRateLimit"),
+        "no requests at all": lambda t: t["Parameters"]["ApiTotalRateLimit"].update(MinValue=0),
+        "a path without a limit": lambda t: stage(t)["MethodSettings"].pop(2),
+        "an unbounded page": lambda t: stage(t)["MethodSettings"][5].pop("ThrottlingBurstLimit"),
+        "sessions without a provider": lambda t: stage(t)["MethodSettings"][11].update(ThrottlingRateLimit=20),
+        "a path spelled otherwise": lambda t: stage(t)["MethodSettings"][7].update(ResourcePath="/app/{proxy+}"),
         "unbounded": lambda t: stage(t).pop("MethodSettings"),
         "open without secrets": lambda t: stage(t)["MethodSettings"][0].update(ThrottlingRateLimit=100),
+    },
+    "networks_and_endpoints_are_kept_out": {
+        "no policy": put("Gateway/Properties/Policy", None),
+        "webhooks everywhere": lambda t: kept_out(t).pop(),
+        "allowed, not denied": lambda t: kept_out(t)[2]["Fn::If"][1].update(Effect="Allow"),
+        "webhooks too": lambda t: kept_out(t)[2]["Fn::If"][1].update(Resource="execute-api:/*", NotResource=None),
+        "nobody": lambda t: kept_out(t)[0].update(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
+        "not deployed": lambda t: t["Resources"].update(
+            {
+                name: {"Type": "AWS::ApiGateway::Deployment", "Properties": {}}
+                for name in nodes.of_type(policies.translated(second=86400), "ApiGateway::Deployment")
+            }
+        ),
+    },
+    "releases_go_live_in_steps": {
+        "another name": put("Api/Properties/FunctionName", None),
+        "no alias": lambda t: t["Resources"].pop(named(t, "Lambda::Alias")),
+        "at once": lambda t: t["Resources"][named(t, "Lambda::Alias")].pop("UpdatePolicy"),
+        "unpublished": put("ApiGetPermissionv1/Properties/FunctionName", {"Ref": "Api"}),
+        "a queue behind an alias": put("CollectorWork/Properties/FunctionName", {"Ref": "ApiAliaslive"}),
+        "no guard": lambda t: rollout(t).pop("AlarmConfiguration"),
+        "one guard": lambda t: rollout(t)["AlarmConfiguration"]["Fn::If"][1]["Alarms"].pop(0),
+        "no way back": lambda t: rollout(t)["AutoRollbackConfiguration"].update(Events=["DEPLOYMENT_FAILURE"]),
+        "fixed steps": lambda t: rollout(t).update(DeploymentConfigName="CodeDeployDefault.LambdaAllAtOnce"),
+        "old settings": lambda t: properties(t, named(t, "Lambda::Version")).pop("Description"),
+        "no change": put("Api/Properties/Description", "API"),
     },
     "requests_are_bounded": {
         "no quota": put("UsagePlan/Properties/Quota", None),
@@ -394,7 +473,9 @@ BREAKS = {
         "small samples": put("ApiSlow/Properties/EvaluateLowSampleCountPercentile", "ignore"),
         "unheard": put("ApiSlow/Properties/AlarmActions", []),
         "silent": put("ApiSlow/Properties/ActionsEnabled", False),
-        "silence is fine": put("NoRunCompleted/Properties/TreatMissingData", "notBreaching"),
+        "silence is fine": put("RunMissing/Properties/TreatMissingData", "notBreaching"),
+        "silence is a new stack": put("FirstRunCompleted/Properties/TreatMissingData", "notBreaching"),
+        "a new stack wakes": put("NoRunCompleted/Properties/AlarmRule", {"Fn::Sub": 'ALARM("${RunMissing}")'}),
         "silence is nothing": put("RunsPartial/Properties/TreatMissingData", None),
         "odd period": put("ApiFailing/Properties/Period", 100),
         "eight days": put("RunsPartial/Properties/EvaluationPeriods", 8 * 24),
@@ -403,6 +484,13 @@ BREAKS = {
         "two results": lambda t: properties(t, "DataStale")["Metrics"][1].update(ReturnData=True),
         "no runbook": put("ApiSlow/Properties/AlarmDescription", "slow"),
         "encrypted topic": put("AlarmTopic/Properties", {"KmsMasterKeyId": "alias/aws/sns"}),
+    },
+    "little_is_watched_where_little_is_paid": {
+        "an alarm": lambda t: t["Resources"]["ApiSlow"].pop("Condition"),
+        "a filter": lambda t: t["Resources"]["WorkersOutOfMemory"].pop("Condition"),
+        "a dashboard": lambda t: t["Resources"]["Dashboard"].pop("Condition"),
+        "too little": lambda t: t["Resources"]["ApiFailing"].update(Condition="HasAlarms"),
+        "a metric that is not sent": put("CollectorFailing/Properties/Namespace", policies.NAMESPACE["Fn::Sub"]),
     },
     "alarms_wake_somebody_or_wait": {
         "woken": put("TokenExpires/Properties/AlarmActions", [{"Ref": "AlarmTopic"}]),
@@ -413,6 +501,14 @@ BREAKS = {
         "swapped": lambda t: t["Outputs"]["AlarmTopicArn"].update(Value={"Ref": "NoticeTopic"}),
         "unnamed": lambda t: t["Outputs"].pop("NoticeTopicArn"),
         "no e-mail": lambda t: t["Resources"].pop("NoticeEmailSubscription"),
+    },
+    "only_alarms_publish": {
+        "gone": lambda t: t["Resources"].pop("TopicPolicy"),
+        "one topic": lambda t: properties(t, "TopicPolicy")["Topics"].pop(),
+        "anybody": lambda t: published(t).update(Principal={"AWS": "*"}),
+        "another service": lambda t: published(t).update(Principal={"Service": "s3.amazonaws.com"}),
+        "other accounts": lambda t: published(t).pop("Condition"),
+        "subscribing": lambda t: published(t).update(Action="sns:*"),
     },
     "the_dashboard_can_be_read": {
         "no JSON": lambda t: properties(t, "Dashboard")["DashboardBody"]["Fn::Sub"].__setitem__(
@@ -426,6 +522,12 @@ BREAKS = {
         "hidden alarm": lambda t: replace_in_dashboard(t, '"${TokenExpires.Arn}", ', ""),
     },
     "everything_referred_to_is_there": {"typing error": put("Work/Properties/QueueName", {"Ref": "Worq"})},
+    "nothing_waits_in_a_circle": {
+        "two": put("Work/DependsOn", ["CollectorWork"]),
+        "the API and its gateway": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
+            uri={"Fn::Sub": "${ApiAliaslive}"}
+        ),
+    },
     "commands_invoke_once": {
         "again": lambda t: t["Outputs"]["Migrate"].update(
             Value={"Fn::Sub": "aws lambda invoke --function-name ${Collector} --cli-read-timeout 900 /dev/stdout"}
@@ -490,7 +592,7 @@ def test_a_policy_that_cannot_follow_a_template_is_a_finding():
 def test_a_missing_entry_of_the_runbook_is_noticed(template, tmp_path, monkeypatch):
     monkeypatch.setattr(policies, "ROOT", tmp_path)
     (tmp_path / "docs").mkdir()
-    alarms = list(nodes.of_type(template, "CloudWatch::Alarm"))
+    alarms = list(policies.alarms(template))
     (tmp_path / "docs/runbook.md").write_text("".join(f"## {name}\n\ntext\n" for name in alarms[1:]))
     assert list(policies.the_runbook_has_an_entry_for_each_alarm(template)) == [
         f"docs/runbook.md does not know {alarms[0]}"

@@ -134,7 +134,9 @@ if "--stack-name" in arguments and of("--stack-name") != told["stack"]:
 if operation == "describe-stack-resource":
     answer = {"StackResourceDetail": {"PhysicalResourceId": told["resources"][of("--logical-resource-id")]}}
 elif operation == "describe-stacks":
-    answer = {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in told["outputs"].items()]}]}
+    outputs = [{"OutputKey": k, "OutputValue": v} for k, v in told["outputs"].items()]
+    parameters = [{"ParameterKey": k, "ParameterValue": v} for k, v in told["parameters"].items()]
+    answer = {"Stacks": [{"Outputs": outputs, "Parameters": parameters}]}
 elif operation == "get-api-key" and of("--api-key") == told["resources"]["ApiKey"]:
     answer = {"name": "gateway"} | ({"value": told["key"]} if "--include-value" in arguments else {})
 elif operation == "invoke" and of("--function-name") == told["resources"]["Collector"]:
@@ -199,6 +201,7 @@ class Deployment:
         self.resources = {name: f"id-of-{name}" for name in resulting["Resources"]}
         self.outputs = {name: "" for name in resulting["Outputs"]}
         self.outputs["ApiUrl"] = f"http://127.0.0.1:{api.server_port}/v1"
+        self.parameters = {"AllowedCidrs": "", "AlarmEmail": "ops@example.com"}
         self.answers = {
             MIGRATE: {"action": "migrate"},
             COLLECT: {"action": "plan", "run": 7, "queued": 12, "problems": ["acme/*: not found"]},
@@ -208,7 +211,7 @@ class Deployment:
         stub(self.folder / "stubs", "aws", AWS)
         stub(self.folder / "stubs", "curl", CURL)
         (self.folder / "scratch").mkdir()
-        told = {name: getattr(self, name) for name in ("patience", "resources", "outputs", "answers")}
+        told = {name: getattr(self, name) for name in ("patience", "resources", "outputs", "parameters", "answers")}
         told |= {"stack": f"mergeline-{environment}", "key": KEY, "calls": str(self.folder / "calls")}
         (self.folder / "told.json").write_text(json.dumps(told))
         (self.folder / "calls").touch()
@@ -327,6 +330,19 @@ def test_without_a_key_no_answer_is_not_good_either(deployment):
     deployment.api.without_key = None
     assert deployment.check().returncode != 0
     assert "Empty reply" in deployment.done.stderr
+
+
+def test_an_api_that_is_closed_to_the_runner_is_not_asked(deployment):
+    deployment.parameters["AllowedCidrs"] = "203.0.113.0/24"
+    done = deployment.check()
+    assert (done.returncode, deployment.invoked, deployment.api.asked) == (0, [MIGRATE, COLLECT], [])
+    assert done.stdout.splitlines()[-1] == "not asked: the stack takes requests from other networks only"
+
+
+def test_a_private_api_is_not_asked(deployment):
+    deployment.outputs["ApiUrl"] = "https://a1b2c3-vpce-0a1b2c.execute-api.eu-north-1.amazonaws.com/v1"
+    assert deployment.check().returncode == 0
+    assert deployment.api.asked == []
 
 
 def test_an_environment_that_is_not_there_is_left_alone(deployment):

@@ -5,7 +5,9 @@ import json
 import logging
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+from samtranslator.model import apigateway
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
@@ -36,8 +38,9 @@ def program(function):
     return built or Path(function["Properties"].get("CodeUri", "none")).stem
 
 
-def translated(parameters=None, template=None):
-    """The template as CloudFormation sees it with these parameters."""
+def translated(parameters=None, template=None, second=0):
+    """The template as CloudFormation sees it with these parameters, when it is deployed in a second of the clock."""
+    apigateway.time = SimpleNamespace(time=lambda: second)
     template = copy.deepcopy(template or source())
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
