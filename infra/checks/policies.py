@@ -195,7 +195,7 @@ def variables_are_known(template):
 def variables_read():
     """What looks like a variable in a program, and, first, PostgreSQL's own, which sqlx reads."""
     sources = (path.read_text() for path in (ROOT / "crates").glob("*/src/**/*.rs"))
-    known = {"PGSSLROOTCERT", "COLLECT_EVERY_HOURS"}
+    known = {"PGSSLROOTCERT"}
     return known.union(*(re.findall(r'"([A-Z][A-Z0-9_]+)"', text) for text in sources))
 
 

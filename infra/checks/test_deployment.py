@@ -43,6 +43,7 @@ EVERYTHING_GIVEN = {
     "ApiRateLimit": "3",
     "ApiConcurrency": "20",
     "ApiRollout": "Linear10PercentEvery1Minute",
+    "GatewayKeyScope": "metrics:read",
     "ApiBurstLimit": "7",
     "ApiMonthlyQuota": "5000",
     "RequestTimeoutSeconds": "8",
@@ -349,6 +350,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     }
     assert usual.variables("Api") == {
         "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
+        "GATEWAY_KEY_SCOPE": "prs:read",
         "REQUEST_TIMEOUT_SECONDS": "5",
         "COLLECT_EVERY_HOURS": "4",
     }
@@ -386,6 +388,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "OIDC_SCOPES": "openid email profile groups",
         "OIDC_GROUPS_CLAIM": "roles",
         "CHANGES_QUEUE_URL": full["Changes"],
+        "GATEWAY_KEY_SCOPE": "metrics:read",
         "REQUEST_TIMEOUT_SECONDS": "8",
         "COLLECT_EVERY_HOURS": "1",
     }

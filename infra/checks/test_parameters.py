@@ -129,6 +129,7 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("ApiConcurrency", "0"),
         ("ApiConcurrency", "1000"),
         ("ApiRollout", "Canary10Percent"),
+        ("GatewayKeyScope", "admin"),
         ("Monitoring", "none"),
         ("CollectEvery", "3"),
         ("StaleAfterHours", "169"),
