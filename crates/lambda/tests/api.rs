@@ -381,10 +381,10 @@ async fn somebody_logs_in_through_the_gateway_and_sees_what_access_allows() -> R
     let login = invoke(&mut function, page_request("GET", "login", &[("to", "#/teams?last=P4W")], &[])?).await?;
     assert_eq!(login["statusCode"], json!(303), "{login}");
     let location = url::Url::parse(login["multiValueHeaders"]["location"][0].as_str().context("a location")?)?;
-    let sent: HashMap<String, String> = location.query_pairs().into_owned().collect();
-    provider.with(|state| state.nonce.clone_from(&sent["nonce"]));
+    let parameters: HashMap<String, String> = location.query_pairs().into_owned().collect();
+    provider.with(|state| state.nonce.clone_from(&parameters["nonce"]));
     let attempt = format!("__Host-mergeline-login={}", cookies(&login)["__Host-mergeline-login"]);
-    let parameters = [("code", "once"), ("state", sent["state"].as_str())];
+    let parameters = [("code", "once"), ("state", parameters["state"].as_str())];
     let back = invoke(&mut function, page_request("GET", "callback", &parameters, &[("cookie", &attempt)])?).await?;
     let target = json!(["https://metrics.acme.com/v1/app/#/teams?last=P4W"]);
     assert_eq!((&back["statusCode"], &back["multiValueHeaders"]["location"]), (&json!(303), &target), "{back}");
