@@ -227,6 +227,8 @@ def topic_policy(name, properties):
 
 @makes("Budgets::Budget")
 def budget(name, properties):
+    # CloudFormation names one that has no name.
+    properties["Budget"].setdefault("BudgetName", name)
     call("budgets", "CreateBudget", {"AccountId": DEFAULT_ACCOUNT_ID, **properties})
     return Made(properties["Budget"]["BudgetName"])
 

@@ -107,7 +107,7 @@ def flow_logs_are_written_by_their_role(template):
     needed = {
         ("FlowLogRole", f"logs:{action}", "FlowLogGroup", "{}")
         for action in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
-    }
+    } | {("FlowLogRole", "logs:DescribeLogGroups", "*", "{}")}
     yield from access.differences(set(access.rights(template)), needed)
     (log,) = properties(template, "EC2::FlowLog").values()
     facts = [target(log[key]) for key in ("ResourceId", "LogGroupName", "DeliverLogsPermissionArn")]

@@ -495,11 +495,11 @@ def every_path_is_bounded(template):
     page = {(method, path) for method in ("GET", "HEAD") for path in PAGE}
     session = {(method.upper(), path) for method, path in SESSION}
     for name, stage in properties(template, "ApiGateway::Stage").items():
-        # API Gateway's own spelling: a slash at the beginning, and ~1 for each in the path.
+        # CloudFormation's own spelling: the root is a slash, and every slash of another path is ~1 behind one more.
         settings = {
-            (it["HttpMethod"], "/" + it["ResourcePath"][1:].replace("~1", "/").lstrip("/")): it
+            (it["HttpMethod"], it["ResourcePath"].removeprefix("/").replace("~1", "/") or "/"): it
             for it in stage.get("MethodSettings", [])
-            if "/" not in it["ResourcePath"][1:]
+            if it["ResourcePath"] == "/" or it["ResourcePath"].startswith("/~1") and "/" not in it["ResourcePath"][1:]
         }
         offered = {
             (method.upper(), path)

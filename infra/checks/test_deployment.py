@@ -684,9 +684,9 @@ def test_a_budget_writes_what_was_spent_and_what_will_be(aws):
     )
     budgets = emulator.client("budgets")
     (made,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
-    assert (made["BudgetName"], made["BudgetLimit"]) == ("mergeline-budget", {"Amount": "25", "Unit": "USD"})
+    assert made["BudgetLimit"] == {"Amount": "25", "Unit": "USD"}
     assert made["CostFilters"] == {"TagKeyValue": ["user:project$mergeline"]}
-    of = {"AccountId": "123456789012", "BudgetName": "mergeline-budget"}
+    of = {"AccountId": "123456789012", "BudgetName": made["BudgetName"]}
     assert {it["NotificationType"] for it in budgets.describe_notifications_for_budget(**of)["Notifications"]} == {
         "ACTUAL",
         "FORECASTED",

@@ -90,7 +90,8 @@ def test_everything_that_sam_uploads_lies_beside_the_template(built):
         assert (aws / layer["Properties"]["ContentUri"]).is_dir()
     assert (aws / "infra/config/teams.yaml").read_bytes() == (ROOT / "infra/config/teams.yaml").read_bytes()
     assert (aws / "samconfig.toml").read_bytes() == (ROOT / "samconfig.toml").read_bytes()
-    assert {path.name for path in (aws / "infra").glob("*.yaml")} == {path.name for path in ROOT.glob("infra/*.yaml")}
+    for kind in ("*.yaml", "*.json"):
+        assert {path.name for path in (aws / "infra").glob(kind)} == {path.name for path in ROOT.glob(f"infra/{kind}")} != set()
 
 
 @pytest.mark.parametrize("missing", ["api", "collector"])
