@@ -160,13 +160,13 @@ export function headline(summary: Schemas['Summary'], before: string): string {
   // Counts of rare events vary by about their square root.
   const isUsual = Math.abs(now - then) <= 2 * Math.sqrt(Math.max(now + then, 1))
   const numbers = `${count(now)} and ${count(then)}`
-  const counts = isUsual ? `Merged: ${numbers} in ${before}, which is within the usual variation` : `${now > then ? 'More' : 'Less'} was merged than in ${before} (${numbers})`
+  const counts = isUsual ? `${many(now, 'pull request')} merged, and ${count(then)} in ${before}: within the usual variation` : `${now > then ? 'More' : 'Fewer'} pull requests merged than in ${before} (${numbers})`
   const [half, halfBefore] = [period.cycle_time.p50_hours, previous.cycle_time.p50_hours]
   if (half === null || halfBefore === null || period.cycle_time.n < 6 || previous.cycle_time.n < 6) return `${counts}.`
   const ratio = half / halfBefore
   if (ratio > 1.5) return `${counts}; pull requests took longer: half within ${duration(half)} instead of ${duration(halfBefore)}.`
   if (ratio < 1 / 1.5) return `${counts}; pull requests were faster: half within ${duration(half)} instead of ${duration(halfBefore)}.`
-  return `${counts}; half took ${duration(half)}, before ${duration(halfBefore)}.`
+  return `${counts}. Half merged within ${duration(half)}, compared with ${duration(halfBefore)} before.`
 }
 
 /** Why a merged pull request is not in production. */

@@ -11,8 +11,8 @@ describe('a unit that is not final', () => {
     expect(completenessOf(['deployments_not_read'])).toBe('partly_read')
   })
   it('says every reason, and its look once', () => {
-    expect(sentences(['running', 'quarantined'])).toBe('It is not over: so far. Pull requests that could not be read may be missing.')
-    expect(mayChange(['running', 'partly_read'])).toBe('It is not over: so far. Not everything was read: it may change.')
+    expect(sentences(['running', 'quarantined'])).toBe('This period is not over, so the number may change. Pull requests that could not be read may be missing.')
+    expect(mayChange(['running', 'partly_read'])).toBe('This period is not over, so the number may change. Not everything was read: it may change.')
     expect([[], ['running'], ['running', 'quarantined'], ['outside_range']].map(bound)).toEqual([undefined, 'so far', 'at least', undefined])
     expect(looks([{ incomplete: [] }, { incomplete: ['running'] }, { incomplete: ['running'] }])).toBe('Dashed: not over.')
   })

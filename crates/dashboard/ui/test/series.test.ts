@@ -39,8 +39,8 @@ describe('comparisons', () => {
 
 describe('the sentence', () => {
   it('calls a change only what is more than chance', () => {
-    expect(headline(summary(period(14, 13), period(20, 19)), 'the 4 weeks before')).toBe('Merged: 14 and 20 in the 4 weeks before, which is within the usual variation; half took 13 h, before 19 h.')
-    expect(headline(summary(period(5, null), period(30, 10)), 'the 4 weeks before')).toBe('Less was merged than in the 4 weeks before (5 and 30).')
+    expect(headline(summary(period(14, 13), period(20, 19)), 'the 4 weeks before')).toBe('14 pull requests merged, and 20 in the 4 weeks before: within the usual variation. Half merged within 13 h, compared with 19 h before.')
+    expect(headline(summary(period(5, null), period(30, 10)), 'the 4 weeks before')).toBe('Fewer pull requests merged than in the 4 weeks before (5 and 30).')
     expect(headline(summary(period(20, 30), period(20, 10)), 'the 4 weeks before')).toContain('took longer: half within 30 h instead of 10 h')
     expect(headline(summary(period(20, 30), period(20, 10), false), 'the 4 weeks before')).toContain('Not compared')
     expect(headline(summary(period(0, null), period(20, 10)), 'the 4 weeks before')).toBe('Nothing was merged in these days.')

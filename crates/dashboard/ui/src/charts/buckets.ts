@@ -12,7 +12,7 @@ export function completenessOf(incomplete: readonly string[]): Completeness {
 
 /** Why a number is not final, in words. */
 export const SENTENCES: Record<string, string> = {
-  running: 'It is not over: so far.',
+  running: 'This period is not over, so the number may change.',
   partly_read: 'Not everything was read: at least this many.',
   not_read: 'Nothing of it was read.',
   quarantined: 'Pull requests that could not be read may be missing.',

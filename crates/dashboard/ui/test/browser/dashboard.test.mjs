@@ -332,7 +332,7 @@ describe('what goes wrong', () => {
     const { context, page } = await open(browser, 'overview', { routes: { '**/team/payments/summary*': (route) => json(answer)(route) } })
     const tile = page.locator('.tile').first()
     for (const [reason, text] of [
-      ['running', /\d\s*so far[\s\S]*It is not over/],
+      ['running', /\d\s*so far[\s\S]*This period is not over/],
       ['partly_read', /at least\s*\d[\s\S]*Not everything was read/],
       ['not_read', /not read[\s\S]*Nothing of it was read/],
     ]) {
