@@ -444,8 +444,9 @@ def test_the_log_and_the_machine_are_watched_where_it_is_asked_for(database, net
     flow = network["Resources"]["FlowLog"]["Properties"]
     assert (target(flow["ResourceId"]), flow["TrafficType"]) == ("Vpc", "ALL")
     assert target(flow["LogGroupName"]) == "FlowLogGroup"
-    (writing,) = [it for name, it in nodes.statements(network) if name == "FlowLogRole"]
+    writing, looking = [it for name, it in nodes.statements(network) if name == "FlowLogRole"]
     assert target(writing["Resource"]) == "FlowLogGroup"
+    assert (looking["Action"], looking["Resource"]) == ("logs:DescribeLogGroups", "*")
 
 
 def test_the_documented_key_lets_logs_and_alarms_use_it():

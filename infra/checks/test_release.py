@@ -55,7 +55,7 @@ def surroundings():
 @pytest.fixture
 def built(tmp_path):
     """A work tree with what .ci/build-arm64 leaves."""
-    infra = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("infra/*.yaml")]
+    infra = [path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("infra/*.yaml"), *ROOT.glob("infra/*.json")]]
     tree = work_tree(tmp_path / "tree", "template.yaml", "samconfig.toml", "LICENSE", "infra/homebrew/mergeline.rb", *infra)
     shutil.copytree(ROOT / "infra/config", tree / "infra/config")
     (tree / "target/lambda").mkdir(parents=True)
