@@ -447,12 +447,12 @@ def check_commands(texts, arguments):
 
 
 # Created by SAM from functions and the API.
-GENERATED = {"CollectorSchedule", "CollectorWork"}
+GENERATED = {"CollectorSchedule", "CollectorWork", "ServerlessDeploymentApplication", "ApiDeploymentGroup"}
 
 
 def check_aws(place, rest, questions, body):
     service, operation = rest[:2]
-    service = {"s3api": "s3"}.get(service, service)
+    service = {"s3api": "s3", "deploy": "codedeploy"}.get(service, service)
     given = options(rest[2:])
     is_mention = "\n" not in body and body.startswith("aws ")
     if (service, operation) in ADDED:
