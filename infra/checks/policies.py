@@ -14,7 +14,6 @@ import database
 import limits
 import network
 from nodes import (
-    VARIABLE,
     branches,
     listed,
     names_in,

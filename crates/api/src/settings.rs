@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use mergeline_domain::metrics::stale_after;
+use mergeline_domain::metrics::{COLLECT_EVERY_HOURS, stale_after};
 use mergeline_domain::{Problem, Problems, bounded_integer};
 use mergeline_login::LoginSettings;
 use mergeline_store::DatabaseSettings;
@@ -16,7 +16,6 @@ use crate::auth::scope::Scope;
 /// API Gateway gives up after 29 s.
 const MAX_TIMEOUT_SECONDS: u16 = 28;
 const DEFAULT_TIMEOUT_SECONDS: u16 = 5;
-const DEFAULT_COLLECT_EVERY_HOURS: u16 = 4;
 const DEFAULT_SCOPE: Scope = Scope::PrsRead;
 
 /// The API's settings from the environment.
@@ -60,9 +59,9 @@ impl Settings {
                 .map_err(|problem| problems.push(problem))
                 .unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         let timeout = Duration::from_secs(timeout.into());
-        let collect_every = bounded_integer(&lookup, "COLLECT_EVERY_HOURS", 1..=24, DEFAULT_COLLECT_EVERY_HOURS)
+        let collect_every = bounded_integer(&lookup, "COLLECT_EVERY_HOURS", 1..=24, COLLECT_EVERY_HOURS)
             .map_err(|problem| problems.push(problem))
-            .unwrap_or(DEFAULT_COLLECT_EVERY_HOURS);
+            .unwrap_or(COLLECT_EVERY_HOURS);
         let stale_after = stale_after(collect_every);
         match database {
             Some(database) if problems.is_empty() => {

@@ -71,10 +71,16 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         let teams = show::current(&store, now).await?;
         writeln!(out, "{}", show::as_json(&store, &teams, range, clock()).await?)?;
     } else {
-        let layout = if args.format == Some(ReportFormat::Markdown) { Layout::Markdown } else { Layout::Terminal };
-        writeln!(out, "{}", show::everything(&store, range, clock(), layout).await?)?;
+        writeln!(out, "{}", show::everything(&store, range, clock(), layout(args)).await?)?;
     }
     Ok(code)
+}
+
+fn layout(args: &Report) -> Layout {
+    match args.format {
+        Some(ReportFormat::Markdown) => Layout::Markdown,
+        Some(ReportFormat::Table | ReportFormat::Json) | None => Layout::Terminal,
+    }
 }
 
 /// The database of the collections, if there is one: it has the known rate limits. The report works without it.
@@ -126,11 +132,18 @@ async fn ask(
             let sources = GitHub::connect(&settings.github)?.into();
             let report = collect_with_progress(&sources, store, settings, false, options, now).await?;
             if !options.json {
-                // Lines that mean their spaces.
-                let fence = if args.format == Some(ReportFormat::Markdown) { "```text\n" } else { "" };
-                write!(terminal::stdout(), "{fence}")?;
-                print_report_as("This report", &report, options)?;
-                writeln!(terminal::stdout(), "{}", fence.trim_end_matches("text\n"))?;
+                match layout(args) {
+                    Layout::Terminal => {
+                        print_report_as("This report", &report, options)?;
+                        writeln!(terminal::stdout())?;
+                    }
+                    // Lines that mean their spaces.
+                    Layout::Markdown => {
+                        writeln!(terminal::stdout(), "```text")?;
+                        print_report_as("This report", &report, options)?;
+                        writeln!(terminal::stdout(), "```")?;
+                    }
+                }
             }
             Ok(exit_code(&report))
         }

@@ -20,23 +20,20 @@ fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
 
 /// Sends a request to the server at `address` with another `Host` header.
 fn http_get_as(address: &str, host: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
-    let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    let (head, body) = text.split_once("\r\n\r\n").context("a head")?;
+    let (head, body) = answer_of(address, host, path, headers)?;
     let status = head.split(' ').nth(1).context("a status")?.parse()?;
-    Ok((status, serde_json::from_str(body)?))
+    Ok((status, serde_json::from_slice(&body)?))
 }
 
-/// The status line and the headers of an answer, whose body may be no text.
-fn head_of(address: &str, path: &str, headers: &str) -> Result<String> {
+/// The head of an answer, and its body, which may be no text.
+fn answer_of(address: &str, host: &str, path: &str, headers: &str) -> Result<(String, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let end = answer.windows(4).position(|it| it == b"\r\n\r\n").context("a head")?;
-    Ok(String::from_utf8_lossy(&answer[..end]).to_lowercase())
+    let body = answer.split_off(end + 4);
+    Ok((String::from_utf8(answer)?, body))
 }
 
 #[tokio::test]
@@ -227,7 +224,8 @@ fn the_demo_api_answers_its_printed_commands() -> Result<()> {
             ("/v1/app/index.html", "gzip, br", Some("gzip")),
             ("/v1/teams", "identity", None),
         ] {
-            let head = head_of(address, path, &format!("accept-encoding: {accepts}\r\n"))?;
+            let (head, _) = answer_of(address, address, path, &format!("accept-encoding: {accepts}\r\n"))?;
+            let head = head.to_lowercase();
             let encoding = head.lines().find_map(|line| line.strip_prefix("content-encoding: "));
             assert_eq!(encoding, expected, "{path}: {head}");
         }

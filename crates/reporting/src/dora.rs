@@ -11,7 +11,7 @@ use mergeline_domain::metrics::{
     Interval, InvalidParameter, MEDIAN_INTERVAL, MTTR, RECOVERY_TIME, REWORK_RATE, RangeRequest, Timing, Warning,
     WarningCode, coverage_warnings,
 };
-use mergeline_domain::{RepoName, TeamId};
+use mergeline_domain::{RepoName, TeamId, count_of};
 use mergeline_store::{
     Bucketing, DataStatus, DeploymentCoverage, DoraScope, DoraTerms, ReadSession, Reader, Service, ServiceSelector,
     SourceCoverage, StoreError, TeamRef, TeamSelector,
@@ -465,10 +465,11 @@ impl DoraReport {
             (
                 deployments.abandoned > 0,
                 WarningCode::UnfinishedDeployments,
-                match deployments.abandoned {
-                    1 => "1 deployment neither succeeded nor failed within 24 hours; it does not count".to_owned(),
-                    more => format!("{more} deployments neither succeeded nor failed within 24 hours; they do not count"),
-                },
+                format!(
+                    "{} neither succeeded nor failed within 24 hours; {} not count",
+                    count_of(deployments.abandoned, "deployment"),
+                    if deployments.abandoned == 1 { "it does" } else { "they do" }
+                ),
             ),
             (
                 kind(DeploymentKind::Unknown) > 0,
@@ -488,9 +489,10 @@ impl DoraReport {
             (
                 total.open_incidents.n > 0,
                 WarningCode::OpenIncidents,
-                match total.open_incidents.n {
-                    1 => "1 incident was open at the end of the range; it has no duration".to_owned(),
-                    more => format!("{more} incidents were open at the end of the range; they have no duration"),
+                {
+                    let (were, have) = if total.open_incidents.n == 1 { ("was", "it has") } else { ("were", "they have") };
+                    let incidents = count_of(total.open_incidents.n, "incident");
+                    format!("{incidents} {were} open at the end of the range; {have} no duration")
                 },
             ),
             (

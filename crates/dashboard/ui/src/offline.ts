@@ -77,19 +77,17 @@ export async function keep(about: unknown[], answer: unknown): Promise<void> {
   await write(about, { owner, at: Date.now(), answer })
 }
 
+const isOver = (owner: Owner | undefined): boolean => owner?.until != null && Date.parse(owner.until) <= Date.now()
+
 /** Whether the session is over of the one whose answers are kept. */
-export async function isSessionOver(): Promise<boolean> {
-  const until = mayKeep() ? (await read<Owner>(WHO))?.until : undefined
-  return until != null && Date.parse(until) <= Date.now()
-}
+export const isSessionOver = async (): Promise<boolean> => mayKeep() && isOver(await read<Owner>(WHO))
 
 /** The last answer to a question, if it may still be shown. */
 export async function recall(about: unknown[]): Promise<unknown> {
   if (!mayKeep() || !KEPT.has(about[0])) return undefined
   const owner = await read<Owner>(WHO)
-  const isOver = await isSessionOver()
   const isOfThis = owner?.is.startsWith(JSON.stringify([config.value.login, config.value.database]).slice(0, -1))
-  if (!owner || isOver || !isOfThis) {
+  if (!owner || isOver(owner) || !isOfThis) {
     if (owner) await forget()
     return undefined
   }

@@ -49,8 +49,8 @@ export interface SelectionState {
   change: (changes: Selection) => void
   /** The address of a screen with the same selection, and changes. */
   to: (screen: string, changes?: Selection) => Address
-  /** The address of the list of what was merged in some days. */
-  merged: (days: { from: string; to: string }) => Address
+  /** The address of the list of what was merged in some days; with a reason, only what is not in production for that. */
+  merged: (days: { from: string; to: string }, missing?: string) => Address
 }
 
 export function useSelection(): SelectionState {
@@ -62,6 +62,6 @@ export function useSelection(): SelectionState {
     selection,
     change: (changes) => void router.push({ path: route.path, query: changed(selection.value, changes) }),
     to,
-    merged: (days) => to('pull-requests', { ...NO_RANGE, ...days, state: 'merged', missing: undefined }),
+    merged: ({ from, to: end }, missing) => to('pull-requests', { ...NO_RANGE, from, to: end, state: 'merged', missing }),
   }
 }

@@ -3,8 +3,11 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use super::{DateRange, Interval};
 use crate::start_of_day;
 
-/// After this time without a complete collection, the numbers are stale, where the collector runs every four hours.
-pub const STALE_AFTER: TimeDelta = stale_after(4);
+/// How often the collector runs, in hours, unless a setting says otherwise.
+pub const COLLECT_EVERY_HOURS: u16 = 4;
+
+/// After this time without a complete collection, the numbers are stale, unless a setting says how often the collector runs.
+pub const STALE_AFTER: TimeDelta = stale_after(COLLECT_EVERY_HOURS);
 
 /// After this time without a complete collection, the numbers are stale: two runs of those every so many hours have failed.
 pub const fn stale_after(collect_every_hours: u16) -> TimeDelta {

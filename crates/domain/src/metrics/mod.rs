@@ -14,7 +14,7 @@ mod warning;
 
 pub use allocation::{Allocation, Allocations};
 pub use bucket::{Bucket, Statistics};
-pub use coverage::{Coverage, Incomplete, STALE_AFTER, stale_after};
+pub use coverage::{COLLECT_EVERY_HOURS, Coverage, Incomplete, STALE_AFTER, stale_after};
 pub use definition::{
     ATTRIBUTION, CHANGE_FAIL_RATE, CHANGE_LEAD_TIME, DEFINITIONS, DELIVERED, DELIVERY, DEPLOYMENT_FREQUENCY,
     DEPLOYMENT_RECOVERY_TIME, DEPLOYMENT_SUCCESS_RATE, Definition, MEDIAN_INTERVAL, MTTR, NOT_FOR_PEOPLE, OWNED,

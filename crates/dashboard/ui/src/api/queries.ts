@@ -2,7 +2,7 @@
 
 import { type QueryClient, useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
-import { forget, isSessionOver, keep, recall } from '../offline'
+import { isSessionOver, keep, recall } from '../offline'
 import { access, api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
 import { forgetSeen, see, seen } from './version'
 
@@ -219,7 +219,6 @@ export function useRefresh(): { now: Ref<number> } {
     if (access.value === 'given' && (await isSessionOver())) {
       // Also without a network, which would say so.
       access.value = 'over'
-      await forget()
       return
     }
     if (document.visibilityState !== 'visible' || now.value - last < REFRESH || !mayAsk()) return
