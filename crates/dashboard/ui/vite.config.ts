@@ -1,11 +1,27 @@
 import { fileURLToPath } from 'node:url'
 import vue from '@vitejs/plugin-vue'
+import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
+
+/** The first script asks for numbers, and then needs the page: the browser learns of it from the document, not from the script. */
+const preloadPage: Plugin = {
+  name: 'preload-page',
+  transformIndexHtml: {
+    order: 'post',
+    handler: (_, { bundle = {} }) => {
+      const chunks = Object.values(bundle).filter((it) => it.type === 'chunk')
+      const page = chunks.find((it) => it.facadeModuleId?.endsWith('/src/app.ts'))
+      const known = chunks.filter((it) => it.isEntry).map((it) => it.fileName)
+      const files = page ? [page.fileName, ...page.imports.filter((it) => !known.includes(it))] : []
+      return files.map((file) => ({ tag: 'link', attrs: { rel: 'modulepreload', crossorigin: true, href: `./${file}` }, injectTo: 'head' }))
+    },
+  },
+}
 
 export default defineConfig({
   // One build for every address: the laptop, a gateway's stage, and a domain with a base path.
   base: './',
-  plugins: [vue()],
+  plugins: [vue({ template: { compilerOptions: { hoistStatic: false } } }), preloadPage],
   resolve: {
     alias: {
       'd3-interpolate': fileURLToPath(new URL('./src/charts/interpolate.ts', import.meta.url)),

@@ -1,9 +1,8 @@
 //! The pull requests behind a team's numbers.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::PullRequestState;
 use mergeline_domain::metrics::{Warning, WarningCode};
-use mergeline_store::{Audience, PullRequestList, TeamPullRequest};
+use mergeline_store::{Audience, ListedState, PullRequestList, TeamPullRequest};
 
 use crate::query::ReportError;
 use crate::report::Report;
@@ -59,7 +58,7 @@ impl Report {
         let mut warnings = self.warnings().to_vec();
         if list.state.is_some() {
             warnings.retain(|warning| {
-                warning.code != WarningCode::BeforeCollection || list.state != Some(PullRequestState::Open)
+                warning.code != WarningCode::BeforeCollection || list.state != Some(ListedState::Open)
             });
         } else if pull_requests.is_empty() && after.is_none() && self.is_read {
             let message = "no one on this team has a pull request in the range";

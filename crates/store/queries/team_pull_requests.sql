@@ -1,6 +1,7 @@
 -- The pull requests in [$2, $3) of everybody who is or was in a team ($1), by the instant that decides about membership:
 -- those that count, with the membership that says so, and those that do not, with the reason. Repositories $4, base branch
--- $5; after ($6, $7) in the order $11; $8 at most; with $9 only what was decided while its author was a member; in the state $10.
+-- $5; after ($6, $7) in the order $11; $8 at most; with $9 only what was decided while its author was a member; in the state $10,
+-- of which `delivered` is no state of theirs: those of the team that first reached production in [$12, $3).
 select
     p.id as "id!",
     k.at as "sort_at!",
@@ -76,7 +77,11 @@ where
     ($4::bigint [] is null or p.repository_id = any($4))
     and ($5::text is null or p.base_ref = $5)
     -- What is gone is not open any more.
-    and ($10::text is null or p.state = $10 and (p.state <> 'open' or p.deleted_at is null))
+    and (
+        $10::text is null
+        or p.state = $10 and (p.state <> 'open' or p.deleted_at is null)
+        or $10 = 'delivered' and a.delivered_at >= $12 and a.delivered_at < $3
+    )
     and ($6::timestamptz is null or (k.at, p.id) > ($6, $7::bigint))
     and (
         not $9::boolean

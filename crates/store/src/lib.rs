@@ -49,8 +49,8 @@ pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 pub use mergeline_domain::delivery::RepositoryId;
 pub use metrics::{
-    Audience, Bucketing, DataStatus, Filter, Member, OpenPullRequests, PullRequestList, PullRequestOrder, ReadSession,
-    Team, TeamPullRequest, TeamRef, TeamSelector,
+    Audience, Bucketing, DataStatus, Filter, ListedState, Member, OpenPullRequests, PullRequestList, PullRequestOrder,
+    ReadSession, Team, TeamPullRequest, TeamRef, TeamSelector,
 };
 pub use pages::{KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;

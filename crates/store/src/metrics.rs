@@ -235,11 +235,30 @@ impl PullRequestOrder {
     pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 }
 
+/// Which pull requests a list is limited to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum ListedState {
+    /// Those that are open, regardless of the range.
+    Open,
+    /// Those that were closed without a merge in the range.
+    Closed,
+    /// Those that were merged in the range.
+    Merged,
+    /// Those of the team that first reached production in the range.
+    Delivered,
+}
+
+impl ListedState {
+    /// All of them.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
+}
+
 /// Which pull requests are listed, and in which order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PullRequestList {
-    /// Only those in this state. Open ones are listed regardless of the range.
-    pub state: Option<PullRequestState>,
+    /// Only these.
+    pub state: Option<ListedState>,
     /// The order.
     pub order: PullRequestOrder,
 }
@@ -750,13 +769,17 @@ impl ReadSession {
         after: Option<(DateTime<Utc>, i64)>,
         limit: u32,
     ) -> Result<Vec<TeamPullRequest>, StoreError> {
-        let is_open = list.state == Some(PullRequestState::Open);
+        let is_delivered = list.state == Some(ListedState::Delivered);
+        // The range is about other instants than the one that decides about membership.
+        let is_open = list.state == Some(ListedState::Open);
+        let from = if is_open || is_delivered { DateTime::UNIX_EPOCH } else { filter.from };
+        let to = if is_open { LATEST } else { filter.to };
         let repositories = filter.repository_ids();
         let rows = sqlx::query_file!(
             "queries/team_pull_requests.sql",
             team.0,
-            if is_open { DateTime::UNIX_EPOCH } else { filter.from },
-            if is_open { LATEST } else { filter.to },
+            from,
+            to,
             repositories.as_deref(),
             filter.base.as_deref(),
             after.map(|(at, _)| at),
@@ -764,7 +787,8 @@ impl ReadSession {
             i64::from(limit),
             audience == Audience::ThisTeam,
             list.state.map(<&str>::from),
-            <&str>::from(list.order)
+            <&str>::from(list.order),
+            filter.from
         )
         .fetch_all(&mut *self.connection)
         .await?;

@@ -4,9 +4,9 @@ use chrono::{Datelike, NaiveDate, Weekday};
 use chrono_tz::Tz;
 use mergeline_domain::delivery::{FailureReason, ServiceId};
 use mergeline_domain::metrics::{Basis, Edition, Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
-use mergeline_domain::{PullRequestState, RepoName, TeamId, parse_zone};
+use mergeline_domain::{RepoName, TeamId, parse_zone};
 use mergeline_reporting::{DeliveryQuery, DoraQuery, DoraSubject, ReportQuery};
-use mergeline_store::{PullRequestList, PullRequestOrder, ServiceSelector, TeamSelector};
+use mergeline_store::{ListedState, PullRequestList, PullRequestOrder, ServiceSelector, TeamSelector};
 use serde_json::{Value, json};
 
 use super::errors::ApiError;
@@ -214,8 +214,9 @@ pub(crate) const BOM: Parameter = Parameter {
 };
 pub(crate) const STATE: Parameter = Parameter {
     name: "state",
-    description: "Only pull requests in this state. Open ones are listed regardless of the range.",
-    schema: || json!({ "type": "string", "enum": STATES.map(|(name, _)| name) }),
+    description: "Only pull requests in this state; open ones are listed regardless of the range. `delivered`: those of the team that first \
+                  reached production in the range, which are the ones of `change_lead_time`.",
+    schema: || json!({ "type": "string", "enum": states() }),
 };
 pub(crate) const SORT: Parameter = Parameter {
     name: "sort",
@@ -459,9 +460,9 @@ pub(crate) fn service_text(reader: &mut ParameterReader) -> Option<String> {
     })
 }
 
-/// The states of pull requests.
-const STATES: [(&str, PullRequestState); 3] =
-    [("open", PullRequestState::Open), ("closed", PullRequestState::Closed), ("merged", PullRequestState::Merged)];
+fn states() -> Vec<&'static str> {
+    ListedState::ALL.iter().map(Into::into).collect()
+}
 
 fn orders() -> Vec<&'static str> {
     PullRequestOrder::ALL.iter().map(Into::into).collect()
@@ -469,7 +470,8 @@ fn orders() -> Vec<&'static str> {
 
 /// Which pull requests are listed, and in which order.
 pub(crate) fn list_of(reader: &mut ParameterReader) -> PullRequestList {
-    let state = reader.take("state", |text| one_of(text, &STATES));
+    let states: Vec<(&str, ListedState)> = ListedState::ALL.iter().map(|state| (state.into(), *state)).collect();
+    let state = reader.take("state", |text| one_of(text, &states));
     let orders: Vec<(&str, PullRequestOrder)> =
         PullRequestOrder::ALL.iter().map(|order| (order.into(), *order)).collect();
     let order = reader.take("sort", |text| one_of(text, &orders)).unwrap_or_default();

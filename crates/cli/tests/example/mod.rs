@@ -726,6 +726,37 @@ async fn lead_time_shows_both_definitions_side_by_side() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_listed_as_delivered_adds_up_to_the_change_lead_time() -> Result<()> {
+    let world = World::new().await?;
+    for team in ["payments", "platform"] {
+        for range in
+            [WEEK, "from=2026-06-03&to=2026-06-04", "from=2026-06-05&to=2026-06-06", "from=2025-12-01&to=2026-07-01"]
+        {
+            let answer = world.get(&format!("/v1/metrics/team/{team}/dora?{range}")).await?;
+            let lead = &answer["data"]["total"]["change_lead_time"];
+            let (mut rows, mut after) = (Vec::new(), String::new());
+            loop {
+                let list = format!("/v1/metrics/team/{team}/pull-requests?{range}&state=delivered&limit=2{after}");
+                let page = world.get(&list).await?;
+                rows.extend(page["data"]["pull_requests"].as_array().context("rows")?.iter().cloned());
+                let Some(cursor) = page["meta"]["next_cursor"].as_str() else { break };
+                after = format!("&cursor={cursor}");
+            }
+            let weight: f64 = rows.iter().filter_map(|row| row["weight"].as_f64()).sum();
+            assert_eq!(
+                json!([rows.len(), weight]),
+                json!([lead["delivered"]["n"], lead["delivered"]["weight"]]),
+                "{team} {range}"
+            );
+            let timed = rows.iter().filter(|row| row["change_lead_time_hours"].is_f64()).count();
+            assert_eq!(json!(timed), lead["n"], "{team} {range}");
+            assert!(rows.iter().all(|row| row["counts"] == json!(true)), "{rows:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_views_have_the_numbers_of_the_example() -> Result<()> {
     let world = World::new().await?;
     let pool = world.database.pool().await?;

@@ -1,7 +1,7 @@
 /** The ranges that are offered, and how a range is called. */
 
 import { days } from './format'
-import type { Selection } from './state'
+import type { Selection } from './selection'
 
 /** The parts of a selection that say which days. */
 export type RangeParts = Pick<Selection, 'last' | 'from' | 'to' | 'week'>
@@ -13,7 +13,7 @@ export interface Preset {
 }
 
 const LASTS: Preset[] = [
-  { name: 'Usual days', days: {} },
+  { name: '4 weeks, 12 in charts', days: {} },
   { name: 'Last 4 weeks', days: { last: 'P4W' } },
   { name: 'Last 12 weeks', days: { last: 'P12W' } },
   { name: 'Last 26 weeks', days: { last: 'P26W' } },
@@ -34,15 +34,6 @@ export function presets(today: Date): Preset[] {
 /** Whether a selection has exactly the days of a preset. */
 export const isShown = (preset: Preset, selection: Selection): boolean =>
   (['last', 'from', 'to', 'week'] as const).every((part) => preset.days[part] === selection[part])
-
-/** What is shown if the address does not say. */
-const DEFAULT_LAST = 'P12W'
-
-/** The filters, with the usual days if they name none. */
-export function withDays(filters: Record<string, string>): Record<string, string> {
-  const hasDays = ['last', 'from', 'week'].some((part) => part in filters)
-  return hasDays ? filters : { ...filters, last: DEFAULT_LAST }
-}
 
 /** The name of the selected range; a range of two days is written out. */
 export function rangeName(selection: Selection, today = new Date()): string {

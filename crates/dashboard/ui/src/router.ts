@@ -1,6 +1,7 @@
 /** The screens. Behind `#`, so that no path below the page has to exist. */
 
 import { createRouter, createWebHashHistory } from 'vue-router'
+import { part } from './later'
 import Overview from './screens/Overview.vue'
 
 export const SCREENS = [
@@ -18,12 +19,12 @@ export const router = createRouter({
   routes: [
     { path: '/', redirect: (to) => ({ path: '/overview', query: to.query }) },
     { path: '/overview', component: Overview },
-    { path: '/delivery', component: () => import('./screens/Delivery.vue') },
-    { path: '/lead-time', component: () => import('./screens/LeadTime.vue') },
-    { path: '/pull-requests', component: () => import('./screens/PullRequests.vue') },
-    { path: '/teams', component: () => import('./screens/Teams.vue') },
-    { path: '/services', component: () => import('./screens/Services.vue') },
-    { path: '/data', component: () => import('./screens/Data.vue') },
+    { path: '/delivery', component: part('Delivery') },
+    { path: '/lead-time', component: part('LeadTime') },
+    { path: '/pull-requests', component: part('PullRequests') },
+    { path: '/teams', component: part('Teams') },
+    { path: '/services', component: part('Services') },
+    { path: '/data', component: part('Data') },
     { path: '/:rest(.*)*', redirect: '/overview' },
   ],
   scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? false : { top: 0 }),

@@ -24,7 +24,7 @@ export function isUnread(meta: { coverage: { since: string | null }; range?: { t
 }
 
 /** The days of a bucket that are in the range. */
-const within = (bucket: { start: string; end: string }, range: Days): Days => ({
+export const within = (bucket: { start: string; end: string }, range: Days): Days => ({
   from: bucket.start < range.from ? range.from : bucket.start,
   to: bucket.end > range.to ? range.to : bucket.end,
 })
@@ -80,11 +80,16 @@ export function units(buckets: Bucket[], interval: string, range: Days, list: Li
 }
 
 /** What a period is compared with: `the 4 weeks before`, or `the same 4 weeks a year before`. */
-export function before(period: Days, compare?: string): string {
+export function before(period: Days, how?: string): string {
   const length = Math.round((Date.parse(period.to) - Date.parse(period.from)) / DAY)
   const [amount, unit] = length % 7 === 0 ? [length / 7, 'week'] : [length, 'day']
   const name = amount === 1 ? unit : many(amount, unit)
-  return compare === 'year' ? `the same ${name} a year before` : `the ${name} before`
+  return how === 'year' ? `the same ${name} a year before` : `the ${name} before`
+}
+
+/** As many days, just before. */
+export function daysBefore(period: Days): Days {
+  return { from: moved(period.from, -Math.round((Date.parse(period.to) - Date.parse(period.from)) / DAY)), to: period.from }
 }
 
 /** The same days of the week a year before. */
@@ -107,15 +112,18 @@ export function beside<T extends Compared>(summary: T, previous: Compared['previ
   return { ...summary, previous, change: period.complete && previous.complete ? change : null }
 }
 
+/** Days that numbers cannot stand beside. */
+export const notRead = (days: string): string => `Not compared: ${days} ${/^the (same )?(week|day) /.test(days) ? 'was' : 'were'} not read completely`
+
 /** Why two periods are not compared. */
-export function notCompared(summary: Pick<Schemas['Summary'], 'period' | 'previous'>, before: string): string {
+export function notCompared(summary: Pick<Schemas['Summary'], 'period' | 'previous'>, before = 'the days before'): string {
   if (summary.period.incomplete.includes('running')) return 'Not compared: these days are not over'
-  const isThen = summary.period.complete
-  return `Not compared: ${isThen ? before : 'these days'} ${isThen && /^the (same )?(week|day) /.test(before) ? 'was' : 'were'} not read completely`
+  return notRead(summary.period.complete ? before : 'these days')
 }
 
-/** `3 more than the 4 weeks before`; without a change, why there is none. */
-export function difference(change: number | undefined, before: string, why: string): string {
+/** `3 more than the 4 weeks before`; without a change, why there is none, and nothing if none is wanted. */
+export function difference(change: number | undefined, before: string | undefined, why: string): string {
+  if (before === undefined) return ''
   if (change === undefined) return why
   if (change === 0) return `As many as in ${before}`
   const amount = weight(Math.abs(change))
@@ -123,7 +131,8 @@ export function difference(change: number | undefined, before: string, why: stri
 }
 
 /** `2.1 h longer than the 4 weeks before`. */
-export function longer(hours: number | null | undefined, before: string, why: string): string {
+export function longer(hours: number | null | undefined, before: string | undefined, why: string): string {
+  if (before === undefined) return ''
   if (hours === undefined) return why
   if (hours === null) return `Not compared: none had a duration in these days or ${before}`
   if (Math.abs(hours) < 1 / 60) return `As long as in ${before}`
@@ -151,10 +160,11 @@ export function collecting(coverage: Schemas['Coverage']): string | undefined {
 }
 
 /** What changed, in one sentence: the largest change that is more than chance would often give. */
-export function headline(summary: Schemas['Summary'], before: string): string {
+export function headline(summary: Schemas['Summary'], before: string | undefined): string {
   const { period, previous, change } = summary
   if (period.prs_merged === 0 && period.complete) return 'Nothing was merged in these days.'
   if (period.incomplete.includes('not_read')) return 'Nothing of these days was read.'
+  if (before === undefined) return `${many(period.prs_merged, 'pull request')} merged: ${percentiles(period.cycle_time)}.`
   if (!change) return `${notCompared(summary, before)}.`
   const [now, then] = [period.prs_merged, previous.prs_merged]
   // Counts of rare events vary by about their square root.
@@ -177,4 +187,13 @@ export const NOT_DELIVERED: Record<keyof Schemas['NotDelivered'], string> = {
   unknown_history: 'the commits cannot be read',
   not_collected: 'not read yet',
   no_service: 'belongs to no service',
+}
+
+/** Why a deployment is a failed one. */
+export const FAILURES: Record<keyof Schemas['FailureReasons'], string> = {
+  incident: 'an incident',
+  rolled_back: 'rolled back',
+  reverted: 'reverted',
+  failed_afterwards: 'failed afterwards',
+  declared: 'declared as failed',
 }

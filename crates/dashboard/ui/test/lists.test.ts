@@ -49,7 +49,7 @@ describe('ranges', () => {
     expect(isShown(offered[0]!, { last: 'P4W' })).toBe(false)
   })
   it('have names', () => {
-    expect(rangeName({}, today)).toBe('Usual days')
+    expect(rangeName({}, today)).toBe('4 weeks, 12 in charts')
     expect(rangeName({ from: '2026-10-01' }, today)).toBe('This quarter')
     expect(rangeName({ from: '2026-10-02' }, today)).toBe('Since Oct 2, 2026')
     expect(rangeName({ week: '2026-W23' }, today)).toBe('Week 23 of 2026')

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { changed, filtersOf, NO_RANGE, selectionOf } from '../src/state'
+import { changed, filtersOf, NO_RANGE, selectionOf } from '../src/selection'
 
 describe('the address', () => {
   it('keeps only what it knows, once', () => {

@@ -2,20 +2,11 @@
 
 import createClient from 'openapi-fetch'
 import { ref } from 'vue'
+import { CHECKED, headerOf, storedKey, storeKey, taken, type Config } from '../ahead'
 import type { components, paths } from './schema'
 import { forgetSeen, see } from './version'
 
 export type Schemas = components['schemas']
-
-/** Where the page learns how it is served. */
-export interface Config {
-  /** `none`: everybody who reaches the server may ask. `key`: a key is needed. `oidc`: people log in with a provider. */
-  login: 'none' | 'key' | 'oidc'
-  /** Where the API is, relative to the page. */
-  api: string
-  /** Which database it shows. */
-  database: string
-}
 
 /** An answer that is no data. */
 export class ApiFailure extends Error {
@@ -29,16 +20,14 @@ export class ApiFailure extends Error {
   }
 }
 
-const KEY = 'mergeline.key'
-/** The key, for as long as this tab is open. Never in an address or a log. */
-export const key = ref<string | null>(sessionStorage.getItem(KEY))
+/** The key, for as long as this tab is open. */
+export const key = ref<string | null>(storedKey())
 
 export function useKey(text: string | null): void {
   key.value = text
   // What was answered before was for another one.
   forgetSeen()
-  if (text === null) sessionStorage.removeItem(KEY)
-  else sessionStorage.setItem(KEY, text)
+  storeKey(text)
 }
 
 /** With a provider: whether somebody is logged in, must log in, must do so again since the session is over, or may see nothing. */
@@ -48,25 +37,17 @@ let wasAnswered = false
 
 export const config = ref<Config>({ login: 'none', api: '../', database: '' })
 
-/** Reads how the page is served. */
-export async function loadConfig(): Promise<void> {
-  const response = await fetch('config.json')
-  if (!response.ok) throw new ApiFailure(response.status, 'no_config', 'The page cannot read how it is served.', undefined)
-  config.value = (await response.json()) as Config
-}
-
 /** The address of the API, ending in a slash. */
 export const apiAddress = (): string => new URL(config.value.api, document.baseURI).href
 
 /** The header that says who asks. */
-export const keyHeader = (): Record<string, string> => (key.value === null ? {} : { 'x-api-key': key.value })
+export const keyHeader = (): Record<string, string> => headerOf(key.value)
 
 async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(keyHeader())) request.headers.set(name, value)
   let response: Response
   try {
-    // Answers are kept by the browser, and checked each time whether they are still valid.
-    response = await fetch(request, { cache: 'no-cache' })
+    response = await (taken(request.url) ?? fetch(request, CHECKED))
   } catch {
     throw new ApiFailure(0, 'offline', 'The server cannot be reached.', undefined)
   }
@@ -112,12 +93,12 @@ export function tableAddress(path: string, query: Record<string, string>): strin
   return `${apiAddress()}${path}?${new URLSearchParams({ ...query, format: 'csv' })}`
 }
 
-/** All pages of a table, as one file. */
-export async function wholeTable(path: string, query: Record<string, string>): Promise<Blob> {
+/** A table as one file; of a list, all pages. */
+export async function wholeTable(path: string, query: Record<string, string>, isList = false): Promise<Blob> {
   const parts: string[] = []
   let cursor: string | null = null
   do {
-    const address = tableAddress(path, { ...query, limit: '1000', ...(cursor === null ? {} : { cursor }) })
+    const address = tableAddress(path, { ...query, ...(isList ? { limit: '1000' } : {}), ...(cursor === null ? {} : { cursor }) })
     const response = await send(new Request(address))
     const text = await response.text()
     // The names of the columns are in each page.

@@ -1,6 +1,6 @@
 /** The questions that screens ask, and when they are asked again. */
 
-import { type QueryClient, useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
+import { useInfiniteQuery, useQuery, useQueryClient, type UseQueryReturnType } from '@tanstack/vue-query'
 import { computed, onBeforeUnmount, onMounted, ref, toValue, watch, type MaybeRefOrGetter, type Ref } from 'vue'
 import { isSessionOver, keep, recall } from '../offline'
 import { access, api, apiAddress, config, key, keyHeader, ApiFailure, type Schemas } from './client'
@@ -58,19 +58,8 @@ function isAboutSame(one: readonly unknown[] | undefined, other: unknown[]): boo
 type Given<T> = MaybeRefOrGetter<T>
 const query = (given: Given<Query>) => toValue(given) as never
 
-const aboutMe = () => ['me']
-const askMe = (client: Client, signal: AbortSignal) => client.GET('/v1/me', { signal })
-export const useMe = () => useAnswer(aboutMe, askMe)
-const aboutTeams = () => ['teams']
-const askTeams = (client: Client, signal: AbortSignal) => client.GET('/v1/teams', { signal })
-export const useTeams = () => useAnswer(aboutTeams, askTeams)
-
-/** Asks what every screen needs while the page is being drawn for the first time. */
-export function askAhead(queries: QueryClient): void {
-  if (!mayAsk()) return
-  void queries.prefetchQuery({ queryKey: [...aboutMe(), key.value], queryFn: answerTo(aboutMe, askMe) })
-  void queries.prefetchQuery({ queryKey: [...aboutTeams(), key.value], queryFn: answerTo(aboutTeams, askTeams) })
-}
+export const useMe = () => useAnswer(() => ['me'], (client, signal) => client.GET('/v1/me', { signal }))
+export const useTeams = () => useAnswer(() => ['teams'], (client, signal) => client.GET('/v1/teams', { signal }))
 
 /** What the one who asks may see. Not known while that is asked; if it cannot be asked, answers say it. */
 export function useRights() {
@@ -87,7 +76,11 @@ export function useRights() {
 
 export const useDefinitions = () => useAnswer(() => ['definitions'], (client, signal) => client.GET('/v1/definitions', { signal }))
 export const useServices = () => useAnswer(() => ['services'], (client, signal) => client.GET('/v1/services', { signal }))
-export const useServiceStates = () => useAnswer(() => ['state'], (client, signal) => client.GET('/v1/state', { signal }))
+export const useServiceStates = (filters: Given<Query>) =>
+  useAnswer(
+    () => ['state', toValue(filters)],
+    (client, signal) => client.GET('/v1/state', { params: { query: query(filters) }, signal }),
+  )
 
 export const useOverview = (filters: Given<Query>, isWanted?: () => boolean) =>
   useAnswer(
@@ -115,15 +108,15 @@ export const useVelocity = (team: Given<string | undefined>, filters: Given<Quer
     isNamed(team),
   )
 
-export const useLeadTime = (team: Given<string | undefined>, filters: Given<Query>) =>
+export const useLeadTime = (team: Given<string | undefined>, filters: Given<Query>, isWanted = () => true) =>
   useAnswer(
     () => ['lead-time', toValue(team), toValue(filters)],
     (client, signal) => client.GET('/v1/metrics/team/{team_id}/lead-time', { ...ofTeam(team, filters), signal }),
-    isNamed(team),
+    () => isNamed(team)() && isWanted(),
   )
 
 /** DORA's metrics of a service, a team, or all. */
-export const useDora = (service: Given<string | undefined>, team: Given<string | undefined>, filters: Given<Query>) =>
+export const useDora = (service: Given<string | undefined>, team: Given<string | undefined>, filters: Given<Query>, isWanted?: () => boolean) =>
   useAnswer(
     () => ['dora', toValue(service), toValue(team), toValue(filters)],
     (client, signal) => {
@@ -137,6 +130,7 @@ export const useDora = (service: Given<string | undefined>, team: Given<string |
       }
       return client.GET('/v1/metrics/dora', { params, signal })
     },
+    isWanted,
   )
 
 interface Page {

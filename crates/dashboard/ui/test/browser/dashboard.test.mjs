@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ask, inFront, json, kept, launch, open, settled, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
+import { ask, blank, inFront, json, kept, launch, open, settled, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
 
 let browser
 before(async () => (browser = await launch()))
@@ -70,7 +70,7 @@ describe('beside a year before', () => {
       await page.getByLabel('Compare with').selectOption('year')
       await page.getByRole('button', { name: 'Apply' }).click()
       await page.getByText('2 more than in the same 4 weeks a year before').first().waitFor()
-      assert.match(page.url(), /compare=year/)
+      assert.match(page.url(), /with=year/)
       const { data } = await ask('metrics/team/payments/summary')
       const year = (day) => new Date(Date.parse(day) - 364 * 86_400_000).toISOString().slice(0, 10)
       assert.deepEqual(asked[0], [year(data.period.from), year(data.period.to)])
@@ -95,7 +95,10 @@ describe('numbers', () => {
   test('chart, table and API say the same', async () => {
     const { context, page } = await open(browser, 'overview')
     const { data } = await ask('metrics/team/payments/velocity?last=P12W')
-    const table = page.locator('.block', { hasText: 'Merged' }).first().locator('tbody tr')
+    const block = page.locator('.block', { hasText: 'Merged' }).first()
+    await block.getByText('Table', { exact: true }).click()
+    const table = block.locator('tbody tr')
+    await table.first().waitFor()
     const merged = await table.evaluateAll((rows) => rows.map((row) => row.querySelectorAll('td')[0].textContent))
     assert.deepEqual(merged.map(Number), data.buckets.map((bucket) => bucket.prs_merged))
     const chart = page.getByRole('group', { name: 'Pull requests merged' })
@@ -121,6 +124,60 @@ describe('numbers', () => {
     await context.close()
   })
 
+  for (const [screen, least] of [['overview', 3], ['delivery', 1], ['teams', 6]]) {
+    test(`each number of pull requests on ${screen} leads to as many`, async () => {
+      const { context, page } = await open(browser, screen)
+      const numbers = await page.locator('.tile, dl.facts > div').evaluateAll((places) =>
+        places.flatMap((place) => {
+          const link = place.querySelector('.value a, dd > a, dd > span > a')
+          if (!link?.hash.startsWith('#/pull-requests')) return []
+          const amount = link.textContent.trim()
+          // A duration says beside it of how many it is.
+          const n = /^[0-9,]+$/.test(amount) ? amount : /([0-9,]+) delivered/.exec(place.innerText)?.[1] ?? /of ([0-9,]+) pull request/.exec(place.innerText)?.[1]
+          return [{ hash: link.hash, n }]
+        }),
+      )
+      const known = numbers.filter((it) => it.n !== undefined)
+      assert.ok(known.length >= least, JSON.stringify(numbers))
+      for (const { hash, n } of known) {
+        await page.goto(`${URL_OF_DEMO}/v1/app/${hash}`)
+        await settled(page)
+        const said = await page.locator('.screen > header').innerText()
+        assert.match(said, new RegExp(`(^|\\n)${n} pull requests? (counts?|open now)\\b`), hash)
+      }
+      await context.close()
+    })
+  }
+
+  test('a table of a chart is the file that the API gives', async () => {
+    const { context, page } = await open(browser, 'overview')
+    const block = page.locator('.block', { hasText: 'Merged' }).first()
+    await block.getByText('Table', { exact: true }).click()
+    const [download] = await Promise.all([page.waitForEvent('download'), block.getByRole('button', { name: 'Download as CSV' }).click()])
+    const chunks = []
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk)
+    const answer = await fetch(`${URL_OF_DEMO}/v1/metrics/team/payments/velocity?last=P12W&format=csv`)
+    assert.equal(Buffer.concat(chunks).toString(), await answer.text())
+    await context.close()
+  })
+
+  test('of a long list, the rows on the screen are in the document, down to the last one', async () => {
+    const list = await ask('metrics/team/payments/pull-requests?last=P12W')
+    const [some] = list.data.pull_requests.filter((it) => it.counts)
+    const rows = Array.from({ length: 900 }, (_, index) => ({ ...some, number: index, url: `${some.url}${index}`, title: `Change ${String(index).padStart(4, '0')}` }))
+    const routes = { '**/pull-requests?*': json({ ...list, data: { ...list.data, pull_requests: rows }, meta: { ...list.meta, next_cursor: null } }) }
+    const { context, page } = await open(browser, 'pull-requests?sort=a-to-z', { routes })
+    const drawn = page.locator('.rows tbody tr[role="row"]')
+    assert.ok((await drawn.count()) < 60, `${await drawn.count()} rows`)
+    await page.locator('.rows').evaluate((frame) => frame.scrollTo(0, frame.scrollHeight))
+    await page.getByText('Change 0899').waitFor()
+    assert.ok((await drawn.count()) < 60, `${await drawn.count()} rows`)
+    assert.equal(await drawn.last().getAttribute('aria-rowindex'), '901')
+    await page.locator('.rows').evaluate((frame) => frame.scrollTo(0, 0))
+    await page.getByText('Change 0000').waitFor()
+    await context.close()
+  })
+
   test('all pages of a table are one file', async () => {
     const { context, page } = await open(browser, 'pull-requests?team=payments')
     const { data } = await ask('metrics/team/payments/pull-requests?last=P12W&limit=1000')
@@ -137,17 +194,41 @@ describe('numbers', () => {
 describe('a new version', () => {
   test('is loaded when a part of the old one is gone, and not again and again', async () => {
     const { context, page } = await open(browser, 'overview?team=payments')
-    await page.route('**/assets/Teams-*.js', (route) => route.fulfill({ status: 404 }))
-    await page.evaluate(() => (window.isOld = true))
-    await page.getByRole('navigation').getByRole('link', { name: 'Teams' }).click()
-    await page.waitForFunction(() => window.isOld === undefined)
+    let failed = 0
+    await page.route('**/assets/rest-*.js', (route) => {
+      failed += 1
+      return route.fulfill({ status: 404 })
+    })
+    let loads = 0
+    page.on('load', () => (loads += 1))
+    await page.reload()
+    await page.waitForFunction(() => sessionStorage.getItem('mergeline.reloaded') !== null)
+    await page.getByRole('heading', { name: 'Payments', exact: true }).waitFor()
     await settled(page)
-    await page.evaluate(() => (window.isOld = true))
-    const failed = page.waitForResponse(/assets\/Teams-/)
+    assert.equal(loads, 2, 'it is loaded again once')
     await page.getByRole('navigation').getByRole('link', { name: 'Teams' }).click()
-    await failed
-    await page.unroute('**/assets/Teams-*.js')
-    assert.equal(await page.evaluate(() => window.isOld), true, 'it was loaded within this minute')
+    await page.waitForLoadState('networkidle')
+    assert.ok(failed >= 2, 'the part is asked for again')
+    assert.equal(loads, 2, 'it was loaded within this minute')
+    await context.close()
+  })
+})
+
+describe('the first screen', () => {
+  test('asks for its numbers before the page itself has arrived, and each only once', async () => {
+    const { context, page, problems } = await blank(browser)
+    const asked = []
+    page.on('request', (request) => request.url().includes('/v1/') && !request.url().includes('/app/') && asked.push(request.url().replace(/.*\/v1\//, '')))
+    const isAsked = page.waitForRequest(/velocity/)
+    await page.route('**/assets/app-*.js', async (route) => {
+      await isAsked
+      return route.continue()
+    })
+    await page.goto(`${URL_OF_DEMO}/v1/app/#/overview?last=P4W`)
+    await settled(page)
+    const first = ['teams', 'me', 'metrics/team/payments/summary?last=P4W', 'metrics/team/payments/velocity?last=P4W']
+    assert.deepEqual(asked.filter((it) => first.includes(it)).sort(), [...first].sort())
+    assert.deepEqual(problems, [])
     await context.close()
   })
 })
@@ -204,6 +285,43 @@ describe('the address', () => {
 })
 
 describe('delivery', () => {
+  test('stands beside the days before, a year before, or none', async () => {
+    const { context, page } = await open(browser, 'delivery?last=P4W')
+    const { data, meta } = await ask('metrics/team/payments/dora?last=P4W')
+    const tile = page.locator('.tile').first()
+    const days = (count) => new Date(Date.parse(meta.range.from) - count * 86_400_000).toISOString().slice(0, 10)
+    const length = (Date.parse(meta.range.to) - Date.parse(meta.range.from)) / 86_400_000
+    const earlier = await ask(`metrics/team/payments/dora?from=${days(length)}&to=${meta.range.from}`)
+    assert.ok(data.total.deployment_frequency.n > 0 && earlier.data.total.deployment_frequency.n > 0, 'the demo deployed in both')
+    const perWeek = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 }).format(earlier.data.total.deployment_frequency.per_day * 7)
+    assert.match(await tile.innerText(), new RegExp(`In the ${length % 7 === 0 ? `${length / 7} weeks` : `${length} days`} before: ${perWeek}/week`))
+    await page.goto(`${URL_OF_DEMO}/v1/app/#/delivery?last=P4W&with=none`)
+    await settled(page)
+    assert.doesNotMatch(await page.locator('main').innerText(), /In the .* before/)
+    await page.goto(`${URL_OF_DEMO}/v1/app/#/delivery?last=P4W&with=year`)
+    await page.getByText(/Not compared: the same .* a year before were not read completely/).waitFor()
+    await context.close()
+  })
+
+  test('shows the deployments to an environment, and counts failures by the reasons that are chosen', async () => {
+    const asked = []
+    const { context, page } = await open(browser, 'delivery')
+    page.on('request', (request) => asked.push(decodeURIComponent(request.url())))
+    await page.getByRole('button', { name: /^Filters/ }).click()
+    await page.getByRole('textbox', { name: 'Deployments to' }).fill('staging')
+    for (const reason of ['an incident', 'reverted', 'failed afterwards', 'declared as failed']) await page.getByLabel(reason, { exact: true }).uncheck()
+    await page.getByRole('button', { name: 'Apply' }).click()
+    await page.getByRole('heading', { name: 'Deployments to staging' }).waitFor()
+    await settled(page)
+    assert.match(page.url(), /environment=staging/)
+    assert.match(page.url(), /failures=rolled_back/)
+    assert.ok(asked.some((it) => /deployments\?.*environment=staging/.test(it)), asked.join('\n'))
+    const { data } = await ask('metrics/team/payments/dora?last=P12W&failures=rolled_back')
+    const rate = new Intl.NumberFormat('en-US', { style: 'percent', maximumFractionDigits: 1 }).format(data.total.change_fail_rate.rate)
+    assert.equal(await page.locator('.tile').nth(2).locator('.value').innerText(), rate)
+    await context.close()
+  })
+
   test('what is merged and not in production leads to a list of as many, for each reason', async () => {
     const { context, page } = await open(browser, 'delivery?team=payments')
     const { data } = await ask('metrics/team/payments/dora?last=P12W')
@@ -271,6 +389,8 @@ describe('delivery', () => {
         },
       },
     })
+    await page.locator('#deployments').getByText('Table', { exact: true }).click()
+    await page.locator('#deployments tbody tr').first().waitFor()
     assert.equal(await page.locator('#deployments tbody tr').count(), answer.data.length)
     await context.close()
   })

@@ -1,0 +1,15 @@
+/** All screens but the first, and what is opened on demand. */
+
+export { default as Bars } from './charts/Bars.vue'
+export { default as Data } from './screens/Data.vue'
+export { default as Delivery } from './screens/Delivery.vue'
+export { default as Download } from './parts/Download.vue'
+export { default as Durations } from './charts/Durations.vue'
+export { default as FilterPanel } from './parts/FilterPanel.vue'
+export { default as KeyDialog } from './parts/KeyDialog.vue'
+export { default as LeadTime } from './screens/LeadTime.vue'
+export { default as LoginDialog } from './parts/LoginDialog.vue'
+export { default as PullRequests } from './screens/PullRequests.vue'
+export { default as RangePanel } from './parts/RangePanel.vue'
+export { default as Services } from './screens/Services.vue'
+export { default as Teams } from './screens/Teams.vue'
