@@ -22,6 +22,8 @@ const client = new QueryClient({
 
 export async function start(): Promise<void> {
   config.value = await loadConfig()
+  // Answers that arrived while this was read lead to the next questions, which are then on their way while the page is drawn.
+  await new Promise((done) => setTimeout(done))
   const app = createApp(App)
   app.config.errorHandler = (error) => {
     console.error(error)

@@ -13,7 +13,7 @@ export interface Preset {
 }
 
 const LASTS: Preset[] = [
-  { name: '4 weeks, 12 in charts', days: {} },
+  { name: 'Default days', days: {} },
   { name: 'Last 4 weeks', days: { last: 'P4W' } },
   { name: 'Last 12 weeks', days: { last: 'P12W' } },
   { name: 'Last 26 weeks', days: { last: 'P26W' } },
@@ -35,9 +35,10 @@ export function presets(today: Date): Preset[] {
 export const isShown = (preset: Preset, selection: Selection): boolean =>
   (['last', 'from', 'to', 'week'] as const).every((part) => preset.days[part] === selection[part])
 
-/** The name of the selected range; a range of two days is written out. */
-export function rangeName(selection: Selection, today = new Date()): string {
+/** The name of the range on a screen; a range of two days is written out. */
+export function rangeName(selection: Selection, screen: string, today = new Date()): string {
   const { last, from, to, week } = selection
+  if (isShown(LASTS[0]!, selection)) return ['/overview', '/teams'].includes(screen) ? '4 weeks, 12 in charts' : 'Last 12 weeks'
   const preset = presets(today).find((it) => isShown(it, selection))
   if (preset) return preset.name
   if (week) return `Week ${week.slice(6)} of ${week.slice(0, 4)}`

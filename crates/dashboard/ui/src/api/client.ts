@@ -43,17 +43,25 @@ export const apiAddress = (): string => new URL(config.value.api, document.baseU
 /** The header that says who asks. */
 export const keyHeader = (): Record<string, string> => headerOf(key.value)
 
+/** Answers of a session, which the browser may not keep: the server says whether they are still valid. */
+const answers = new Map<string, { etag: string; response: Response }>()
+
 async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(keyHeader())) request.headers.set(name, value)
+  const known = config.value.login === 'oidc' ? answers.get(request.url) : undefined
+  if (known) request.headers.set('if-none-match', known.etag)
   let response: Response
   try {
     response = await (taken(request.url) ?? fetch(request, CHECKED))
   } catch {
     throw new ApiFailure(0, 'offline', 'The server cannot be reached.', undefined)
   }
+  if (known && response.status === 304) response = known.response.clone()
   if (response.ok) {
     wasAnswered = true
-    see(request.url, response.headers.get('etag'))
+    const etag = response.headers.get('etag')
+    see(request.url, etag)
+    if (config.value.login === 'oidc' && etag !== null) answers.set(request.url, { etag, response: response.clone() })
     return response
   }
   let body: { error?: { code?: string; message?: string; trace_id?: string; details?: { parameter?: string; message?: string }[] } } = {}

@@ -178,6 +178,23 @@ describe('with a provider', { concurrency: false }, () => {
     await context.close()
   })
 
+  test('what is asked again names the answer that is there, and the same numbers stay if it is still valid', async () => {
+    const { context, page, problems } = await visit('lead-time?last=P4W')
+    await logIn(page, 'ana')
+    await page.getByRole('heading', { name: 'Lead time of Payments' }).waitFor()
+    await page.waitForLoadState('networkidle')
+    const shown = await page.locator('main').innerText()
+    const answered = []
+    page.on('response', (response) => response.url().includes('/app/api/metrics/') && answered.push([response.request().headers()['if-none-match'] !== undefined, response.status()]))
+    await page.evaluate(() => window.dispatchEvent(new Event('online')))
+    await until(() => answered.length > 0)
+    await page.waitForLoadState('networkidle')
+    assert.deepEqual(answered.filter(([names, status]) => !names || status !== 304), [], JSON.stringify(answered))
+    assert.equal(await page.locator('main').innerText(), shown)
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
   test('an administrator sees all teams, and the page asks below its own path only', async () => {
     const { context, page } = await visit()
     const asked = []
