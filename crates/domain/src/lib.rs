@@ -8,6 +8,7 @@ mod details;
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;
+pub mod insight;
 pub mod metrics;
 mod names;
 mod percentile;

@@ -21,18 +21,28 @@ pub struct Sample {
 pub fn weighted_percentile(samples: &[Sample], fraction: f64) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(|a, b| a.seconds.total_cmp(&b.seconds).then(a.weight.cmp(&b.weight)).then(a.id.cmp(&b.id)));
+    interpolated(sorted.iter().map(|sample| (sample.seconds, f64::from(sample.weight.units()))), fraction)
+}
+
+/// The same of values with weights in any unit, above 0.
+pub(crate) fn weighted_quantile(values: &[(f64, f64)], fraction: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    interpolated(sorted.into_iter(), fraction)
+}
+
+/// The percentile of values with weights, in order.
+fn interpolated(sorted: impl Iterator<Item = (f64, f64)>, fraction: f64) -> Option<f64> {
     let mut running = 0.0;
     let positions: Vec<(f64, f64)> = sorted
-        .iter()
-        .map(|sample| {
-            let weight = f64::from(sample.weight.units());
+        .map(|(value, weight)| {
             running += weight;
-            (running - weight / 2.0, sample.seconds)
+            (running - weight / 2.0, value)
         })
         .collect();
     let (first, last) = (positions.first()?, positions.last()?);
     let target = first.0 + fraction * (last.0 - first.0);
-    let next = positions.partition_point(|(centre, _)| *centre <= target);
+    let next = positions.partition_point(|(center, _)| *center <= target);
     match (positions.get(next.wrapping_sub(1)), positions.get(next)) {
         (Some(below), Some(above)) => Some(below.1 + (above.1 - below.1) * (target - below.0) / (above.0 - below.0)),
         (Some(below), None) => Some(below.1),

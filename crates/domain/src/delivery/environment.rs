@@ -145,7 +145,7 @@ impl HotfixRules {
 }
 
 /// How patterns are matched.
-const IGNORING_CASE: MatchOptions =
+pub(crate) const IGNORING_CASE: MatchOptions =
     MatchOptions { case_sensitive: false, require_literal_separator: false, require_literal_leading_dot: false };
 
 impl EnvironmentRules {

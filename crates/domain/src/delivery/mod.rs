@@ -18,6 +18,7 @@ mod tests;
 mod timeline;
 
 pub use commits::{CommitGraph, Oid, OidError};
+pub(crate) use environment::IGNORING_CASE;
 pub use environment::{
     Environment, EnvironmentGroup, EnvironmentRules, HotfixRules, LISTED_ENVIRONMENT, ServiceRules, service_of,
     service_of_listed,

@@ -35,6 +35,30 @@ pub const RECOVERY_TIME: &str = "recovery_time@1";
 pub const MTTR: &str = "mttr@1";
 /// Time to remedy failed deployments.
 pub const DEPLOYMENT_RECOVERY_TIME: &str = "deployment_recovery_time@1";
+/// Weeks that differ lastingly from those before.
+pub const CHANGE: &str = "change@1";
+/// How many will be done by then.
+pub const FORECAST: &str = "forecast@1";
+/// How a goal stands.
+pub const GOAL: &str = "goal@1";
+/// From ready for review to the first review, by working hours.
+pub const PR_PICKUP_WORKING: &str = "pr_pickup_working@1";
+/// Which phases take how much of the time.
+pub const TIME_SHARE: &str = "time_share@1";
+/// How old open pull requests are.
+pub const WIP_AGE: &str = "wip_age@1";
+/// Pickup and review by size.
+pub const SIZE_EFFECT: &str = "size_effect@1";
+/// Among how many people reviews are spread.
+pub const REVIEW_SPREAD: &str = "review_spread@1";
+/// Which team reviews for which.
+pub const REVIEW_FLOW: &str = "review_flow@1";
+/// Pickup by the hour of the opening.
+pub const PICKUP_CALENDAR: &str = "pickup_calendar@1";
+/// How much of people a team had.
+pub const FTE_WEEKS: &str = "fte_weeks@1";
+/// What kind of work was merged.
+pub const INVESTMENT: &str = "investment@1";
 /// The score of DORA's Quick Check.
 pub const QUICK_CHECK: &str = "quick_check@2025";
 
@@ -58,7 +82,7 @@ pub struct Definition {
 }
 
 /// Every definition that the API serves.
-pub const DEFINITIONS: [Definition; 17] = [
+pub const DEFINITIONS: [Definition; 29] = [
     Definition {
         id: VELOCITY,
         name: "Velocity",
@@ -253,6 +277,156 @@ pub const DEFINITIONS: [Definition; 17] = [
         includes: "Failed deployments with a remedy, by the remedy.",
         excludes: "Failed deployments without a remedy, which are counted beside.",
         caveats: &["Needs no incidents.", NOT_FOR_PEOPLE],
+    },
+    Definition {
+        id: CHANGE,
+        name: "Lasting change",
+        formula: "Of each week y = 2 * sqrt(x + 3/8) for a count x, or the logarithm of the week's median duration. c and s are the mean and the \
+                  standard deviation of y over the baseline: the first 26 complete weeks since the last change. Each later week has \
+                  z = (y - c) / s, up = max(0, up + z - 0.5), down = max(0, down - z - 0.5). Above 6 the level has changed since the week after \
+                  the one in which that sum was last 0, and a new baseline begins there. Chart: c and c +- 2.66 times the mean difference \
+                  between neighboring weeks of the baseline, drawn back.",
+        unit: "that of the number",
+        includes: "Complete weeks of the team's time zone. From and to are means of weeks; of durations geometric means of weekly medians.",
+        excludes: "Weeks that are not over or not fully read; of durations weeks without any.",
+        caveats: &[
+            "Where weeks cling together as in real teams, expect one false alarm in two to four years, and half of the halvings and doublings \
+             to take longer than four to seven weeks to be found.",
+            "Below 3 pull requests a week on the average since the last change, too few to tell: a halving is hardly ever found, and a change \
+             from such a level is not listed.",
+            "After a change, 26 complete weeks pass before another one can be found.",
+            "A baseline whose weeks are all alike has s = 1.",
+            "A week outside of the limits of the chart is a mark, not a change. Neither direction is called better.",
+            NOT_FOR_PEOPLE,
+        ],
+    },
+    Definition {
+        id: FORECAST,
+        name: "Forecast",
+        formula: "m is the mean of the means of the last 8 and the last 26 complete weeks, f the variance of the last 26 divided by their mean, 1 at \
+                  least. The total T of the next H weeks that is not exceeded with probability p: sqrt(T + 3/8) = max(0, sqrt(m * H + 3/8) + z \
+                  * sqrt(f * (1 + H / 26)) / 2), with z from a table of H and p, interpolated. From 4 independent stretches of H weeks on, z is mixed with \
+                  the quantiles of the team's own past errors (of n, a further one is below the k-th with probability k / (n + 1)), with the weight n / (n + 12). N are done in the first H weeks whose total reaches \
+                  N with the probability.",
+        unit: "that of the count",
+        includes: "26 complete weeks at least; at most 52 weeks ahead.",
+        excludes: "Weeks before one that was not fully read.",
+        caveats: &[
+            "The table was measured on public repositories: of the 50, 80 and 95 % intervals of 12 weeks, 50, 80 and 94 % held the truth. \
+             An answer says how often those of the team did.",
+            "The 80 % interval of 12 weeks is wide: 0.7 to 1.4 times the expected total for teams above 10 a week, 0.3 to 2.2 times below 3.",
+            "It continues what is. It does not know of holidays, new people or plans.",
+            NOT_FOR_PEOPLE,
+        ],
+    },
+    Definition {
+        id: GOAL,
+        name: "Goal",
+        formula: "share: of what began to wait in the last 4 whole weeks and had its time by their end, the weighted part that took no longer. Met if the 80 % \
+                  interval (Beta(x + 1/2, n - x + 1/2), with x and n scaled to n = sum(w)^2 / sum(w^2)) lies wholly at or above the target, missed if it lies \
+                  wholly below; otherwise as it was before, or inconclusive. each: missed while a pull request waits longer. limit: missed while \
+                  more are open.",
+        unit: "state",
+        includes: "Done within its time, done late, and still waiting beyond it. A draft waits from ready for review on.",
+        excludes: "What has not had its time, and what was closed, or merged without the review it waited for, before its time. Fewer than 5 pull requests, or people \
+                   than may be shown: too_few.",
+        caveats: &[
+            "A goal set at what a team does anyway changes its state twice a year by chance.",
+            "The past is judged by the goal of its time.",
+            NOT_FOR_PEOPLE,
+        ],
+    },
+    Definition {
+        id: PR_PICKUP_WORKING,
+        name: "Pickup by working hours",
+        formula: "The pickup of pr_phases@1, counting only the hours of the goal's days between the start and the end of work.",
+        unit: "working hours",
+        includes: "As the pickup of pr_phases@1.",
+        excludes: "Other days of the week, and the days that the goal lists as free.",
+        caveats: &[
+            "Used up when work ends, the time lasts until work starts again.",
+            "It says how long pull requests wait, never when somebody works.",
+            NOT_FOR_PEOPLE,
+        ],
+    },
+    Definition {
+        id: TIME_SHARE,
+        name: "Where time goes",
+        formula: "share: the weighted sum of a phase over the weighted sum of all phases. median_share: the weighted median of each pull request's own part.",
+        unit: "fraction",
+        includes: "Pull requests of velocity@1 with all phases of pr_phases@1 that are asked for: until the merge, or until production.",
+        excludes: "The others, counted by the first phase that is not known.",
+        caveats: &[
+            "One pull request of nine weeks can rule the shares, not the medians. The shares sum to 1, the medians do not.",
+            NOT_FOR_PEOPLE,
+        ],
+    },
+    Definition {
+        id: WIP_AGE,
+        name: "Age of open work",
+        formula: "The weighted part of the pull requests merged in the last 26 weeks whose time from ready for review to the merge is shorter than the age.",
+        unit: "fraction",
+        includes: "Open pull requests that are no drafts.",
+        excludes: "Null with fewer than 5 merged pull requests.",
+        caveats: &["What never merges is not among the times that it is compared with.", NOT_FOR_PEOPLE],
+    },
+    Definition {
+        id: SIZE_EFFECT,
+        name: "Pickup and review by size",
+        formula: "Weighted medians of pickup and review (pr_phases@1) of pull requests with up to 10, 50, 200, 500, 1,000 and more added and deleted lines.",
+        unit: "hours",
+        includes: "Pull requests of velocity@1 with a known size; each median has its own n.",
+        excludes: "Those whose size was not read, counted beside.",
+        caveats: &["No cause is claimed: large pull requests differ in more than their size.", NOT_FOR_PEOPLE],
+    },
+    Definition {
+        id: REVIEW_SPREAD,
+        name: "Spread of reviews",
+        formula: "The smallest number of people who made half of the reviews, and the number of people who made any.",
+        unit: "people",
+        includes: "Reviews of the team's pull requests by people other than the author.",
+        excludes: "Null for fewer than 5 people, or fewer than may be shown.",
+        caveats: &["It never says who.", NOT_FOR_PEOPLE],
+    },
+    Definition {
+        id: REVIEW_FLOW,
+        name: "Flow of reviews",
+        formula: "Each review counts for each team of the author and each team of the reviewer with the product of both weights; what belongs to no team \
+                  has a row and a column of its own. wait: the weighted median of the time from ready for review to the review.",
+        unit: "reviews",
+        includes: "Reviews by people other than the author, with the memberships at the time of the review.",
+        excludes: "The wait of cells with fewer authors or reviewers than may be shown.",
+        caveats: &[
+            "All cells sum to the number of reviews, unless the configuration allows weights above 1.",
+            NOT_FOR_PEOPLE,
+        ],
+    },
+    Definition {
+        id: PICKUP_CALENDAR,
+        name: "Pickup by the hour of the opening",
+        formula: "The weighted median pickup (pr_phases@1) by the weekday and the hour in which a pull request was opened for review.",
+        unit: "hours",
+        includes: "13 weeks or more, in the team's time zone.",
+        excludes: "Cells with fewer than 6 pull requests, or fewer people than may be shown.",
+        caveats: &["It never says when somebody worked.", NOT_FOR_PEOPLE],
+    },
+    Definition {
+        id: FTE_WEEKS,
+        name: "FTE weeks",
+        formula: "The weights of the team's memberships integrated over the bucket, in weeks of 7 days. merged_per_fte_week: prs_merged_weighted divided by it.",
+        unit: "weeks of a whole person",
+        includes: "Memberships of the teams file, for the part of the bucket in which they applied.",
+        excludes: "Null without any membership.",
+        caveats: &["Holidays and absences are not known.", NOT_FOR_PEOPLE],
+    },
+    Definition {
+        id: INVESTMENT,
+        name: "Kinds of work",
+        formula: "Each pull request counts with its weight for the category of the first rule that takes it, by label, branch, title, or as rework.",
+        unit: "pull requests",
+        includes: "The pull requests of velocity@1.",
+        excludes: "None: what no rule takes is uncategorized, and all categories sum to all.",
+        caveats: &["It says what was merged, not how much time it took.", NOT_FOR_PEOPLE],
     },
     Definition {
         id: QUICK_CHECK,

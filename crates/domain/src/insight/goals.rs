@@ -1,0 +1,494 @@
+//! Goals and working agreements of a team (`goal@1`): what is judged, when its state changes, and how it would have stood.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
+use super::share_interval::{effective, jeffreys};
+use crate::metrics::{COLLECT_EVERY_HOURS, FEW, PR_CYCLE_TIME, PR_PICKUP_WORKING};
+use crate::{Weight, start_of_day};
+
+/// A share is judged over so many whole weeks.
+pub const SHARE_WEEKS: u64 = 4;
+/// A preview covers so many weeks.
+pub const PREVIEW_WEEKS: usize = 26;
+
+/// What a goal with a time is about.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum GoalMeasure {
+    /// From ready for review to the first review by another person.
+    Pickup,
+    /// From the first review to the merge.
+    Review,
+    /// From the opening to the merge.
+    CycleTime,
+    /// From ready for review to the merge or the close.
+    Age,
+}
+
+impl GoalMeasure {
+    /// The ID of the duration's formula. Of the pickup by working hours it is one of its own.
+    pub fn definition(self, clock: &Clock) -> &'static str {
+        match (self, clock) {
+            (Self::Pickup, Clock::Working(_)) => PR_PICKUP_WORKING,
+            (Self::Pickup | Self::Review, _) => crate::metrics::PR_PHASES,
+            (Self::CycleTime, _) => PR_CYCLE_TIME,
+            (Self::Age, _) => crate::metrics::WIP_AGE,
+        }
+    }
+}
+
+/// A part between 1 and 99 %, in hundredths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u8")]
+pub struct Percent(#[schemars(range(min = 1, max = 99))] u8);
+
+impl Percent {
+    /// So many hundredths; `None` outside 1 to 99. That nothing or all of it is to be so is no share.
+    pub fn new(hundredths: u8) -> Option<Self> {
+        (1..=99).contains(&hundredths).then_some(Self(hundredths))
+    }
+
+    /// The number of hundredths.
+    pub fn hundredths(self) -> u8 {
+        self.0
+    }
+
+    /// As a fraction.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+}
+
+impl TryFrom<u8> for Percent {
+    type Error = String;
+
+    fn try_from(hundredths: u8) -> Result<Self, String> {
+        Self::new(hundredths).ok_or_else(|| format!("{hundredths} is not from 1 to 99"))
+    }
+}
+
+/// What a goal asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "form", rename_all = "snake_case")]
+pub enum GoalForm {
+    /// So many percent take no longer than a time. Judged on the last four whole weeks, once a week.
+    Share {
+        /// What is measured.
+        measure: GoalMeasure,
+        /// How long it may take, in hours.
+        within_hours: u32,
+        /// How many percent.
+        share: Percent,
+    },
+    /// None waits longer than a time. Judged at every collection on what is open.
+    Each {
+        /// What is measured.
+        measure: GoalMeasure,
+        /// How long it may take, in hours.
+        within_hours: u32,
+    },
+    /// At most so many are open. Judged at every collection.
+    Limit {
+        /// How many.
+        open: u32,
+    },
+}
+
+/// How a goal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display, strum::EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum GoalState {
+    /// It is met.
+    Met,
+    /// It is not met.
+    Missed,
+    /// A share could be on either side of what it should be, and was not known to be on one of them before.
+    Inconclusive,
+    /// Fewer than five pull requests, or fewer people than may be shown.
+    TooFew,
+    /// Not everything was read.
+    Incomplete,
+}
+
+impl GoalState {
+    /// Whether it says something about the goal and not about the data.
+    fn is_judgment(self) -> bool {
+        matches!(self, Self::Met | Self::Missed | Self::Inconclusive)
+    }
+}
+
+/// A pull request that waits or waited, as a goal sees it. Which instants these are depends on the [`GoalMeasure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GoalItem {
+    /// Which one.
+    pub id: i64,
+    /// Since when it waits. A draft waits from ready on.
+    pub since: DateTime<Utc>,
+    /// When what it waited for happened.
+    pub done: Option<DateTime<Utc>>,
+    /// When it stopped waiting without that: closed unmerged, or merged without a review.
+    pub ended: Option<DateTime<Utc>>,
+    /// The team's share in it.
+    pub weight: Weight,
+    /// Its author, as any number that is the same for the same person. People are only counted.
+    pub person: i64,
+}
+
+impl GoalItem {
+    /// Whether it waits at an instant.
+    fn waits(&self, at: DateTime<Utc>) -> bool {
+        let stopped = self.stopped();
+        self.since <= at && stopped.is_none_or(|stopped| at < stopped)
+    }
+
+    fn stopped(&self) -> Option<DateTime<Utc>> {
+        self.done.into_iter().chain(self.ended).min()
+    }
+}
+
+/// What is the same for all evaluations of a goal.
+#[derive(Debug, Clone, Copy)]
+pub struct GoalContext<'a> {
+    /// By which clock waiting is measured.
+    pub clock: &'a Clock,
+    /// The team's zone.
+    pub zone: Tz,
+    /// The smallest group of people whose numbers may be shown; 0 shows all.
+    pub min_group_size: usize,
+}
+
+/// A week for which a share is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GoalWeek {
+    /// Its Monday. The window is this week and the three before.
+    pub start: NaiveDate,
+    /// Whether all of the window was read.
+    pub is_complete: bool,
+}
+
+impl GoalWeek {
+    /// The 26 weeks before a Monday, oldest first, all of them complete.
+    pub fn before(monday: NaiveDate) -> Vec<Self> {
+        let weeks = (1..=26).rev().map(|weeks| monday - Days::new(7 * weeks));
+        weeks.map(|start| Self { start, is_complete: true }).collect()
+    }
+
+    fn window(self, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
+        let from = self.start - Days::new(7 * (SHARE_WEEKS - 1));
+        (start_of_day(from, zone), start_of_day(self.start + Days::new(7), zone))
+    }
+}
+
+/// The numbers of a share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct ShareNumbers {
+    /// The pull requests that began to wait in the window and had their time.
+    pub n: usize,
+    /// Those of them for which it was enough.
+    pub n_within: usize,
+    /// Those of them that still waited at the end of the window.
+    pub n_waiting: usize,
+    /// The weighted part for which it was enough.
+    pub share: f64,
+    /// The lower end of its 80 % interval.
+    pub low: f64,
+    /// The upper end of its 80 % interval.
+    pub high: f64,
+}
+
+/// How a share stood after a week.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ShareEvaluation {
+    /// The Monday of the last week of the window.
+    pub week: NaiveDate,
+    /// The Monday of its first week.
+    pub from: NaiveDate,
+    /// How it stood.
+    pub state: GoalState,
+    /// Whether the state is another one than before, so that a message is due.
+    pub is_changed: bool,
+    /// The numbers; `null` if they are too few or not all was read.
+    pub numbers: Option<ShareNumbers>,
+}
+
+/// What a share is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareTarget {
+    /// How long it may take.
+    pub within: TimeDelta,
+    /// For how many percent.
+    pub share: Percent,
+}
+
+/// Judges a share over a series of weeks, oldest first. `before` is the last state that was not about missing data; `None` for a new
+/// goal or a new revision.
+///
+/// A state changes only when the 80 % interval of the share lies wholly on the other side.
+pub fn judge_share(
+    target: ShareTarget,
+    items: &[GoalItem],
+    weeks: &[GoalWeek],
+    before: Option<GoalState>,
+    context: GoalContext<'_>,
+) -> Vec<ShareEvaluation> {
+    let mut dated: Vec<(&GoalItem, DateTime<Utc>)> =
+        items.iter().map(|item| (item, context.clock.due(item.since, target.within, context.zone))).collect();
+    dated.sort_by_key(|(item, _)| item.since);
+    let mut held = before.filter(|state| state.is_judgment());
+    let mut result = Vec::with_capacity(weeks.len());
+    for week in weeks {
+        let (from, end) = week.window(context.zone);
+        let begun =
+            dated.partition_point(|(item, _)| item.since < from)..dated.partition_point(|(item, _)| item.since < end);
+        let numbers = week.is_complete.then(|| numbers(&dated[begun], end, context.min_group_size)).flatten();
+        let state = match numbers {
+            _ if !week.is_complete => GoalState::Incomplete,
+            None => GoalState::TooFew,
+            Some(numbers) => {
+                let wanted = target.share.as_f64();
+                match held {
+                    _ if numbers.low >= wanted => GoalState::Met,
+                    _ if numbers.high < wanted => GoalState::Missed,
+                    held => held.unwrap_or(GoalState::Inconclusive),
+                }
+            }
+        };
+        let is_changed = state.is_judgment() && held.is_some_and(|held| held != state);
+        if state.is_judgment() {
+            held = Some(state);
+        }
+        let from = week.start - Days::new(7 * (SHARE_WEEKS - 1));
+        result.push(ShareEvaluation { week: week.start, from, state, is_changed, numbers });
+    }
+    result
+}
+
+/// The numbers of those that had their time at the end; `None` if they are too few.
+fn numbers(begun: &[(&GoalItem, DateTime<Utc>)], end: DateTime<Utc>, min_group_size: usize) -> Option<ShareNumbers> {
+    let outcomes: Vec<(&GoalItem, bool)> = begun.iter().filter_map(|(item, due)| outcome(item, *due, end)).collect();
+    let people: BTreeSet<i64> = outcomes.iter().map(|(item, _)| item.person).collect();
+    let is_few = i64::try_from(outcomes.len()).is_ok_and(|n| n < FEW);
+    if is_few || people.len() < min_group_size {
+        return None;
+    }
+    let weighted = outcomes.iter().map(|(item, is_within)| (*is_within, f64::from(item.weight.units())));
+    let (x, n) = effective(weighted)?;
+    let (low, high) = jeffreys(x, n);
+    Some(ShareNumbers {
+        n: outcomes.len(),
+        n_within: outcomes.iter().filter(|(_, is_within)| *is_within).count(),
+        n_waiting: outcomes.iter().filter(|(item, _)| item.stopped().is_none_or(|stopped| end <= stopped)).count(),
+        share: x / n,
+        low,
+        high,
+    })
+}
+
+/// Whether the time was enough; `None` while it is not over, and of what stopped waiting before.
+fn outcome(item: &GoalItem, due: DateTime<Utc>, end: DateTime<Utc>) -> Option<(&GoalItem, bool)> {
+    if end < due {
+        return None;
+    }
+    let is_within = item.done.is_some_and(|done| done <= due);
+    let is_gone = item.ended.is_some_and(|ended| ended <= due);
+    (is_within || !is_gone).then_some((item, is_within))
+}
+
+/// A pull request that breaks an agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Breach {
+    /// Which one.
+    pub id: i64,
+    /// Since when it waits.
+    pub since: DateTime<Utc>,
+    /// Since when it waits too long.
+    pub broken_since: DateTime<Utc>,
+}
+
+/// How a goal about what is open stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OpenEvaluation {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// How it stands: met, missed or incomplete.
+    pub state: GoalState,
+    /// How many wait.
+    pub open: usize,
+    /// Those that wait too long, the longest first; of a limit none.
+    pub breaches: Vec<Breach>,
+}
+
+/// Judges at an instant that none waits longer than a time.
+pub fn judge_each(
+    within: TimeDelta,
+    items: &[GoalItem],
+    at: DateTime<Utc>,
+    is_complete: bool,
+    context: GoalContext<'_>,
+) -> OpenEvaluation {
+    let open: Vec<&GoalItem> = items.iter().filter(|item| item.waits(at)).collect();
+    let due = |item: &&GoalItem| (**item, context.clock.due(item.since, within, context.zone));
+    let late = open.iter().map(due).filter(|(_, due)| *due < at);
+    let mut breaches: Vec<Breach> =
+        late.map(|(item, due)| Breach { id: item.id, since: item.since, broken_since: due }).collect();
+    breaches.sort_by_key(|breach| (breach.broken_since, breach.id));
+    let state = state_of(is_complete, breaches.is_empty());
+    OpenEvaluation { at, state, open: open.len(), breaches }
+}
+
+/// Judges at an instant that at most so many wait.
+pub fn judge_limit(limit: u32, items: &[GoalItem], at: DateTime<Utc>, is_complete: bool) -> OpenEvaluation {
+    let open = items.iter().filter(|item| item.waits(at)).count();
+    let state = state_of(is_complete, u32::try_from(open).is_ok_and(|open| open <= limit));
+    OpenEvaluation { at, state, open, breaches: Vec::new() }
+}
+
+fn state_of(is_complete: bool, is_met: bool) -> GoalState {
+    match (is_complete, is_met) {
+        (false, _) => GoalState::Incomplete,
+        (true, true) => GoalState::Met,
+        (true, false) => GoalState::Missed,
+    }
+}
+
+/// How a goal would have stood in the last weeks.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct GoalPreview {
+    /// The ID of the formula.
+    pub definition: &'static str,
+    /// Each week, oldest first: of a share how it was judged then, of the others whether it held all week.
+    pub weeks: Vec<PreviewWeek>,
+    /// How many messages there would have been: of a share and a limit each change of the state, once a week at most; of `each`
+    /// each pull request that broke it.
+    pub messages: usize,
+    /// What could be asked for at present; only of a share.
+    pub suggestion: Option<Suggestion>,
+}
+
+/// How a goal would have stood in a week.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct PreviewWeek {
+    /// Its Monday.
+    pub week: NaiveDate,
+    /// How it would have stood: of a share after the week, of the others `missed` if they did not hold at each collection.
+    pub state: GoalState,
+    /// The numbers of a share.
+    pub numbers: Option<ShareNumbers>,
+    /// How many messages there would have been because of this week.
+    pub messages: usize,
+}
+
+/// What a team does anyway: a goal to begin with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Suggestion {
+    /// The present part that takes no longer than the goal's time.
+    pub share: Option<f64>,
+    /// The shortest time in whole hours that is enough for half of them; `null` if half of them still wait.
+    pub p50_hours: Option<i64>,
+}
+
+/// How a goal would have stood in these weeks, oldest first. Nothing is known before the first one.
+pub fn preview(form: &GoalForm, items: &[GoalItem], weeks: &[GoalWeek], context: GoalContext<'_>) -> GoalPreview {
+    let mut suggestion = None;
+    let weeks: Vec<PreviewWeek> = match *form {
+        GoalForm::Share { within_hours, share, .. } => {
+            let target = ShareTarget { within: TimeDelta::hours(within_hours.into()), share };
+            let judged = judge_share(target, items, weeks, None, context);
+            suggestion = weeks.last().map(|week| suggest(target.within, items, *week, context));
+            let shown = |it: ShareEvaluation| PreviewWeek {
+                week: it.week,
+                state: it.state,
+                numbers: it.numbers,
+                messages: usize::from(it.is_changed),
+            };
+            judged.into_iter().map(shown).collect()
+        }
+        GoalForm::Each { within_hours, .. } => {
+            let within = TimeDelta::hours(within_hours.into());
+            let dated = items.iter().map(|item| (context.clock.due(item.since, within, context.zone), item.stopped()));
+            let late: Vec<_> = dated.filter(|(due, stopped)| stopped.is_none_or(|stopped| *due < stopped)).collect();
+            weeks.iter().map(|week| each_week(*week, &late, context.zone)).collect()
+        }
+        GoalForm::Limit { open } => limit_weeks(open, items, weeks, context.zone),
+    };
+    let messages = weeks.iter().map(|week| week.messages).sum();
+    GoalPreview { definition: crate::metrics::GOAL, weeks, messages, suggestion }
+}
+
+/// A week of an agreement about each pull request, from when those that broke it did so and stopped waiting.
+fn each_week(week: GoalWeek, late: &[(DateTime<Utc>, Option<DateTime<Utc>>)], zone: Tz) -> PreviewWeek {
+    let (start, end) = (start_of_day(week.start, zone), start_of_day(week.start + Days::new(7), zone));
+    let is_broken = late.iter().any(|(due, stopped)| *due < end && stopped.is_none_or(|stopped| start < stopped));
+    let messages = if week.is_complete { late.iter().filter(|(due, _)| (start..end).contains(due)).count() } else { 0 };
+    PreviewWeek { week: week.start, state: state_of(week.is_complete, !is_broken), numbers: None, messages }
+}
+
+/// The weeks of a limit, by what was open at each collection.
+fn limit_weeks(limit: u32, items: &[GoalItem], weeks: &[GoalWeek], zone: Tz) -> Vec<PreviewWeek> {
+    let mut begun: Vec<DateTime<Utc>> = items.iter().map(|item| item.since).collect();
+    let mut stopped: Vec<DateTime<Utc>> =
+        items.iter().filter_map(|item| Some(item.stopped()?.max(item.since))).collect();
+    begun.sort_unstable();
+    stopped.sort_unstable();
+    let is_met = |at: DateTime<Utc>| {
+        let open = begun.partition_point(|it| *it <= at) - stopped.partition_point(|it| *it <= at);
+        u32::try_from(open).is_ok_and(|open| open <= limit)
+    };
+    let mut last = None;
+    let mut result = Vec::with_capacity(weeks.len());
+    for week in weeks {
+        let (start, end) = (start_of_day(week.start, zone), start_of_day(week.start + Days::new(7), zone));
+        let (mut holds, mut changes) = (true, false);
+        let step = TimeDelta::hours(COLLECT_EVERY_HOURS.into());
+        let collections = std::iter::successors(Some(start), |at| Some(*at + step)).take_while(|at| *at < end);
+        for at in collections.filter(|_| week.is_complete) {
+            let met = is_met(at);
+            holds &= met;
+            changes |= last.is_some_and(|last| last != met);
+            last = Some(met);
+        }
+        let state = state_of(week.is_complete, holds);
+        result.push(PreviewWeek { week: week.start, state, numbers: None, messages: usize::from(changes) });
+    }
+    result
+}
+
+/// What could be asked for at present, from the window of a week: the share of a time, and the time of half.
+pub fn suggest(within: TimeDelta, items: &[GoalItem], week: GoalWeek, context: GoalContext<'_>) -> Suggestion {
+    if !week.is_complete {
+        return Suggestion::default();
+    }
+    let (from, end) = week.window(context.zone);
+    let begun: Vec<&GoalItem> = items.iter().filter(|item| from <= item.since && item.since < end).collect();
+    let share_within = |within: TimeDelta| {
+        let due = |item: &GoalItem| context.clock.due(item.since, within, context.zone);
+        let dated: Vec<_> = begun.iter().map(|item| (*item, due(item))).collect();
+        numbers(&dated, end, context.min_group_size).map(|numbers| numbers.share)
+    };
+    let elapsed = |item: &&GoalItem| Some(context.clock.elapsed(item.since, item.done?, context.zone));
+    // Only a time that somebody needed changes the share.
+    let hours: BTreeSet<i64> = begun.iter().filter_map(elapsed).map(|it| (it.num_seconds() + 3_599) / 3_600).collect();
+    let is_half = |hours: &i64| share_within(TimeDelta::hours(*hours)).is_some_and(|share| share >= 0.5);
+    Suggestion { share: share_within(within), p50_hours: hours.into_iter().map(|hours| hours.max(1)).find(is_half) }
+}

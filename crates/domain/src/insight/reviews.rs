@@ -1,0 +1,158 @@
+//! Among how many people reviews are spread (`review_spread@1`), and between which teams they flow (`review_flow@1`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::metrics::{REVIEW_FLOW, REVIEW_SPREAD};
+use crate::percentile::weighted_quantile;
+use crate::{TeamId, Weight};
+
+/// The spread of fewer people than this is never shown.
+pub const SMALLEST_SPREAD: usize = 5;
+
+/// Among how many people reviews are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReviewSpread {
+    /// The ID of the formula.
+    pub definition: &'static str,
+    /// How many reviews there are.
+    pub n: usize,
+    /// Whether too few people made them.
+    pub is_suppressed: bool,
+    /// The smallest number of people who made half of them; `null` without reviews and of too few people.
+    pub half_by: Option<usize>,
+    /// How many people made them; `null` as before.
+    pub people: Option<usize>,
+}
+
+/// The smallest number of people who made half of the reviews, from the reviewer of each, as any number that is the same for the
+/// same person. Nobody is named, and fewer than five people are not shown at all.
+pub fn review_spread(reviewers: &[i64], min_group_size: usize) -> ReviewSpread {
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    for reviewer in reviewers {
+        *counts.entry(*reviewer).or_default() += 1;
+    }
+    let people = counts.len();
+    let mut most_first: Vec<usize> = counts.into_values().collect();
+    most_first.sort_unstable_by(|a, b| b.cmp(a));
+    let mut made = 0;
+    let half = most_first.iter().position(|count| {
+        made += count;
+        2 * made >= reviewers.len()
+    });
+    let is_suppressed = people > 0 && people < min_group_size.max(SMALLEST_SPREAD);
+    let shown = |value: usize| (people > 0 && !is_suppressed).then_some(value);
+    ReviewSpread {
+        definition: REVIEW_SPREAD,
+        n: reviewers.len(),
+        is_suppressed,
+        half_by: half.and_then(|index| shown(index + 1)),
+        people: shown(people),
+    }
+}
+
+/// A team's weight in somebody's work.
+pub type TeamShare = (TeamId, Weight);
+
+/// A review, with the teams of the two people at its time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FlowingReview<'a> {
+    /// The teams of the pull request's author.
+    pub author_teams: &'a [TeamShare],
+    /// The teams of the reviewer; of somebody outside the file none.
+    pub reviewer_teams: &'a [TeamShare],
+    /// How long the pull request had waited for it, in seconds, if that is known.
+    pub wait: Option<f64>,
+    /// The author, as any number that is the same for the same person.
+    pub author: i64,
+    /// The reviewer, likewise.
+    pub reviewer: i64,
+}
+
+/// The reviews that one team gave another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct FlowCell {
+    /// The team of the authors, by its number; `null` for what belongs to no team.
+    pub author_team: Option<i64>,
+    /// The team of the reviewers; `null` likewise.
+    pub reviewer_team: Option<i64>,
+    /// Distinct reviews with a part in it.
+    pub n: usize,
+    /// The reviews by the product of both weights, in hundred-millionths.
+    pub units: u64,
+    /// The weighted median of the wait in seconds; `null` where none is known, and if too few people are in it on either side.
+    pub wait: Option<f64>,
+    /// Whether the wait is hidden.
+    pub is_suppressed: bool,
+}
+
+impl FlowCell {
+    /// The units of one review.
+    pub const UNITS: u64 = Weight::UNITS as u64 * Weight::UNITS as u64;
+
+    /// The weighted number of reviews.
+    #[expect(clippy::cast_precision_loss, reason = "there are not 2^53 of anything")]
+    pub fn weight(&self) -> f64 {
+        self.units as f64 / Self::UNITS as f64
+    }
+}
+
+/// Which team reviews for which.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ReviewFlow {
+    /// The ID of the formula.
+    pub definition: &'static str,
+    /// How many reviews there are. Unless weights above 1 are allowed, those of all cells sum to it.
+    pub n: usize,
+    /// The cells with a review, by their teams; what belongs to no team comes first.
+    pub cells: Vec<FlowCell>,
+}
+
+/// Splits each review among the teams of its author and of its reviewer, by the product of their weights.
+pub fn review_flow(reviews: &[FlowingReview<'_>], min_group_size: usize) -> ReviewFlow {
+    #[derive(Default)]
+    struct Cell {
+        n: usize,
+        units: u64,
+        waits: Vec<(f64, f64)>,
+        authors: BTreeSet<i64>,
+        reviewers: BTreeSet<i64>,
+    }
+    let mut cells: BTreeMap<(Option<TeamId>, Option<TeamId>), Cell> = BTreeMap::new();
+    for review in reviews {
+        for (author_team, author_units) in with_rest(review.author_teams) {
+            for (reviewer_team, reviewer_units) in with_rest(review.reviewer_teams) {
+                let units = author_units * reviewer_units;
+                let cell = cells.entry((author_team, reviewer_team)).or_default();
+                cell.n += 1;
+                cell.units += units;
+                #[expect(clippy::cast_precision_loss, reason = "at most 10^8 for each weight of 1")]
+                cell.waits.extend(review.wait.map(|wait| (wait, units as f64)));
+                cell.authors.insert(review.author);
+                cell.reviewers.insert(review.reviewer);
+            }
+        }
+    }
+    let shown = |((author_team, reviewer_team), cell): ((Option<TeamId>, Option<TeamId>), Cell)| {
+        let is_small = cell.authors.len().min(cell.reviewers.len()) < min_group_size;
+        FlowCell {
+            author_team: author_team.map(|team| team.0),
+            reviewer_team: reviewer_team.map(|team| team.0),
+            n: cell.n,
+            units: cell.units,
+            wait: if is_small { None } else { weighted_quantile(&cell.waits, 0.5) },
+            is_suppressed: is_small && !cell.waits.is_empty(),
+        }
+    };
+    ReviewFlow { definition: REVIEW_FLOW, n: reviews.len(), cells: cells.into_iter().map(shown).collect() }
+}
+
+/// The teams with their weights in ten-thousandths, and what is left of 1, which belongs to none.
+fn with_rest(teams: &[TeamShare]) -> impl Iterator<Item = (Option<TeamId>, u64)> {
+    let sum: u64 = teams.iter().map(|(_, weight)| u64::from(weight.units())).sum();
+    let rest = u64::from(Weight::UNITS).saturating_sub(sum);
+    let named = teams.iter().map(|(team, weight)| (Some(*team), u64::from(weight.units())));
+    named.chain((rest > 0).then_some((None, rest)))
+}
