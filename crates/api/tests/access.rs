@@ -9,7 +9,9 @@ use mergeline_api::{AllowedHosts, Api, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
-const CHECKED: [(&str, Scope); 20] = [
+const CHECKED: [(&str, Scope); 22] = [
+    ("/v1/metrics/team/payments/change", Scope::MetricsRead),
+    ("/v1/metrics/team/payments/forecast", Scope::MetricsRead),
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
     ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),

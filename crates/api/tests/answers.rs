@@ -41,6 +41,82 @@ async fn lead_time_warns_that_it_is_not_doras() -> Result<()> {
     Ok(())
 }
 
+/// Merged pull requests by week from Monday, November 3, 2025: the worked example of the formulas, 26 weeks and six more.
+const WEEKS: [i64; 32] =
+    [6, 4, 7, 5, 8, 3, 6, 5, 9, 4, 6, 7, 5, 6, 8, 4, 5, 7, 6, 3, 6, 8, 5, 7, 4, 6, 7, 5, 9, 10, 8, 11];
+
+/// A backend with these weeks, each pull request merged 24 hours after it was opened.
+async fn with_weeks() -> Result<Backend> {
+    let backend = Backend::empty().await?;
+    let mut all = Vec::new();
+    for (week, count) in (0_i64..).zip(WEEKS) {
+        for index in 0..count {
+            let merged = at("2025-11-03T12:00:00Z") + TimeDelta::weeks(week) + TimeDelta::hours(index);
+            let text = |instant: chrono::DateTime<chrono::Utc>| instant.to_rfc3339();
+            let number = u64::try_from(all.len() + 1)?;
+            all.push(pr("acme/api", number).created(&text(merged - TimeDelta::hours(24))).merged(&text(merged)));
+        }
+    }
+    backend.keep_since("2025-10-01T00:00:00Z", &all).await?;
+    Ok(backend)
+}
+
+#[tokio::test]
+async fn a_lasting_change_of_the_worked_example_is_found() -> Result<()> {
+    let backend = with_weeks().await?;
+    let (status, answer) = backend.get("/v1/metrics/team/payments/change?tz=UTC").await?;
+    assert_eq!(status, 200, "{answer}");
+    let (merged, time) = (&answer["data"]["merged"], &answer["data"]["cycle_time"]);
+    let change = &merged["changes"][0];
+    let found = [&change["since"], &change["found"], &change["direction"], &change["to"]];
+    assert_eq!(
+        json!(found),
+        json!(["2026-05-18", "2026-06-08", "up", 9.5]),
+        "since the third week, found in the sixth"
+    );
+    let rounded = |value: &Value, digits: i32| {
+        let tens = 10_f64.powi(digits);
+        value.as_f64().map(|value| (value * tens).round() / tens)
+    };
+    assert_eq!([rounded(&change["from"], 4), rounded(&change["sum"], 4)], [Some(5.7692), Some(6.3647)]);
+    // Four weeks of the new level are no baseline.
+    assert_eq!(json!([merged["state"], merged["weeks_to_learn"]]), json!(["learning", 22]));
+    assert_eq!(json!([time["changes"], time["state"]]), json!([[], "watching"]), "all took a day");
+    assert_eq!(rounded(&time["baselines"][0]["level"], 6), Some(24.0), "hours");
+    let last = merged["weeks"].as_array().and_then(|weeks| weeks.last()).context("weeks")?;
+    assert_eq!(json!([last["start"], last["value"]]), json!(["2026-06-15", null]), "this week is not over");
+    assert_eq!(answer["meta"]["definitions"][0], "change@1");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_forecast_of_the_worked_example_has_its_numbers() -> Result<()> {
+    let backend = with_weeks().await?;
+    let path = "/v1/metrics/team/payments/forecast?tz=UTC&from=2025-11-03";
+    let (status, answer) = backend.get(&format!("{path}&to=2026-05-04&count=60")).await?;
+    assert_eq!(status, 200, "{answer}");
+    let forecast = &answer["data"]["forecast"];
+    let total = &forecast["totals"][11];
+    let tenths = |name: &str| total[name].as_f64().map(|value| (value * 10.0).round() / 10.0);
+    assert_eq!(["p10", "p50", "p85", "p90"].map(tenths), [48.8, 66.2, 86.0, 92.3].map(Some));
+    assert_eq!(json!([total["weeks"], total["by"]]), json!([12, "2026-07-27"]));
+    assert_eq!(json!([answer["data"]["weeks_known"], forecast["dispersion"]]), json!([26, 1.0]));
+    let done = &forecast["done"];
+    assert!(done["weeks_50"].as_u64() < done["weeks_85"].as_u64(), "{done}");
+    // What is not over counts in no week; and with the six weeks more, other numbers come out.
+    let (_, all) = backend.get(&format!("{path}&weeks=4")).await?;
+    assert_eq!(json!([all["data"]["weeks_known"], all["data"]["weeks_missing"]]), json!([32, 0]));
+    assert_eq!(all["data"]["forecast"]["totals"].as_array().map(Vec::len), Some(4));
+    assert_eq!(all["data"]["forecast"]["totals"][0]["by"], "2026-06-22");
+    let (_, few) = backend.get(&format!("{path}&to=2026-03-02")).await?;
+    let missing = [&few["data"]["weeks_known"], &few["data"]["weeks_missing"], &few["data"]["forecast"]];
+    assert_eq!(json!(missing), json!([17, 9, null]));
+    for wrong in ["weeks=0", "weeks=53", "count=0", "count=1e3", "interval=day"] {
+        assert_eq!(backend.get(&format!("{path}&{wrong}")).await?.0, 400, "{wrong}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn teams_are_listed_with_current_members() -> Result<()> {
     let (status, answer) = Backend::empty().await?.get("/v1/teams").await?;

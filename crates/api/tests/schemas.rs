@@ -52,6 +52,8 @@ fn value(parameter: &str) -> Result<Option<&'static str>> {
         "outcome" => "queued",
         "state" => "open",
         "sort" => "longest",
+        "weeks" => "4",
+        "count" => "50",
         "days" | "last" | "week" | "cursor" => return Ok(None),
         other => bail!("unknown parameter `{other}`"),
     }))

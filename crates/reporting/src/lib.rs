@@ -2,6 +2,7 @@
 
 mod delivery;
 mod dora;
+mod insight;
 mod overview;
 mod pull_requests;
 mod query;
@@ -11,6 +12,7 @@ mod summary;
 
 pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
+pub use insight::{TeamChanges, TeamForecast};
 pub use overview::{Overview, TeamOverview};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, ReportQuery, Viewer};

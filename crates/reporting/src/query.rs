@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
-    ATTRIBUTION, CHANGE_LEAD_TIME, DefaultRange, Interval, InvalidParameter, MEDIAN_INTERVAL, PR_CYCLE_TIME, PR_PHASES,
-    RangeRequest, VELOCITY,
+    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, Interval, InvalidParameter, MEDIAN_INTERVAL,
+    PR_CYCLE_TIME, PR_PHASES, RangeRequest, VELOCITY,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
+
+/// How many weeks of history tell what has changed, and what comes next: three years, and the current one.
+const HISTORY_WEEKS: u32 = 157;
 
 /// The kinds of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,10 @@ pub enum ReportKind {
     Overview,
     /// The pull requests behind the numbers.
     PullRequests,
+    /// Lasting changes of a team's weeks.
+    Change,
+    /// What a team is likely to merge.
+    Forecast,
 }
 
 impl ReportKind {
@@ -32,6 +39,8 @@ impl ReportKind {
             Self::Velocity | Self::Summary | Self::Overview => VELOCITY,
             Self::LeadTime => PR_CYCLE_TIME,
             Self::PullRequests => ATTRIBUTION,
+            Self::Change => CHANGE,
+            Self::Forecast => FORECAST,
         }
     }
 
@@ -41,6 +50,8 @@ impl ReportKind {
             Self::Velocity | Self::Summary | Self::Overview => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES, MEDIAN_INTERVAL],
             Self::LeadTime => &[PR_CYCLE_TIME, CHANGE_LEAD_TIME, VELOCITY, PR_PHASES, MEDIAN_INTERVAL],
             Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
+            Self::Change => &[CHANGE, VELOCITY, PR_CYCLE_TIME],
+            Self::Forecast => &[FORECAST, VELOCITY],
         }
     }
 
@@ -51,6 +62,7 @@ impl ReportKind {
             Self::Velocity | Self::PullRequests => DefaultRange::UpToNow { interval: Interval::Week, count: 12 },
             Self::LeadTime => DefaultRange::UpToNow { interval: Interval::Month, count: 6 },
             Self::Summary | Self::Overview => DefaultRange::CompletedWeeks(4),
+            Self::Change | Self::Forecast => DefaultRange::UpToNow { interval: Interval::Week, count: HISTORY_WEEKS },
         }
     }
 
@@ -58,7 +70,9 @@ impl ReportKind {
     pub fn default_interval(self) -> Interval {
         match self {
             Self::LeadTime => Interval::Month,
-            Self::Velocity | Self::Summary | Self::Overview | Self::PullRequests => Interval::Week,
+            Self::Velocity | Self::Summary | Self::Overview | Self::PullRequests | Self::Change | Self::Forecast => {
+                Interval::Week
+            }
         }
     }
 

@@ -83,7 +83,7 @@ impl Report {
                 let repositories = filter.repositories.as_deref();
                 Some(reader.deployment_coverage(None, repositories, filter.from..filter.to, now).await?)
             }
-            ReportKind::Velocity | ReportKind::Summary | ReportKind::Overview | ReportKind::PullRequests => None,
+            _ => None,
         };
         let read = if kind.compares() { DateRange { from: range.preceding().from, ..range } } else { range };
         let mut warnings = coverage_warnings(&status.coverage, &read, now - stale_after, !is_limited);

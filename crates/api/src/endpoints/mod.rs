@@ -9,6 +9,7 @@ mod dora;
 pub(crate) mod events;
 mod health;
 mod incidents;
+mod insight;
 mod me;
 mod plugins;
 mod pull_requests;
@@ -36,6 +37,8 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &summary::SUMMARY,
     &summary::OVERVIEW,
     &pull_requests::PULL_REQUESTS,
+    &insight::CHANGE,
+    &insight::FORECAST,
     &statistics::ORGANIZATION_VELOCITY,
     &statistics::ORGANIZATION_LEAD_TIME,
     &dora::ORGANIZATION,

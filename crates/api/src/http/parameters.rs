@@ -3,6 +3,7 @@
 use chrono::{Datelike, NaiveDate, Weekday};
 use chrono_tz::Tz;
 use mergeline_domain::delivery::{FailureReason, ServiceId};
+use mergeline_domain::insight::{Horizon, WEEKS_AHEAD};
 use mergeline_domain::metrics::{Basis, Edition, Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
 use mergeline_domain::{RepoName, TeamId, parse_zone};
 use mergeline_reporting::{DeliveryQuery, DoraQuery, DoraSubject, ReportQuery};
@@ -21,6 +22,8 @@ const MAX_BRANCH: usize = 255;
 /// The maximum number of rows on a page.
 const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_LIMIT: u32 = 100;
+/// Nobody plans more pull requests than these.
+const MOST_COUNTED: u32 = 100_000;
 /// A year.
 const MAX_DAYS: u32 = 366;
 /// `owner.name` of GitHub's longest names.
@@ -228,6 +231,16 @@ pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
     description: "The maximum number of rows.",
     schema: || json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT }),
+};
+pub(crate) const WEEKS: Parameter = Parameter {
+    name: "weeks",
+    description: "How many weeks ahead.",
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": WEEKS_AHEAD, "default": Horizon::QUARTER.weeks() }),
+};
+pub(crate) const COUNT: Parameter = Parameter {
+    name: "count",
+    description: "Also when so many will be merged.",
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": MOST_COUNTED, "examples": [50] }),
 };
 pub(crate) const CURSOR: Parameter = Parameter {
     name: "cursor",
@@ -739,10 +752,23 @@ fn name_of(what: &str, text: &str) -> Result<String, Refusal> {
     }
 }
 
+/// How far a forecast looks, and of how many it says when they will be merged.
+pub(crate) fn horizon_of(reader: &mut ParameterReader) -> (Horizon, Option<u32>) {
+    let most = u32::try_from(WEEKS_AHEAD).unwrap_or(u32::MAX);
+    let weeks = reader.take("weeks", |text| whole(text, most).map(|weeks| Horizon::new(weeks as usize)));
+    let count = reader.take("count", |text| whole(text, MOST_COUNTED));
+    (weeks.flatten().unwrap_or(Horizon::QUARTER), count)
+}
+
 fn limit(text: &str) -> Result<u32, Refusal> {
+    whole(text, MAX_LIMIT)
+}
+
+/// A whole number from 1 to a maximum, written plainly.
+fn whole(text: &str, most: u32) -> Result<u32, Refusal> {
     let is_plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
-    let limit = text.parse().ok().filter(|limit| is_plain && (1..=MAX_LIMIT).contains(limit));
-    limit.map_or_else(|| invalid(format!("a whole number from 1 to {MAX_LIMIT}")), Ok)
+    let number = text.parse().ok().filter(|number| is_plain && (1..=most).contains(number));
+    number.map_or_else(|| invalid(format!("a whole number from 1 to {most}")), Ok)
 }
 
 #[cfg(test)]

@@ -70,9 +70,14 @@ impl Backend {
 
     /// Stores pull requests as a collection does, and marks the collection as complete.
     pub(crate) async fn keep(&self, pull_requests: &[FakePullRequest]) -> Result<()> {
+        self.keep_since("2026-05-01T00:00:00Z", pull_requests).await
+    }
+
+    /// The same, where everything since an instant was read.
+    pub(crate) async fn keep_since(&self, covered_since: &str, pull_requests: &[FakePullRequest]) -> Result<()> {
         keep(&self.store, pull_requests).await?;
         let started_at = at("2026-06-17T08:00:00Z");
-        finish_reading(&self.store, Some(started_at), started_at, at("2026-05-01T00:00:00Z")).await?;
+        finish_reading(&self.store, Some(started_at), started_at, at(covered_since)).await?;
         Ok(())
     }
 

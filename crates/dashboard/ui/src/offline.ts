@@ -10,7 +10,7 @@ import { config } from './api/client'
 const SCOPE = new URL('.', document.baseURI)
 const DATA = `mergeline-data ${SCOPE.pathname}`
 /** What is kept: the first part of a question. */
-const KEPT = new Set<unknown>(['me', 'teams', 'overview', 'summary', 'velocity', 'lead-time', 'dora', 'services', 'coverage', 'definitions'])
+const KEPT = new Set<unknown>(['me', 'teams', 'overview', 'summary', 'velocity', 'lead-time', 'change', 'forecast', 'dora', 'services', 'coverage', 'definitions'])
 const WHO = 'who'
 
 /** Whose answers are kept, what they may see of which database, and until when the answers may be shown. */

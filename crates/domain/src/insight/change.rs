@@ -38,7 +38,7 @@ impl Scale {
         match self {
             Self::Count => 2.0 * root(value),
             // A second is the shortest duration that is known.
-            Self::Duration => value.max(1.0).ln(),
+            Self::Duration => value.max(1.0 / 3600.0).ln(),
         }
     }
 
@@ -68,7 +68,7 @@ pub struct ChangeWeek {
     pub is_complete: bool,
     /// How many pull requests its number is made of.
     pub n: f64,
-    /// The number: a count, or seconds. `None` without any duration; such weeks are left out.
+    /// The number: a count, or hours. `None` without any duration; such weeks are left out.
     pub value: Option<f64>,
     /// The people of the team on the average, by their weights, if that is known.
     pub fte: Option<f64>,
@@ -80,7 +80,7 @@ impl ChangeWeek {
         Self { start, is_complete: true, n: count, value: Some(count), fte: None }
     }
 
-    /// A complete week with the median of its durations in seconds.
+    /// A complete week with the median of its durations in hours.
     pub fn duration(start: NaiveDate, n: f64, median: Option<f64>) -> Self {
         Self { start, is_complete: true, n, value: median, fte: None }
     }
@@ -132,7 +132,7 @@ pub struct LevelChange {
     pub found: NaiveDate,
     /// Up or down.
     pub direction: Direction,
-    /// The level of the baseline: the mean of its weeks; of durations the geometric mean of the weeks' medians, in seconds.
+    /// The level of the baseline: the mean of its weeks; of durations the geometric mean of the weeks' medians, in hours.
     pub from: f64,
     /// The same of the weeks from `since` to `found`.
     pub to: f64,

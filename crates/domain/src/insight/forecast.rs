@@ -36,13 +36,16 @@ const ERRORS: [(usize, [f64; 9]); 6] = [
 pub struct Horizon(#[schemars(range(min = 1, max = 52))] usize);
 
 impl Horizon {
+    /// 12 weeks.
+    pub const QUARTER: Self = Self(12);
+
     /// So many weeks; `None` for none, and beyond 52.
     pub fn new(weeks: usize) -> Option<Self> {
         (1..=WEEKS_AHEAD).contains(&weeks).then_some(Self(weeks))
     }
 
     /// The number of weeks.
-    pub fn weeks(self) -> usize {
+    pub const fn weeks(self) -> usize {
         self.0
     }
 

@@ -115,6 +115,20 @@ export const useLeadTime = (team: Given<string | undefined>, filters: Given<Quer
     () => isNamed(team)() && isWanted(),
   )
 
+export const useChange = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['change', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/change', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
+export const useForecast = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['forecast', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/forecast', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
 /** DORA's metrics of a service, a team, or all. */
 export const useDora = (service: Given<string | undefined>, team: Given<string | undefined>, filters: Given<Query>, isWanted?: () => boolean) =>
   useAnswer(

@@ -12,7 +12,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 /** Rules of WCAG 2.2 AA, and what is good practice. */
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 
-export const SCREENS = ['overview', 'delivery', 'lead-time', 'pull-requests', 'pull-requests?state=open', 'teams', 'services', 'data']
+export const SCREENS = ['overview', 'delivery', 'lead-time', 'insight', 'pull-requests', 'pull-requests?state=open', 'teams', 'services', 'data']
 export const URL_OF_DEMO = process.env.MERGELINE_URL
 if (!URL_OF_DEMO) throw new Error('MERGELINE_URL is not set: .ci/dashboard starts a demo and sets it')
 

@@ -1,0 +1,136 @@
+//! `GET /v1/metrics/team/{team_id}/change` and `/forecast`: what a team's history says.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::on;
+use chrono::NaiveDate;
+use http::Method;
+use mergeline_domain::insight::{ChangeReport, ForecastReport, Horizon};
+use mergeline_domain::metrics::Interval;
+use mergeline_reporting::ReportKind;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::reports::RequestedReport;
+use super::resources::{Meta, TeamRef};
+use crate::auth::scope::Scope;
+use crate::http::envelope::answer;
+use crate::http::errors::ApiError;
+use crate::http::operation::{Admit, Body, Operation, enveloped};
+use crate::http::parameters::{
+    BASE, COUNT, FROM, Form, LAST, Parameter, ParameterReader, Parameters, REPO, Selection, TO, TZ, WEEKS, horizon_of,
+};
+use crate::http::request::ApiRequest;
+use crate::state::Api;
+
+pub(crate) const CHANGE: Operation = Operation {
+    method: Method::GET,
+    path: "/metrics/team/{team_id}/change",
+    handler: |filter| on(filter, change),
+    admission: Admit::Statistics,
+    id: "getChange",
+    summary: "Lasting changes of a team's weeks",
+    description: "change@1, of merged pull requests by week and of the weekly median from opening to merge: when the level changed and has \
+                  stayed, from what to what, and the limits within which weeks usually are. Weeks that are not over, or were not read \
+                  completely, are left out. The default range is the last three years.",
+    scope: Some(Scope::MetricsRead),
+    parameters: ChangeParameters::DESCRIPTIONS,
+    has_csv: false,
+    has_etag: true,
+    request_body: None,
+    body: Body::Json(enveloped::<Changes, Meta>),
+};
+
+pub(crate) const FORECAST: Operation = Operation {
+    path: "/metrics/team/{team_id}/forecast",
+    handler: |filter| on(filter, forecast),
+    id: "getForecast",
+    summary: "How many pull requests a team is likely to merge",
+    description: "forecast@1, from the complete weeks up to now: the totals of the next weeks with their probabilities, when `count` will be \
+                  merged, and how often such forecasts of this team held. It takes 26 weeks without a gap.",
+    parameters: ForecastParameters::DESCRIPTIONS,
+    body: Body::Json(enveloped::<Forecast, Meta>),
+    ..CHANGE
+};
+
+#[derive(Debug)]
+struct ChangeParameters(Selection);
+
+impl Parameters for ChangeParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self(Selection::read(reader))
+    }
+}
+
+#[derive(Debug)]
+struct ForecastParameters {
+    selection: Selection,
+    horizon: Horizon,
+    count: Option<u32>,
+}
+
+impl Parameters for ForecastParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE, &WEEKS, &COUNT];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        let (horizon, count) = horizon_of(reader);
+        Self { selection: Selection::read(reader), horizon, count }
+    }
+}
+
+/// The lasting changes of a team's weeks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Changes {
+    team: TeamRef,
+    /// Of the number of merged pull requests, each counted once.
+    merged: ChangeReport,
+    /// Of the weekly medians of the time from opening to merge, in hours.
+    cycle_time: ChangeReport,
+}
+
+/// What a team is likely to merge.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Forecast {
+    team: TeamRef,
+    /// The first day of the first week that it is made from; null if the last week was not read completely.
+    since: Option<NaiveDate>,
+    /// The complete weeks up to now, without a gap.
+    weeks_known: usize,
+    /// How many of them are missing for a forecast.
+    weeks_missing: usize,
+    /// Null while weeks are missing.
+    forecast: Option<ForecastReport>,
+}
+
+async fn change(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let ChangeParameters(selection) = request.parameters()?;
+    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Change, selection, Form::DEFAULT).await?;
+    if let Some(response) = requested.not_modified() {
+        return Ok(response);
+    }
+    let changes = requested.report.changes().await?;
+    let meta = requested.meta(Some(Interval::Week), &changes.warnings);
+    let data = Changes { team: (&changes.team).into(), merged: changes.merged, cycle_time: changes.cycle_time };
+    Ok(requested.tagged(answer(data, meta)))
+}
+
+async fn forecast(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let ForecastParameters { selection, horizon, count } = request.parameters()?;
+    let requested = RequestedReport::prepare(&api, &request, ReportKind::Forecast, selection, Form::DEFAULT).await?;
+    let mut requested = requested.that_depends_on(&format!("{horizon:?} {count:?}"));
+    if let Some(response) = requested.not_modified() {
+        return Ok(response);
+    }
+    let found = requested.report.forecast(horizon, count).await?;
+    let meta = requested.meta(Some(Interval::Week), &found.warnings);
+    let data = Forecast {
+        team: (&found.team).into(),
+        since: found.since,
+        weeks_known: found.weeks_known,
+        weeks_missing: found.weeks_missing,
+        forecast: found.forecast,
+    };
+    Ok(requested.tagged(answer(data, meta)))
+}

@@ -1,0 +1,97 @@
+//! What a team's history says: lasting changes of its weeks, and what is likely to be merged next.
+
+use chrono::NaiveDate;
+use mergeline_domain::insight::{
+    ChangeReport, ChangeWeek, ForecastReport, Horizon, Scale, WEEKS_NEEDED, forecast, level_changes,
+};
+use mergeline_domain::metrics::{Incomplete, MeasureKind, Warning};
+
+use mergeline_store::TeamRef;
+
+use crate::query::ReportError;
+use crate::report::Report;
+use crate::statistics::{BucketNumbers, ReportStatistics};
+
+/// The lasting changes of a team's weeks (`change@1`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamChanges {
+    /// The team.
+    pub team: TeamRef,
+    /// Of the number of pull requests that were merged, each counted once.
+    pub merged: ChangeReport,
+    /// Of the weekly medians of the time from opening to merge, in hours.
+    pub cycle_time: ChangeReport,
+    /// What readers must know.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a team is likely to merge (`forecast@1`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamForecast {
+    /// The team.
+    pub team: TeamRef,
+    /// The Monday of the first week that it is made from; `None` if the last week was not read completely.
+    pub since: Option<NaiveDate>,
+    /// The consecutive complete weeks up to now.
+    pub weeks_known: usize,
+    /// How many of them are still missing for a forecast.
+    pub weeks_missing: usize,
+    /// The forecast; `None` while weeks are missing.
+    pub forecast: Option<ForecastReport>,
+    /// What readers must know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// The lasting changes of a team's weeks. Weeks that are not over, or were not read completely, are left out.
+    ///
+    /// # Errors
+    /// As for [`Self::statistics`].
+    pub async fn changes(&mut self) -> Result<TeamChanges, ReportError> {
+        let ReportStatistics { buckets, warnings, .. } = self.statistics().await?;
+        let merged: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, Some(count(week)))).collect();
+        let cycle_time: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, median_hours(week))).collect();
+        Ok(TeamChanges {
+            team: self.required_team()?,
+            merged: level_changes(Scale::Count, &merged),
+            cycle_time: level_changes(Scale::Duration, &cycle_time),
+            warnings,
+        })
+    }
+
+    /// What a team is likely to merge in the weeks up to a horizon, and when so many will be merged. It is made from the complete weeks
+    /// that lead up to now without a gap.
+    ///
+    /// # Errors
+    /// As for [`Self::statistics`].
+    pub async fn forecast(&mut self, horizon: Horizon, wanted: Option<u32>) -> Result<TeamForecast, ReportError> {
+        let ReportStatistics { buckets, warnings, .. } = self.statistics().await?;
+        let over = buckets.iter().rev().skip_while(|week| week.incomplete.contains(&Incomplete::Running));
+        let mut known: Vec<&BucketNumbers> = over.take_while(|week| week.is_complete()).collect();
+        known.reverse();
+        let weeks: Vec<f64> = known.iter().map(|week| count(week)).collect();
+        let next = known.last().map(|week| week.end);
+        Ok(TeamForecast {
+            team: self.required_team()?,
+            since: known.first().map(|week| week.start),
+            weeks_known: weeks.len(),
+            weeks_missing: WEEKS_NEEDED.saturating_sub(weeks.len()),
+            forecast: next.and_then(|next| forecast(&weeks, next, horizon, wanted.map(f64::from))),
+            warnings,
+        })
+    }
+}
+
+fn of_merges(week: &BucketNumbers, value: Option<f64>) -> ChangeWeek {
+    ChangeWeek { start: week.start, is_complete: week.is_complete(), n: count(week), value, fte: None }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a team does not merge 2^53 pull requests a week")]
+fn count(week: &BucketNumbers) -> f64 {
+    week.numbers.bucket.prs_merged as f64
+}
+
+fn median_hours(week: &BucketNumbers) -> Option<f64> {
+    let durations = week.numbers.bucket.measure(MeasureKind::CycleTime).durations;
+    durations.map(|durations| durations.p50 / 3600.0)
+}
