@@ -308,3 +308,28 @@ pub fn back_test(weeks: &[f64], horizon: Horizon) -> BackTest {
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_interpolated_in_horizon_and_probability() {
+        let error = |weeks: usize, probability: f64| {
+            let error = Horizon::new(weeks).expect("a horizon").error(probability);
+            format!("{error:.4}")
+        };
+        assert_eq!([error(12, 0.1), error(52, 0.975), error(1, 0.025)], ["-2.1200", "7.1800", "-1.8400"]);
+        assert_eq!(error(10, 0.1), "-2.0600", "between 8 and 12 weeks");
+        assert_eq!(error(4, 0.8), "0.9050", "between 75 and 85 %");
+        assert_eq!(error(2, 0.0), error(2, 0.025), "nothing is known beyond");
+        for (weeks, row) in &ERRORS {
+            assert!(row.is_sorted_by(|a, b| a < b), "{weeks}");
+        }
+        let ends = |row: &[f64; 9]| (row[0], row[8]);
+        let is_wider = |pair: &[(usize, [f64; 9])]| {
+            ends(&pair[1].1).0 < ends(&pair[0].1).0 && ends(&pair[1].1).1 > ends(&pair[0].1).1
+        };
+        assert!(ERRORS.windows(2).all(is_wider));
+    }
+}
