@@ -290,8 +290,8 @@ pub const DEFINITIONS: [Definition; 29] = [
         includes: "Complete weeks of the team's time zone. From and to are means of weeks; of durations geometric means of weekly medians.",
         excludes: "Weeks that are not over or not fully read; of durations weeks without any.",
         caveats: &[
-            "Where weeks cling together as in real teams, expect one false alarm in two to four years, and half of the halvings and doublings \
-             to take longer than four to seven weeks to be found.",
+            "Where neighboring weeks resemble each other a little, as in public repositories, expect one false alarm in two to four years; where they \
+             resemble each other much, one a year. Half of the halvings and doublings take longer than four to seven weeks to be found.",
             "Below 3 pull requests a week on the average since the last change, too few to tell: a halving is hardly ever found, and a change \
              from such a level is not listed.",
             "After a change, 26 complete weeks pass before another one can be found.",
