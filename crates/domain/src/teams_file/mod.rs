@@ -4,14 +4,21 @@ mod access;
 mod checks;
 mod delivery;
 mod document;
+mod draft;
+mod drift;
 mod people;
+mod people_csv;
 mod reader;
 mod tree;
+mod write;
 
 pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
 pub use delivery::{DeliverySettings, OwnerEntry, ServiceEntry};
 pub use document::json_schema;
+pub use draft::{LeafTeam, LeafTeams, ListedAccount, ListedTeam, TeamsDraft, share_equally};
+pub use drift::{Drift, TeamDrift, TeamState};
+pub use people_csv::{Column, Columns, PeopleCsv};
 
 use serde::Serialize;
 

@@ -39,7 +39,7 @@ const MEMBER_ALIASES: &[(&str, &str)] =
     &[("github_username", "github"), ("allocation_weight", "weight"), ("joined_at", "from"), ("left_at", "to")];
 
 /// Pull requests are newer than the start, and memberships are not planned beyond the end.
-const YEARS: std::ops::Range<i32> = 1970..2200;
+pub(super) const YEARS: std::ops::Range<i32> = 1970..2200;
 
 /// One person is not a group, and a larger size would hide nearly every team.
 const GROUP_SIZES: std::ops::RangeInclusive<u8> = 2..=100;
@@ -587,7 +587,7 @@ impl Reader<'_> {
 
     /// A display name is one line of text that a terminal and a database can show.
     fn team_name(&mut self, node: &Node, path: &str) -> Option<String> {
-        const MAX_CHARS: usize = 100;
+        const MAX_CHARS: usize = super::write::MAX_NAME_CHARS;
         let text = self.text(node, path)?.trim();
         if text.is_empty() || text.chars().count() > MAX_CHARS || text.chars().any(char::is_control) {
             let message = format!("a name is one line of 1 to {MAX_CHARS} characters");
@@ -750,7 +750,7 @@ fn after_comma(before: Option<&(Key, Node)>, fraction: &str) -> String {
 }
 
 /// The weight that a comma, a percentage, or surrounding spaces mean.
-fn weight_meant(text: &str) -> Option<Weight> {
+pub(super) fn weight_meant(text: &str) -> Option<Weight> {
     let text: String = text.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).collect();
     let number = text.replace(',', ".");
     let Some(percentage) = number.strip_suffix('%') else { return number.parse().ok() };
@@ -775,7 +775,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 /// The candidate whose first name is most similar to the text, as its second name, if it is similar enough.
-fn nearest<'a>(text: &str, candidates: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     /// Below this similarity, a suggestion would be confusing.
     const NEAR: f64 = 0.8;
     /// Longer than any valid name. Comparing long texts is slow.
