@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use mergeline_api::{KeyName, Scope, ServiceName};
 use mergeline_domain::metrics::{Lookback, LookbackError};
-use mergeline_domain::{Login, RepoName, TeamSlug};
+use mergeline_domain::teams_file::Column;
+use mergeline_domain::{Login, RepoEntry, RepoName, TeamSlug, parse_zone};
 
 use crate::names::{PullRequestName, QuarantineName};
 
@@ -39,7 +41,7 @@ DEAD_LETTER_QUEUE_URL and the usual AWS variables. docs/settings.md explains eac
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected, 130, 143 or 129 ended by \
 Ctrl-C, SIGTERM or SIGHUP (serve and demo: 0). status: 3 while any \
-repository fails. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
+repository fails. teams drift: 3 when the file differs. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
 explain: 1 also when the pull request does not exist.";
 
 /// Options of all commands.
@@ -58,6 +60,8 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Collect a made-up organization, print its numbers and serve them; needs no token or account
     Demo(Demo),
+    /// Write a teams file from what GitHub lists: repositories, teams and who is in them
+    Init(Init),
     /// Read pull requests from GitHub into the database
     Collect(Collect),
     /// Show the stored numbers of all teams, or of one by week with its phases
@@ -101,7 +105,7 @@ pub(crate) enum Command {
     /// Locate, dump, restore and remove the data of the private PostgreSQL
     #[command(subcommand)]
     Data(Data),
-    /// Check, compare and apply the teams file
+    /// Make, check, compare and apply the teams file
     #[command(subcommand)]
     Teams(Teams),
     /// Explain who may see what on the page
@@ -376,6 +380,124 @@ pub(crate) enum Teams {
     Schema,
     /// Print a teams file to start from
     Example,
+    /// Print a teams file made of GitHub's teams, without questions
+    Draft(DraftTeams),
+    /// Compare the teams file with GitHub's teams, and propose dated lines; changes nothing, and exits with 3 if they differ
+    Drift(DriftArgs),
+    /// Print a teams file, or lines to add to one, from a table of people as CSV
+    Import(ImportPeople),
+}
+
+/// What to take from GitHub.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct FromGitHub {
+    /// The organization, or a person's account (default: the only one whose repositories the token sees)
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) org: Option<Login>,
+    /// A repository as owner/name, or a pattern as in the teams file, such as 'acme/*' or '!acme/*-archive'; repeat for each
+    /// (default: all of the organization)
+    #[arg(long = "repository", value_name = "OWNER/NAME")]
+    pub(crate) repositories: Vec<RepoEntry>,
+    #[command(flatten)]
+    pub(crate) selection: TeamSelection,
+    /// The time zone in which days and weeks start (default: that of this machine)
+    #[arg(long, value_name = "ZONE", value_parser = timezone)]
+    pub(crate) timezone: Option<Tz>,
+}
+
+/// Which teams count.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct TeamSelection {
+    /// A team to take, by its slug; repeat for each (default: all that contain no other teams)
+    #[arg(long = "team", value_name = "SLUG", conflicts_with = "skipped")]
+    pub(crate) teams: Vec<String>,
+    /// A team to leave out, by its slug; repeat for each
+    #[arg(id = "skipped", long = "skip-team", value_name = "SLUG")]
+    pub(crate) skipped: Vec<String>,
+}
+
+impl TeamSelection {
+    /// Whether nothing was chosen.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.teams.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// The file to write.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Output {
+    /// The file to write (init: `TEAMS_FILE`, else teams.yaml; others print)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) from: FromGitHub,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Ask nothing: take everything that the other flags do not name; `GITHUB_PAT` must be set
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DraftTeams {
+    #[command(flatten)]
+    pub(crate) from: FromGitHub,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DriftArgs {
+    #[command(flatten)]
+    pub(crate) teams: TeamsFile,
+    /// The organization (default: the owner of the file's repositories)
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) org: Option<Login>,
+    #[command(flatten)]
+    pub(crate) selection: TeamSelection,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportPeople {
+    /// The table. Its first line names the columns: login, team, and as needed weight, from, to or `last_day`, id, `team_name`
+    #[arg(value_name = "FILE.csv")]
+    pub(crate) file: PathBuf,
+    /// A repository as owner/name, or a pattern as in the teams file; repeat for each
+    #[arg(long = "repository", value_name = "OWNER/NAME", conflicts_with = "add_to")]
+    pub(crate) repositories: Vec<RepoEntry>,
+    /// A teams file: print what is to be added to it. It is not changed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) add_to: Option<PathBuf>,
+    /// What the table calls a column, for example `login="GitHub user"`; repeat for each
+    #[arg(long = "column", value_name = "COLUMN=HEADER", value_parser = column)]
+    pub(crate) columns: Vec<(Column, String)>,
+    /// The time zone in which days and weeks start (default: that of this machine)
+    #[arg(long, value_name = "ZONE", value_parser = timezone, conflicts_with = "add_to")]
+    pub(crate) timezone: Option<Tz>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn timezone(text: &str) -> Result<Tz, String> {
+    parse_zone(text).ok_or_else(|| format!("`{text}` is not a time zone: write an IANA name, for example Europe/Oslo"))
+}
+
+/// Parses `login=GitHub user`.
+fn column(text: &str) -> Result<(Column, String), String> {
+    let known = || {
+        let names: Vec<&str> = Column::all().map(<&str>::from).collect();
+        format!("write a column and its header, for example `login=GitHub user`; the columns are: {}", names.join(", "))
+    };
+    let (name, header) = text.split_once('=').ok_or_else(known)?;
+    let column = name.trim().parse().map_err(|_| known())?;
+    if header.trim().is_empty() { Err(known()) } else { Ok((column, header.trim().to_owned())) }
 }
 
 #[derive(Debug, Subcommand)]

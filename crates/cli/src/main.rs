@@ -14,10 +14,13 @@ mod erase;
 mod events;
 mod explain;
 mod failure;
+mod github_teams;
 mod http_server;
 mod import;
+mod init;
 mod keys;
 mod names;
+mod prompts;
 mod prune;
 mod quarantine;
 mod remedies;
@@ -30,6 +33,7 @@ mod signals;
 mod status;
 mod tables;
 mod teams;
+mod teams_from_elsewhere;
 mod terminal;
 mod webhooks;
 
@@ -102,6 +106,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     // Boxed: a collection is a large future.
     match args.command {
         Command::Demo(demo) => Box::pin(demo::run(&demo, &options, clock)).await,
+        Command::Init(init) => Box::pin(init::run(&init, &options, clock())).await,
         Command::Collect(collect) => Box::pin(collecting::run(&collect, &options, clock)).await,
         Command::OpenApi => {
             writeln!(terminal::stdout(), "{}", serde_json::to_string_pretty(&mergeline_api::openapi())?)?;

@@ -1,6 +1,7 @@
 //! Runs the real `mergeline` binary, as a person and as a script would.
 
 mod common;
+mod teams_files;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::world::{PullRequestList, Repository, World, is_organization};
-use crate::{FakeDeployment, FakeDeploymentStatus, FakeIssue, FakePullRequest, FakeRun, FakeUser};
+use crate::{FakeDeployment, FakeDeploymentStatus, FakeIssue, FakePullRequest, FakeRun, FakeTeam, FakeUser};
 
 /// Where the links of a response point.
 pub(crate) struct Links<'a> {
@@ -78,7 +78,7 @@ fn label(api: &str, name: &str) -> Value {
     })
 }
 
-fn user(api: &str, user: &FakeUser) -> Value {
+pub(crate) fn user(api: &str, user: &FakeUser) -> Value {
     let FakeUser { id, login, kind } = user;
     let api = format!("{api}/users/{login}");
     json!({
@@ -122,6 +122,44 @@ pub(crate) fn account(api: &str, account: &FakeUser) -> Value {
         "updated_at": "2026-01-01T00:00:00Z",
     });
     together(user(api, account), more)
+}
+
+/// A team without the one that contains it.
+fn simple_team(api: &str, organization: &FakeUser, id: i64, team: &FakeTeam) -> Value {
+    let address = format!("{api}/organizations/{}/team/{id}", organization.id);
+    json!({
+        "id": id,
+        "node_id": format!("T_{id}"),
+        "url": address,
+        "html_url": format!("https://github.com/orgs/{}/teams/{}", organization.login, team.slug),
+        "members_url": format!("{address}/members{{/member}}"),
+        "repositories_url": format!("{address}/repos"),
+        "name": team.name,
+        "slug": team.slug,
+        "description": "",
+        "privacy": "closed",
+        "notification_setting": "notifications_enabled",
+        "permission": "pull",
+        "type": "organization",
+        "organization_id": organization.id,
+    })
+}
+
+/// A team in a list.
+pub(crate) fn team(
+    api: &str,
+    organization: &FakeUser,
+    id: i64,
+    team: &FakeTeam,
+    parent: Option<(i64, &FakeTeam)>,
+) -> Value {
+    let parent = parent.map(|(id, parent)| simple_team(api, organization, id, parent));
+    together(simple_team(api, organization, id, team), json!({ "parent": parent }))
+}
+
+/// A member of a team.
+pub(crate) fn team_member(api: &str, member: &FakeUser, is_inherited: bool) -> Value {
+    together(user(api, member), json!({ "role": "member", "inherited": is_inherited }))
 }
 
 /// An installation of a GitHub App.

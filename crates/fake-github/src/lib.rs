@@ -22,6 +22,7 @@ mod rest;
 mod run;
 mod server;
 pub mod synthetic;
+mod team;
 mod webhook;
 mod world;
 
@@ -32,4 +33,5 @@ pub use issue::{FakeIssue, issue};
 pub use pull_request::{FakeCommit, FakeDraftEvent, FakePullRequest, FakeReview, FakeUser, HALF_A_PAIR, at, pr};
 pub use run::{FakeAttempt, FakeRelease, FakeRun, FakeTag, release, run, tag};
 pub use server::{FakeGitHub, RecordedRequest};
+pub use team::{FakeTeam, team};
 pub use webhook::{FakeDelivery, FakeWebhook};

@@ -306,3 +306,14 @@ fn kept_or_made(world: &mut World, id: i64, call: &Call, listing: Listing) -> Op
     world.repositories.get_mut(&id)?.pages.keep(key, page.clone(), pages);
     Some((page, pages))
 }
+
+/// A page of a list that has no other parameters.
+pub(crate) fn list_of(call: &Call, items: &[Value], address: &str) -> Answer {
+    let paging = Paging::of(call);
+    let (listed, pages) = paging.cut(items);
+    let answer = Answer::conditional(call, &Page::of(&Value::Array(listed.to_vec()), call.accepts_gzip()));
+    match paging.link(address, "", pages) {
+        Some(link) if answer.status == StatusCode::OK => answer.with(header::LINK, &link),
+        _ => answer,
+    }
+}

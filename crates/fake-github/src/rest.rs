@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::contract::{self, Links};
 use crate::listing;
 use crate::pages::Paging;
+use crate::team;
 use crate::world::{PullRequestList, Repository, World, is_organization};
 
 /// What a request asks for.
@@ -25,6 +26,8 @@ pub(crate) enum Route {
         owner: Owner,
         of_organization: bool,
     },
+    /// Teams of an organization, or members.
+    Teams(Owner, TeamList),
     /// The repositories that the token's account may see.
     MyRepositories,
     /// The repositories that the App's installation has access to.
@@ -51,8 +54,18 @@ pub(crate) enum Owner {
     Id(i64),
 }
 
+/// A list of teams or of people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TeamList {
+    Teams,
+    /// Of the team with this slug, or number.
+    MembersOf(String),
+    /// Of the organization.
+    Members,
+}
+
 impl Owner {
-    fn account(&self, world: &World) -> Option<FakeUser> {
+    pub(crate) fn account(&self, world: &World) -> Option<FakeUser> {
         match self {
             Self::Login(login) => world.user(login),
             Self::Id(id) => world.user_of_id(*id),
@@ -116,6 +129,10 @@ impl Route {
                     of_organization: *kind == "organizations",
                 })
             }
+            (&Method::GET, ["orgs", login, rest @ ..]) => Self::of_teams(Owner::Login((*login).to_owned()), rest),
+            (&Method::GET, ["organizations", id, rest @ ..]) => {
+                id.parse().map_or(Self::Unknown, |id| Self::of_teams(Owner::Id(id), rest))
+            }
             (&Method::GET, ["users", login]) => Self::Account((*login).to_owned()),
             (&Method::GET, ["user"]) => Self::Me,
             (&Method::GET, ["user", "repos"]) => Self::MyRepositories,
@@ -123,6 +140,15 @@ impl Route {
             (&Method::GET, ["rate_limit"]) => Self::RateLimit,
             (&Method::GET, ["meta"]) => Self::Meta,
             (&Method::GET, ["app", "installations"]) => Self::Installations,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_teams(organization: Owner, rest: &[&str]) -> Self {
+        match rest {
+            ["teams"] => Self::Teams(organization, TeamList::Teams),
+            ["members"] => Self::Teams(organization, TeamList::Members),
+            ["teams" | "team", team, "members"] => Self::Teams(organization, TeamList::MembersOf((*team).to_owned())),
             _ => Self::Unknown,
         }
     }
@@ -164,7 +190,9 @@ impl Route {
             Self::Repository(Place::Id(id), _) => {
                 world.repositories.get(id).map(|repository| repository.owner().to_owned())
             }
-            Self::Repositories { owner, .. } => owner.account(world).map(|account| account.login),
+            Self::Repositories { owner, .. } | Self::Teams(owner, _) => {
+                owner.account(world).map(|account| account.login)
+            }
             _ => None,
         }
     }
@@ -196,6 +224,7 @@ pub(crate) fn answer(world: &mut World, route: &Route, call: &Call) -> Answer {
             None => Answer::not_found(),
         },
         Route::Repositories { owner, of_organization } => repositories(world, owner, *of_organization, call),
+        Route::Teams(owner, list) => team::answer(world, owner, list, call),
         Route::MyRepositories => my_repositories(world, call),
         Route::GivenRepositories => given_repositories(world, call),
         Route::RateLimit => rate_limit(world, call),

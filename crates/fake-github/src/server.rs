@@ -20,7 +20,9 @@ use crate::faults::{Fault, Refused};
 use crate::rest::Route;
 use crate::synthetic::Organization;
 use crate::world::{PullRequestList, World};
-use crate::{FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeRelease, FakeRun, FakeTag, FakeUser};
+use crate::{
+    FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeRelease, FakeRun, FakeTag, FakeTeam, FakeUser,
+};
 
 /// A request that the fake received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +209,29 @@ impl FakeGitHub {
         lock(&self.world).add_user(user);
     }
 
+    /// Creates teams of organizations, or replaces those with the same slug.
+    pub fn put_teams(&self, teams: impl IntoIterator<Item = FakeTeam>) {
+        let mut world = lock(&self.world);
+        for team in teams {
+            world.put_team(team);
+        }
+    }
+
+    /// Deletes a team. Those in it stay, in no other team.
+    pub fn delete_team(&self, organization: &str, slug: &str) {
+        let mut world = lock(&self.world);
+        let is_of = |team: &FakeTeam| team.organization.eq_ignore_ascii_case(organization);
+        world.teams.retain(|team| !(is_of(team) && team.slug == slug));
+        for team in world.teams.iter_mut().filter(|team| is_of(team) && team.parent.as_deref() == Some(slug)) {
+            team.parent = None;
+        }
+    }
+
+    /// Makes an account a member of an organization, in no team.
+    pub fn add_organization_member(&self, organization: &str, user: FakeUser) {
+        lock(&self.world).organization_members.push((organization.to_lowercase(), user));
+    }
+
     /// Creates or replaces pull requests, and their repositories.
     ///
     /// If another repository, even a deleted one, already uses the number across all of GitHub, the pull request gets
@@ -301,6 +326,7 @@ impl FakeGitHub {
         }
         self.put_deployments(organization.deployments.iter().cloned());
         self.put_issues(organization.issues.iter().cloned());
+        self.put_teams(organization.teams.iter().cloned());
     }
 
     /// Removes a commit, as after a branch was overwritten and GitHub cleaned up.

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
 use crate::{
-    FakeCommit, FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeReview, FakeUser, deployment, issue, pr,
+    FakeCommit, FakeDeployment, FakeGitCommit, FakeIssue, FakePullRequest, FakeReview, FakeTeam, FakeUser, deployment,
+    issue, pr, team,
 };
 
 /// Everything that the fake GitHub serves in the demo, and the matching teams file.
@@ -19,6 +20,8 @@ pub struct Organization {
     pub deployments: Vec<FakeDeployment>,
     /// The issues of all repositories, which are incidents.
     pub issues: Vec<FakeIssue>,
+    /// The teams at GitHub now.
+    pub teams: Vec<FakeTeam>,
     /// A configured repository that the token can read at first, but not later.
     pub lost_repository: &'static str,
     /// One line for each thing that tools usually count wrong.
@@ -81,6 +84,12 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
         commits: vec![("acme/api".to_owned(), api), ("acme/web".to_owned(), web)],
         deployments,
         issues,
+        teams: vec![
+            team("acme", "engineering").named("Engineering"),
+            team("acme", "payments").named("Payments").with(["ana", "carla"]).below("engineering"),
+            team("acme", "web").named("Web").with(["bob", "deniz", "finn"]).below("engineering"),
+            team("acme", "platform").named("Platform").with(["carla", "emil"]).below("engineering"),
+        ],
         lost_repository: LOST,
         peculiarities: vec![
             "carla works for payments and platform, half each: each of her pull requests counts 0.5 in both"

@@ -12,7 +12,7 @@ use crate::faults::{Fault, Refused};
 use crate::history::Commits;
 use crate::limits::Limits;
 use crate::pages::Pages;
-use crate::{FakeDeployment, FakeIssue, FakePullRequest, FakeRelease, FakeRun, FakeTag, FakeUser};
+use crate::{FakeDeployment, FakeIssue, FakePullRequest, FakeRelease, FakeRun, FakeTag, FakeTeam, FakeUser};
 
 /// The first repository's number: beyond 2^31, like real ones.
 const FIRST_REPOSITORY: i64 = 5_000_000_000;
@@ -120,6 +120,10 @@ pub(crate) struct World {
     places: HashMap<i64, (i64, i64)>,
     /// Accounts by number.
     users: BTreeMap<i64, FakeUser>,
+    /// In the order in which they were created. Their numbers follow from it.
+    pub(crate) teams: Vec<FakeTeam>,
+    /// Members of organizations, besides those of teams: login of the organization in lower case, and account.
+    pub(crate) organization_members: Vec<(String, FakeUser)>,
     /// Faults by repository or path (in lower case), each for one response.
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     /// Statuses that a repository responds with until further notice.
@@ -163,6 +167,8 @@ impl World {
             former_names: HashMap::new(),
             places: HashMap::new(),
             users: BTreeMap::new(),
+            teams: Vec::new(),
+            organization_members: Vec::new(),
             faults: HashMap::new(),
             broken: HashMap::new(),
             refused: HashMap::new(),
@@ -319,9 +325,16 @@ impl World {
         self.users.get(&id).cloned().or_else(|| self.organizations().find(|owner| owner.id == id))
     }
 
-    /// The owners of repositories, as organizations.
+    /// The members of an organization who are in none of its teams.
+    pub(crate) fn organization_members(&self, login: &str) -> impl Iterator<Item = &FakeUser> {
+        let login = login.to_lowercase();
+        self.organization_members.iter().filter(move |(organization, _)| *organization == login).map(|(_, user)| user)
+    }
+
+    /// The owners of repositories and of teams, as organizations.
     fn organizations(&self) -> impl Iterator<Item = FakeUser> {
-        let owners: BTreeSet<&str> = self.repositories.values().map(Repository::owner).collect();
+        let mut owners: BTreeSet<&str> = self.repositories.values().map(Repository::owner).collect();
+        owners.extend(self.teams.iter().map(|team| team.organization.as_str()));
         owners.into_iter().map(FakeUser::organization)
     }
 

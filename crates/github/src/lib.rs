@@ -23,6 +23,7 @@ mod retry;
 mod runs;
 mod settings;
 mod source;
+mod teams;
 mod text;
 mod tokens;
 
@@ -31,4 +32,5 @@ pub use deployments::{CommitPages, DeploymentPages};
 pub use error::{GitHubError, Limit, Refusal};
 pub use listing::PullRequestPages;
 pub use lookups::{RateLimit, TokenReport};
-pub use settings::GitHubSettings;
+pub use settings::{GitHubSettings, TokenPage};
+pub use teams::Owner;

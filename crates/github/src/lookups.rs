@@ -213,6 +213,15 @@ impl GitHubSession {
         Ok(owned(owner, found.repositories, found.reason.or_else(|| Some(not_owners_token(owner)))))
     }
 
+    /// The repositories of any owner that the token's account may see, by name, and why some are missing.
+    pub(crate) async fn own_repositories(
+        &self,
+    ) -> Result<(BTreeMap<RepoName, ListedRepository>, Option<String>), GitHubError> {
+        let mut found = Found::default();
+        self.list("/user/repos", "", &mut found).await?;
+        Ok((found.repositories, found.reason))
+    }
+
     /// The login of the token's account; `None` if it has no account.
     async fn login_of_token(&self) -> Result<Option<String>, GitHubError> {
         let url = self.github.url("/user", None);

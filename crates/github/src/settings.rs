@@ -19,6 +19,32 @@ const DEFAULT_RESERVE_PERCENT: u16 = 10;
 /// The unit of the pauses after unusable responses.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
+/// The parameters and names of the permissions that a token needs, all of them to read.
+const PERMISSIONS: [(&str, &str); 4] = [
+    ("pull_requests", "Pull requests"),
+    ("contents", "Contents"),
+    ("deployments", "Deployments"),
+    ("members", "Members"),
+];
+/// The lifetime that is filled in for a new token.
+const TOKEN_DAYS: &str = "90";
+
+/// The page at which a person makes a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPage {
+    /// Its address.
+    pub url: String,
+    /// Whether permissions and name are filled in there.
+    pub is_filled_in: bool,
+}
+
+impl TokenPage {
+    /// The names of the permissions that a token needs, all of them to read. The last one is the organization's.
+    pub fn permissions() -> impl Iterator<Item = &'static str> {
+        PERMISSIONS.iter().map(|(_, name)| *name)
+    }
+}
+
 /// GitHub's address, the credentials for it, and how many requests it gets.
 #[derive(Debug, Clone)]
 pub struct GitHubSettings {
@@ -83,6 +109,42 @@ impl GitHubSettings {
             }),
             _ => Err(problems),
         }
+    }
+
+    /// Whether there is a token or an App.
+    pub fn has_credentials(&self) -> bool {
+        self.token.is_some() || self.app.is_some()
+    }
+
+    /// The same settings with a token that a person entered. White space around it is removed.
+    ///
+    /// # Errors
+    /// `config.token_format` for what cannot be a token. It is not repeated.
+    pub fn with_token(mut self, text: &str) -> Result<Self, Problem> {
+        self.token = Some(token(text.trim())?);
+        Ok(self)
+    }
+
+    /// The page at which a person makes a fine-grained token. GitHub's own sites fill in what it needs, and the owner of
+    /// the repositories if it is known.
+    ///
+    /// Source: GitHub, "Managing your personal access tokens", "Pre-filling fine-grained personal access token details using
+    /// URL parameters". Enterprise servers do not have it.
+    pub fn token_page(&self, owner: Option<&str>) -> TokenPage {
+        let mut url = self.api_url.clone();
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let site = host.strip_prefix("api.").filter(|site| *site == "github.com" || site.ends_with(".ghe.com"));
+        let is_filled_in = site.is_some_and(|site| url.set_host(Some(site)).is_ok());
+        url.set_path("/settings/personal-access-tokens/new");
+        if is_filled_in {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("name", "Mergeline").append_pair("expires_in", TOKEN_DAYS);
+            query.extend_pairs(PERMISSIONS.iter().map(|(parameter, _)| (*parameter, "read")));
+            if let Some(owner) = owner {
+                query.append_pair("target_name", owner);
+            }
+        }
+        TokenPage { url: url.into(), is_filled_in }
     }
 
     /// How many requests are sent at a time.
@@ -238,6 +300,30 @@ mod tests {
         ] {
             assert_eq!(settings(Some(written), None).expect("valid").api_url.as_str(), api, "{written}");
         }
+    }
+
+    #[test]
+    fn the_token_page_is_filled_in_where_github_can() {
+        let page = |api_url, owner| settings(api_url, None).expect("valid").token_page(owner);
+        let filled = page(None, Some("acme"));
+        assert_eq!(
+            filled.url,
+            "https://github.com/settings/personal-access-tokens/new?name=Mergeline&expires_in=90&pull_requests=read&contents=read&\
+             deployments=read&members=read&target_name=acme"
+        );
+        let tenant = page(Some("https://acme.ghe.com"), None);
+        assert!(tenant.is_filled_in && tenant.url.starts_with("https://acme.ghe.com/settings/"), "{tenant:?}");
+        let server = page(Some("https://api.example.com:8443/api/v3"), Some("acme"));
+        let url = "https://api.example.com:8443/settings/personal-access-tokens/new".to_owned();
+        assert_eq!(server, TokenPage { url, is_filled_in: false });
+    }
+
+    #[test]
+    fn an_entered_token_is_trimmed_checked_and_never_shown() {
+        let entered = |text: &str| settings(None, None).expect("valid").with_token(text);
+        assert!(entered(" ghp_right\n").is_ok_and(|settings| settings.has_credentials()));
+        let problem = entered("my s3cret").expect_err("refused");
+        assert!(!format!("{problem:?}").contains("s3cret"), "{problem:?}");
     }
 
     #[test]

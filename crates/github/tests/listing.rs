@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use common::{connect, session};
 use mergeline_domain::PullRequest;
-use mergeline_fake_github::{FakeGitHub, FakePullRequest, FakeUser, Fault, Layout, Refused, at, pr};
-use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit};
+use mergeline_fake_github::{FakeGitHub, FakePullRequest, FakeUser, Fault, Layout, Refused, at, pr, team};
+use mergeline_github::{GitHub, GitHubError, GitHubSettings, Limit, Owner};
 use mergeline_source::{PageAnswer, RepositoryKey, WaitBudget};
 use mergeline_test_support::app_key;
 
@@ -528,5 +528,29 @@ async fn a_closed_port_is_a_transport_error() -> Result<()> {
     tokio::task::yield_now().await;
     let outcome = read_all(&connect("http://127.0.0.1:1", None)?, REPOSITORY).await;
     assert!(matches!(&outcome, Err(GitHubError::Transport { .. })), "{outcome:?} {address}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn teams_and_members_are_read_to_the_last_page() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let logins: Vec<String> = (0..101).map(|number| format!("p{number}")).collect();
+    fake.put_teams((0..101).map(|number| team("acme", &format!("team-{number}")).below("all")));
+    fake.put_teams([team("acme", "all").with(logins.iter().map(String::as_str)).with_user(FakeUser::bot("robot"))]);
+    let github = connect(&fake.url(), Some("ghp_right"))?;
+    let session = session(&github);
+    let teams = session.teams_of("acme").await?;
+    assert_eq!((teams.len(), teams[0].parent.as_deref(), teams[101].parent.as_deref()), (102, Some("all"), None));
+    let members = session.members_of_team("acme", "all").await?;
+    assert_eq!((members.len(), members.iter().filter(|member| member.is_person).count()), (102, 101));
+    assert_eq!(session.members_of("acme").await?.len(), 101);
+    assert_eq!(fake.requests().len(), 6);
+    fake.fail_next("/orgs/acme/teams", Fault::NextPageAt("https://evil.example/?page=1".to_owned()));
+    assert_eq!(session.teams_of("acme").await.map_err(|error| error.code()), Err("github_invalid_answer"));
+    assert_eq!(session.teams_of("p1").await, Err(GitHubError::NotFound));
+    fake.put([pr("p1/dotfiles", 1).by("p1")]);
+    assert!(matches!(session.owner_kind("p1").await?, Some(Owner::Person(person)) if person.login.as_str() == "p1"));
+    assert_eq!(session.owner_kind("acme").await?, Some(Owner::Organization));
+    assert_eq!(session.owner_kind("nobody").await?, None);
     Ok(())
 }

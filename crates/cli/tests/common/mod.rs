@@ -50,6 +50,14 @@ impl Laptop {
         Ok(std::fs::write(self.folder.path().join(name), text)?)
     }
 
+    pub(crate) fn read(&self, name: &str) -> Result<String> {
+        Ok(std::fs::read_to_string(self.folder.path().join(name))?)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        Ok(std::fs::remove_file(self.folder.path().join(name))?)
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mergeline"));
         command

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use strum::IntoEnumIterator;
 
 use super::checks::first_sum_above_one;
 use super::draft::{equal_parts, slug_of};
@@ -70,9 +71,13 @@ impl Column {
         }
     }
 
+    /// All columns.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::iter()
+    }
+
     fn of(header: &str) -> Option<Self> {
         let name = folded(header);
-        use strum::IntoEnumIterator;
         Self::iter().find(|column| <&str>::from(*column) == name || column.aliases().contains(&name.as_str()))
     }
 }
@@ -360,7 +365,6 @@ impl Reader<'_> {
                     }
                 }
                 None => {
-                    use strum::IntoEnumIterator;
                     let names = Column::iter().map(<&str>::from);
                     match nearest(&folded(text), names.map(|name| (name, name))) {
                         Some(meant) => {

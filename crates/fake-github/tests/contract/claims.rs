@@ -10,7 +10,7 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema, ast};
 use mergeline_fake_github::{
-    FakeCommit, FakeDeployment, FakeGitCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, deployment, issue, pr, recorded, release, run, tag,
+    FakeCommit, FakeDeployment, FakeGitCommit, FakeGitHub, FakePullRequest, FakeReview, FakeUser, Fault, HALF_A_PAIR, at, deployment, issue, pr, recorded, release, run, tag, team,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -175,11 +175,15 @@ async fn other_rest_responses_match_the_github_schema() -> Result<()> {
     let fake = start().await?;
     fake.put([pr(REPOSITORY, 1), pr(REPOSITORY, 2).merged("2026-01-02T00:00:00Z"), pr("ana/dotfiles", 1)]);
     fake.put_deployments([deployed(1), deployed(2).flagged(Some(true), Some(false))]);
+    fake.put_teams([team("acme", "engineering"), team("acme", "payments").with(["ana"]).below("engineering")]);
     for (path, described) in [
         ("/repos/acme/api", "/repos/{owner}/{repo}"),
         ("/repos/acme/api/pulls/1", "/repos/{owner}/{repo}/pulls/{pull_number}"),
         ("/repos/acme/api/pulls/2", "/repos/{owner}/{repo}/pulls/{pull_number}"),
         ("/orgs/acme/repos", "/orgs/{org}/repos"),
+        ("/orgs/acme/members", "/orgs/{org}/members"),
+        ("/orgs/acme/teams", "/orgs/{org}/teams"),
+        ("/orgs/acme/teams/engineering/members", "/orgs/{org}/teams/{team_slug}/members"),
         // Not in the slice; the items are the same.
         ("/users/ana/repos", "/orgs/{org}/repos"),
         ("/user", "/user"),
@@ -347,6 +351,46 @@ async fn an_owner_is_an_organization_or_person() -> Result<()> {
     assert!(next.contains("/organizations/") && next.contains("page=2"), "{next}");
     let next = next.strip_prefix(&fake.url()).context("on the same host")?;
     assert_eq!(names(next).await?, ["acme/api"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_team_lists_members_of_teams_in_it() -> Result<()> {
+    let fake = start().await?;
+    fake.put_teams([
+        team("acme", "engineering").with(["dana"]),
+        team("acme", "payments").named("Payments").with(["ana", "bob"]).below("engineering"),
+        team("other", "payments").with(["eve"]),
+    ]);
+    fake.add_organization_member("acme", FakeUser::person("cho"));
+    let token = [("Authorization", "Bearer ghp_right")];
+    let list = async |path: &str| -> Result<Vec<(Value, Value)>> {
+        let answer = get(&fake, path, &token).await?;
+        let key = if path.ends_with("members") { ("login", "inherited") } else { ("slug", "parent") };
+        let items = answer.body.as_array().with_context(|| format!("{path}: {}", answer.body))?.iter();
+        Ok(items.map(|item| (item[key.0].clone(), item[key.1].clone())).collect())
+    };
+    let teams = list("/orgs/acme/teams").await?;
+    assert_eq!((teams.len(), &teams[1].0, &teams[1].1["slug"]), (2, &json!("payments"), &json!("engineering")));
+    let members = list("/orgs/acme/teams/engineering/members").await?;
+    let expected = [("dana", false), ("ana", true), ("bob", true)];
+    assert_eq!(members, expected.map(|(login, is_inherited)| (json!(login), json!(is_inherited))));
+    let all: Vec<Value> = list("/orgs/acme/members").await?.into_iter().map(|(login, _)| login).collect();
+    assert_eq!(all, ["ana", "bob", "cho", "dana"]);
+    let page = get(&fake, "/orgs/acme/teams/payments/members?per_page=1", &token).await?;
+    let next = page.header("link").and_then(|link| link.split(&['<', '>'][..]).nth(1)).context("a next page")?;
+    assert!(next.contains("/organizations/") && next.contains("/team/"), "{next}");
+    let next = get(&fake, next.strip_prefix(&fake.url()).context("on the same host")?, &token).await?;
+    assert_eq!(next.body[0]["login"], json!("bob"));
+    for (path, headers, status) in [
+        ("/orgs/acme/teams", &[][..], 401),
+        ("/orgs/ana/teams", &token[..], 404),
+        ("/orgs/acme/teams/nobody/members", &token[..], 404),
+    ] {
+        assert_eq!(get(&fake, path, headers).await?.status, status, "{path}");
+    }
+    fake.delete_team("acme", "engineering");
+    assert_eq!(list("/orgs/acme/teams").await?, [(json!("payments"), Value::Null)]);
     Ok(())
 }
 
