@@ -101,8 +101,10 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         for plugin in secrets.plugins() {
             writeln!(out, "  Webhooks: POST http://{address}/v1/webhook/{plugin}")?;
         }
-        writeln!(out, "\nWith your own repositories: `mergeline teams example > teams.yaml`, edit it, then")?;
-        writeln!(out, "`GITHUB_PAT=… mergeline collect` and `mergeline serve`.")?;
+        writeln!(
+            out,
+            "\nWith your own repositories: `mergeline init`, then `GITHUB_PAT=… mergeline collect` and `mergeline serve`."
+        )?;
         out.flush()?;
         drop(out);
         let reader = Reader::connect(&settings.database);

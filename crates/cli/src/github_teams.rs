@@ -46,7 +46,7 @@ pub(crate) struct ListedRepositories {
     pub(crate) incomplete: Option<String>,
 }
 
-/// The settings of the environment. The error for no token says where to make one.
+/// The settings of the environment.
 pub(crate) fn settings() -> Result<GitHubSettings, Failure> {
     Ok(GitHubSettings::from_vars(variable).map_err(Problems::of_settings)?)
 }
@@ -87,7 +87,12 @@ impl Lister {
 
     /// The owners of the repositories that the token's account may see, with the number of those.
     pub(crate) async fn owners(&self) -> Result<BTreeMap<String, usize>, Failure> {
-        let listed = match self.session(None).visible_repositories().await {
+        let session = self.session(None);
+        // An App has no account.
+        if !session.has_token().await? {
+            return Ok(BTreeMap::new());
+        }
+        let listed = match session.visible_repositories().await {
             Ok(listed) => listed,
             Err(GitHubError::Forbidden { cause: Refusal::Permission, .. }) => return Ok(BTreeMap::new()),
             Err(error) => return Err(error.into()),
@@ -239,31 +244,29 @@ pub(crate) fn shown<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
 
 /// Keeps the teams that the flags choose.
 pub(crate) fn select(leaves: &mut LeafTeams, selection: &TeamSelection) -> Result<(), Failure> {
-    for name in selection.teams.iter().chain(&selection.skipped) {
-        if leaves.teams.iter().any(|team| team.is_called(name)) {
+    let TeamSelection { teams, skipped } = selection;
+    for name in teams.iter().chain(skipped) {
+        // Those are left out anyway.
+        let is_left_out = leaves.parents.contains_key(name) || leaves.empty.contains(name);
+        if leaves.teams.iter().any(|team| team.is_called(name)) || is_left_out && skipped.contains(name) {
             continue;
         }
-        if let Some((_, children)) = leaves.parents.iter().find(|(parent, _)| parent.eq_ignore_ascii_case(name)) {
-            if selection.skipped.contains(name) {
-                continue;
-            }
-            return Err(Failure::Input(format!(
+        let listed = shown(leaves.teams.iter().map(|team| &team.listed_as));
+        return Err(Failure::Input(match leaves.parents.get(name) {
+            Some(children) => format!(
                 "`{name}` contains other teams, and people count for those\n  help: name them instead: {}",
                 shown(children)
-            )));
-        }
-        return Err(Failure::Input(format!(
-            "there is no team `{name}` with people at GitHub that the token may see\n  help: the teams are: {}",
-            shown(leaves.teams.iter().map(|team| &team.listed_as))
-        )));
+            ),
+            None => format!(
+                "there is no team `{name}` with people at GitHub that the token may see\n  help: the teams are: {listed}"
+            ),
+        }));
     }
-    let is_chosen = |name: &str| selection.teams.is_empty() || selection.teams.iter().any(|it| it == name);
     leaves.teams.retain(|team| {
         let is_called = |name: &String| team.is_called(name);
-        (selection.teams.is_empty() || selection.teams.iter().any(is_called))
-            && !selection.skipped.iter().any(is_called)
+        (teams.is_empty() || teams.iter().any(is_called)) && !skipped.iter().any(is_called)
     });
-    leaves.empty.retain(|name| is_chosen(name) && !selection.skipped.contains(name));
+    leaves.empty.retain(|name| teams.is_empty() && !skipped.contains(name));
     if leaves.teams.is_empty() {
         return Err(Failure::Input("every team is left out\n  help: give fewer --skip-team".to_owned()));
     }

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
     }
     let path = args.output.path();
     args.output.check(&path)?;
-    let settings = with_token(settings()?, args, asks).await?;
+    let settings = with_token(settings()?, args, asks)?;
     let lister = Lister::connect(&settings, options, now)?;
     lister.check_token().await?;
     let owner = match lister.owner(&args.from).await? {
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
     };
     let mut listed = lister.teams(&owner).await?;
     select(&mut listed.leaves, &args.from.selection)?;
-    let mut notes: Vec<String> = listed.note.into_iter().collect();
+    let mut notes: Vec<String> = listed.note.iter().cloned().collect();
     if asks {
         show_teams(&owner, &listed.leaves, &notes)?;
         if args.from.selection.is_empty() && listed.leaves.teams.len() > 1 {
@@ -64,7 +64,8 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
         None if asks => choose_zone()?,
         None => local_zone(),
     };
-    let draft = TeamsDraft::from_github(owner.as_str(), &listed.leaves, repositories, zone, today(now, zone));
+    let mut draft = TeamsDraft::from_github(owner.as_str(), &listed.leaves, repositories, zone, today(now, zone));
+    draft.about.extend(listed.note);
     let yaml = checked(&draft)?;
     let (teams, people, amount) = tally(&draft);
     let names = shown(&draft.repositories);
@@ -109,7 +110,7 @@ fn names_of(entries: &[RepoEntry]) -> Vec<String> {
 }
 
 /// The settings, with a token that was entered if there is none.
-async fn with_token(settings: GitHubSettings, args: &Init, asks: bool) -> Result<GitHubSettings, Failure> {
+fn with_token(settings: GitHubSettings, args: &Init, asks: bool) -> Result<GitHubSettings, Failure> {
     if settings.has_credentials() {
         return Ok(settings);
     }
@@ -128,7 +129,7 @@ async fn with_token(settings: GitHubSettings, args: &Init, asks: bool) -> Result
     );
     writeln!(out, "{}\n", wrapped(&choose, 0))?;
     loop {
-        let text = prompts::ask_hidden("Token (it is not shown, and stored nowhere):").await?;
+        let text = prompts::ask_hidden("Token (it is not shown, and stored nowhere):")?;
         match settings.clone().with_token(&text) {
             Ok(settings) => return Ok(settings),
             Err(problem) => writeln!(out, "That is not a token: {}.", problem.message)?,

@@ -32,8 +32,8 @@ mod show;
 mod signals;
 mod status;
 mod tables;
+mod team_proposals;
 mod teams;
-mod teams_from_elsewhere;
 mod terminal;
 mod webhooks;
 

@@ -1,6 +1,7 @@
 //! Questions on a terminal. They go to standard error: standard output is for results.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, Once, PoisonError};
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
@@ -13,25 +14,46 @@ pub(crate) fn has_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// A terminal that does not show what is typed, until this is dropped.
-struct Hidden(Termios);
+/// The settings of a terminal that does not show what is typed, as they were before.
+static BEFORE_HIDING: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Hides what is typed, until this is dropped or a signal ends the program.
+struct Hidden;
 
 impl Hidden {
     fn new() -> io::Result<Self> {
+        static WATCHED: Once = Once::new();
+        let mut signals = EndingSignals::new()?;
+        // From the first time on, signals no longer end the program by themselves.
+        WATCHED.call_once(|| {
+            tokio::spawn(async move {
+                let code = signals.next().await;
+                restore();
+                // The thread that reads cannot be stopped otherwise.
+                std::process::exit(code.into())
+            });
+        });
         let before = tcgetattr(io::stdin())?;
         let mut hidden = before.clone();
         hidden.local_flags.remove(LocalFlags::ECHO);
         // The end of the line is shown, so that what follows starts on a new one.
         hidden.local_flags.insert(LocalFlags::ECHONL);
+        *BEFORE_HIDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         tcsetattr(io::stdin(), SetArg::TCSANOW, &hidden)?;
-        Ok(Self(before))
+        Ok(Self)
     }
 }
 
 impl Drop for Hidden {
     fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn restore() {
+    if let Some(before) = BEFORE_HIDING.lock().unwrap_or_else(PoisonError::into_inner).take() {
         // A terminal that is gone has nothing to restore.
-        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0);
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &before);
     }
 }
 
@@ -68,19 +90,10 @@ pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
     }
 }
 
-/// Asks for something that the terminal must not show. A signal restores the terminal and ends the program.
-pub(crate) async fn ask_hidden(question: &str) -> Result<String, Failure> {
-    let mut signals = EndingSignals::new()?;
+/// Asks for something that the terminal must not show.
+pub(crate) fn ask_hidden(question: &str) -> Result<String, Failure> {
     // Before the question, so that a quick answer is hidden, too.
-    let hidden = Hidden::new()?;
+    let _hidden = Hidden::new()?;
     show(question)?;
-    let reading = tokio::task::spawn_blocking(read_line);
-    tokio::select! {
-        line = reading => line.map_err(anyhow::Error::from)?,
-        code = signals.next() => {
-            drop(hidden);
-            // The thread that reads cannot be stopped otherwise.
-            std::process::exit(code.into())
-        }
-    }
+    read_line()
 }

@@ -12,7 +12,7 @@ use crate::args::{Options, Teams};
 use crate::collecting::teams_source;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::{teams_from_elsewhere, terminal};
+use crate::{team_proposals, terminal};
 
 /// A teams file to start from.
 const EXAMPLE: &str = "\
@@ -43,9 +43,9 @@ pub(crate) async fn run(command: &Teams, options: &Options, now: DateTime<Utc>) 
     match command {
         Teams::Schema => writeln!(out, "{:#}", teams_file::json_schema())?,
         Teams::Example => write!(out, "{EXAMPLE}")?,
-        Teams::Draft(args) => return Box::pin(teams_from_elsewhere::draft(args, options, now)).await,
-        Teams::Drift(args) => return Box::pin(teams_from_elsewhere::drift(args, options, now)).await,
-        Teams::Import(args) => return teams_from_elsewhere::import(args, options, now),
+        Teams::Draft(args) => return Box::pin(team_proposals::draft(args, options, now)).await,
+        Teams::Drift(args) => return Box::pin(team_proposals::drift(args, options, now)).await,
+        Teams::Import(args) => return team_proposals::import(args, options, now),
         Teams::Validate(args) => {
             let file = teams_source(args.file.as_ref())?.load_required()?;
             let members: usize = file.teams.iter().map(|team| team.members.len()).sum();

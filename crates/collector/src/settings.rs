@@ -170,7 +170,7 @@ fn ambiguous(variable: &str) -> Problem {
 /// The problem that there is no configuration.
 pub fn not_found() -> Problem {
     let message = format!("no teams are configured; looked for {}", USUAL_FILES.join(" and "));
-    let help = "write a teams file (`mergeline teams example > teams.yaml` starts one), or name it in TEAMS_FILE";
+    let help = "write a teams file (`mergeline init` makes one of GitHub's teams), or name it in TEAMS_FILE";
     Problem::setting("config.not_found", "TEAMS_FILE", message, help)
 }
 

@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
             in_force
         }
         (Ok(None), None) => {
-            let help = "write one (start with `mergeline teams example > teams.yaml`), or set TEAMS_FILE";
+            let help = "write one (`mergeline init` makes it of GitHub's teams), or set TEAMS_FILE";
             findings.add(Check::error("teams file", "there is none, and none was applied before", help))?;
             Configured::default()
         }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use mergeline_fake_github::{FakeGitHub, FakeUser, Fault, Refused, pr, team};
 use mergeline_test_support::TestDatabase;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::json;
 
 use crate::common::{Laptop, Ran, github, yesterday};
@@ -45,12 +46,16 @@ async fn init_leads_from_nothing_to_own_numbers() -> Result<()> {
     let laptop = laptop.with("DB_URL", database.url());
     let written = laptop.run(&["init", "--yes"]).await?;
     assert_eq!(written.code(), Some(0), "{}", written.err());
-    for expected in ["Wrote teams.yaml: 2 teams, 2 people; repositories: acme/*.", "dana (engineering)", "mergeline collect"] {
+    for expected in
+        ["Wrote teams.yaml: 2 teams, 2 people; repositories: acme/*.", "dana (engineering)", "mergeline collect"]
+    {
         assert!(written.out().contains(expected), "{expected}: {}", written.out());
     }
     let file = laptop.read("teams.yaml")?;
     let id = FakeUser::person("bob").id;
-    let line = format!("  - slug: web-shop\n    name: web_shop\n    members:\n      - {{ github: bob, id: {id}, weight: 0.5 }}\n");
+    let line = format!(
+        "  - slug: web-shop\n    name: web_shop\n    members:\n      - {{ github: bob, id: {id}, weight: 0.5 }}\n"
+    );
     assert!(file.ends_with(&line) && file.contains("No line has a `from`"), "{file}");
     assert!(!file.contains("s3cret") && !file.contains("from: 20\n"), "{file}");
     let valid = laptop.run(&["teams", "validate"]).await?;
@@ -137,10 +142,40 @@ async fn init_asks_on_a_terminal_and_never_shows_the_token() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_signal_at_the_token_question_restores_the_terminal() -> Result<()> {
+    let (_fake, laptop) = organization().await?;
+    let mut command = laptop.command(&["init"]);
+    command.env_remove("GITHUB_PAT");
+    let pair = nix::pty::openpty(None, None)?;
+    command.stdin(Stdio::from(pair.slave.try_clone()?)).stderr(Stdio::from(pair.slave.try_clone()?));
+    let mut child = command.spawn()?;
+    let mut terminal = File::from(pair.master);
+    let is_shown = || Ok::<_, anyhow::Error>(tcgetattr(&pair.slave)?.local_flags.contains(LocalFlags::ECHO));
+    let (mut shown, mut buffer) = (String::new(), [0; 4096]);
+    while !shown.contains("Token (") {
+        let count = terminal.read(&mut buffer)?;
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    assert!(!is_shown()?, "{shown}");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(child.id())?), nix::sys::signal::Signal::SIGINT)?;
+    assert_eq!((child.wait()?.code(), is_shown()?), (Some(130), true), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn init_writes_nothing_when_an_answer_is_missing() -> Result<()> {
     let (_fake, laptop) = organization().await?;
     for (answers, expected) in [
-        (&[("Which teams?", ""), ("Which repositories?", ""), ("Time zone", ""), ("Write it?", "maybe"), ("Answer y or n", "n")][..], "nothing was written"),
+        (
+            &[
+                ("Which teams?", ""),
+                ("Which repositories?", ""),
+                ("Time zone", ""),
+                ("Write it?", "maybe"),
+                ("Answer y or n", "n"),
+            ][..],
+            "nothing was written",
+        ),
         (&[("Which teams?", "\u{4}")][..], "the input ended"),
     ] {
         let (command, answers) = (laptop.command(&["init", "--org", "acme"]), answers.to_vec());
@@ -159,7 +194,10 @@ async fn init_and_draft_say_what_is_missing() -> Result<()> {
         (&["init", "--yes", "--org", "nobody"][..], &["no account `nobody`", "--org"][..]),
         (&["init", "--yes", "--org", "acme", "--team", "nonsense"], &["no team `nonsense`", "payments, web_shop"]),
         (&["init", "--yes", "--org", "acme", "--team", "engineering"], &["contains other teams", "payments, web_shop"]),
-        (&["teams", "draft", "--org", "acme", "--skip-team", "payments", "--skip-team", "web-shop"], &["every team is left out"]),
+        (
+            &["teams", "draft", "--org", "acme", "--skip-team", "payments", "--skip-team", "web-shop"],
+            &["every team is left out"],
+        ),
         (&["teams", "draft", "--team", "payments", "--skip-team", "web-shop"], &["cannot be used with"]),
         (&["teams", "draft", "--repository", "https://github.com/acme"], &["not a repository"]),
         (&["teams", "draft", "--timezone", "CEST"], &["not a time zone"]),
@@ -177,7 +215,10 @@ async fn init_and_draft_say_what_is_missing() -> Result<()> {
     assert_refused(&laptop.run(&["init", "--yes", "--org", "acme"]).await?, 2, &["exists already", "--force"]);
     assert_eq!(laptop.read("teams.yaml")?, "mine");
     let forced = laptop.run(&["init", "--yes", "--org", "acme", "--force", "--json"]).await?.json()?;
-    assert_eq!((&forced["teams"], &forced["people"], &forced["repositories"]), (&json!(2), &json!(2), &json!(["acme/*"])));
+    assert_eq!(
+        (&forced["teams"], &forced["people"], &forced["repositories"]),
+        (&json!(2), &json!(2), &json!(["acme/*"]))
+    );
     assert!(laptop.read("teams.yaml")?.starts_with("# yaml-language-server"));
     Ok(())
 }
@@ -223,7 +264,8 @@ async fn an_owner_without_teams_gets_one_of_all_members() -> Result<()> {
 #[tokio::test]
 async fn drift_proposes_dated_lines_after_a_change() -> Result<()> {
     let (fake, laptop) = organization().await?;
-    let drafted = laptop.run(&["teams", "draft", "--org", "acme", "--output", "teams.yaml", "--timezone", "UTC"]).await?;
+    let drafted =
+        laptop.run(&["teams", "draft", "--org", "acme", "--output", "teams.yaml", "--timezone", "UTC"]).await?;
     assert!(drafted.out().contains("Wrote teams.yaml: 2 teams, 2 people."), "{} {}", drafted.out(), drafted.err());
     fake.put_teams([
         team("acme", "payments").with(["ana", "carla"]).below("engineering"),
@@ -243,7 +285,10 @@ async fn drift_proposes_dated_lines_after_a_change() -> Result<()> {
     assert_eq!(drift.code(), Some(3), "{}", drift.out());
     let json = laptop.run(&["teams", "drift", "--json"]).await?;
     let report = json.json()?;
-    assert_eq!((json.code(), &report["teams"][0]["left"], &report["teams"][2]["state"]), (Some(3), &json!(["bob"]), &json!("new")));
+    assert_eq!(
+        (json.code(), &report["teams"][0]["left"], &report["teams"][2]["state"]),
+        (Some(3), &json!(["bob"]), &json!("new"))
+    );
     let ignored = laptop.run(&["teams", "drift", "--skip-team", "payments", "--skip-team", "search"]).await?;
     assert_eq!(ignored.code(), Some(0), "{}", ignored.out());
     // As a person would copy the lines: each in place of the one that it names, others below.
@@ -285,7 +330,8 @@ async fn drift_proposes_dated_lines_after_a_change() -> Result<()> {
     ] {
         assert_refused(&laptop.run(arguments).await?, 2, words);
     }
-    laptop.write("teams.yaml", "version: 1\nrepositories: [acme/api, other/tool]\nteams: [{ slug: a, members: [] }]\n")?;
+    laptop
+        .write("teams.yaml", "version: 1\nrepositories: [acme/api, other/tool]\nteams: [{ slug: a, members: [] }]\n")?;
     assert_refused(&laptop.run(&["teams", "drift"]).await?, 2, &["--org", "acme, other"]);
     Ok(())
 }
@@ -296,29 +342,56 @@ async fn a_table_of_people_becomes_a_file_or_additions() -> Result<()> {
     let table = "Employee,GitHub user,Team,Weight,From,Last day\n\
                  1,ana,Payments,0.5,,\n1,ana,Search,0.5,,\n2,bob,Search,,2026-01-05,2026-06-30\n";
     laptop.write("people.csv", table)?;
-    let whole = laptop.run(&["teams", "import", "people.csv", "--repository", "acme/*", "--output", "new.yaml"]).await?;
+    let whole =
+        laptop.run(&["teams", "import", "people.csv", "--repository", "acme/*", "--output", "new.yaml"]).await?;
     assert_eq!(whole.out(), "Wrote new.yaml: 2 teams, 2 people.\n", "{}", whole.err());
     assert_eq!(whole.err(), "Ignored columns: Employee.\n");
     let file = laptop.read("new.yaml")?;
-    assert!(file.contains("# Imported from people.csv") && file.contains("bob, from: 2026-01-05, to: 2026-07-01"), "{file}");
+    assert!(
+        file.contains("# Imported from people.csv") && file.contains("bob, from: 2026-01-05, to: 2026-07-01"),
+        "{file}"
+    );
     let again = laptop.run(&["teams", "import", "people.csv", "--add-to", "new.yaml"]).await?;
-    assert!(again.out().is_empty() && again.err().contains("3 rows of the table are in the file already"), "{}", again.err());
+    assert!(
+        again.out().is_empty() && again.err().contains("3 rows of the table are in the file already"),
+        "{}",
+        again.err()
+    );
     laptop.write("more.csv", "user;team\ncho;payments\ncho;web\n")?;
     let added = laptop.run(&["teams", "import", "more.csv", "--add-to", "new.yaml", "--column", "login=user"]).await?;
     let expected = "  # add to the members of payments\n      - { github: cho, weight: 0.5 }\n  # a new team\n  - slug: web\n    members:\n      - { github: cho, weight: 0.5 }\n";
     assert_eq!((added.code(), added.out().as_str()), (Some(0), expected), "{}", added.err());
     laptop.write("bad.csv", "login,team,weight,from\n@ana,pay,50%,\nbob,,1,5.1.2026\n")?;
     let bad = laptop.run(&["teams", "import", "bad.csv", "--repository", "acme/api"]).await?;
-    assert_refused(&bad, 2, &["bad.csv:2:1: config.login_syntax", "bad.csv:2:10: config.weight_range", "write 0.5", "bad.csv:3:5: config.missing_key", "bad.csv:3:8: config.date"]);
+    assert_refused(
+        &bad,
+        2,
+        &[
+            "bad.csv:2:1: config.login_syntax",
+            "bad.csv:2:10: config.weight_range",
+            "write 0.5",
+            "bad.csv:3:5: config.missing_key",
+            "bad.csv:3:8: config.date",
+        ],
+    );
     let problems = laptop.run(&["teams", "import", "bad.csv", "--repository", "acme/api", "--json"]).await?.json()?;
     assert_eq!(problems["error"]["problems"].as_array().map(Vec::len), Some(4), "{problems}");
     for (arguments, words) in [
         (&["teams", "import", "people.csv"][..], &["--repository", "--add-to"][..]),
         (&["teams", "import", "missing.csv", "--repository", "acme/api"], &["cannot read missing.csv"]),
         (&["teams", "import", "people.csv", "--add-to", "none.yaml"], &["none.yaml"]),
-        (&["teams", "import", "people.csv", "--repository", "acme/api", "--column", "who=x"], &["the columns are: login, id, team"]),
-        (&["teams", "import", "people.csv", "--repository", "acme/api", "--column", "login=x"], &["no column is called `x`", "GitHub user"]),
-        (&["teams", "import", "people.csv", "--repository", "acme/api", "--output", "new.yaml"], &["new.yaml exists already"]),
+        (
+            &["teams", "import", "people.csv", "--repository", "acme/api", "--column", "who=x"],
+            &["the columns are: login, id, team"],
+        ),
+        (
+            &["teams", "import", "people.csv", "--repository", "acme/api", "--column", "login=x"],
+            &["no column is called `x`", "GitHub user"],
+        ),
+        (
+            &["teams", "import", "people.csv", "--repository", "acme/api", "--output", "new.yaml"],
+            &["new.yaml exists already"],
+        ),
     ] {
         assert_refused(&laptop.run(arguments).await?, 2, words);
     }
