@@ -545,8 +545,6 @@ async fn teams_and_members_are_read_to_the_last_page() -> Result<()> {
     assert_eq!((members.len(), members.iter().filter(|member| member.is_person).count()), (102, 101));
     assert_eq!(session.members_of("acme").await?.len(), 101);
     assert_eq!(fake.requests().len(), 6);
-    fake.fail_next("/orgs/acme/teams", Fault::NextPageAt("https://evil.example/?page=1".to_owned()));
-    assert_eq!(session.teams_of("acme").await.map_err(|error| error.code()), Err("github_invalid_answer"));
     assert_eq!(session.teams_of("p1").await, Err(GitHubError::NotFound));
     fake.put([pr("p1/dotfiles", 1).by("p1")]);
     assert!(matches!(session.owner_kind("p1").await?, Some(Owner::Person(person)) if person.login.as_str() == "p1"));

@@ -591,8 +591,8 @@ impl Reader<'_> {
             if self.contradicts(&of_person, in_file) {
                 continue;
             }
-            let shared = shared_equally(&of_person);
-            let shares = shared.iter().map(|(_, _, member)| (member.period, member.weight));
+            let lines = shared_equally(&of_person);
+            let shares = lines.iter().map(|(_, _, member)| (member.period, member.weight));
             let shares: Vec<_> =
                 shares.chain(in_file.iter().map(|(_, member)| (member.period, member.weight))).collect();
             if let (Some((from, units)), false, Some(last)) =
@@ -617,7 +617,7 @@ impl Reader<'_> {
                 );
                 continue;
             }
-            for (line, team, member) in shared {
+            for (line, team, member) in lines {
                 members.entry(team).or_default().push((line, member));
             }
         }
