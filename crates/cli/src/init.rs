@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::teams_file::{LeafTeams, TeamsDraft};
-use mergeline_domain::{Login, RepoEntry, parse_zone};
+use mergeline_domain::{Login, RepoEntry, RepoName, parse_zone};
 use mergeline_github::{GitHubSettings, TokenPage};
 
 use crate::args::{Init, Options, Output, TeamSelection};
@@ -43,19 +43,19 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
         Err(owners) if asks => choose_owner(&owners)?,
         Err(owners) => return Err(several_owners(&owners)),
     };
-    let mut listed = lister.teams(&owner).await?;
-    select(&mut listed.leaves, &args.from.selection)?;
-    let mut notes: Vec<String> = listed.note.iter().cloned().collect();
+    let mut found = lister.teams(&owner).await?;
+    select(&mut found.leaves, &args.from.selection)?;
+    let mut notes: Vec<String> = found.note.iter().cloned().collect();
     if asks {
-        show_teams(&owner, &listed.leaves, &notes)?;
-        if args.from.selection.is_empty() && listed.leaves.teams.len() > 1 {
-            choose_teams(&mut listed.leaves)?;
+        show_teams(&owner, &found.leaves, &notes)?;
+        if args.from.selection.is_empty() && found.leaves.teams.len() > 1 {
+            choose_teams(&mut found.leaves)?;
         }
     }
     let repositories = if args.from.repositories.is_empty() {
-        let listed = lister.repositories(&owner).await?;
-        notes.extend(listed.incomplete.as_ref().map(|reason| format!("Repositories may be missing: {reason}.")));
-        if asks { choose_repositories(&owner, &listed)? } else { entries(&args.from, &owner) }
+        let seen = lister.repositories(&owner).await?;
+        notes.extend(seen.incomplete.as_ref().map(|reason| format!("Repositories may be missing: {reason}.")));
+        if asks { choose_repositories(&owner, &seen)? } else { entries(&args.from, &owner) }
     } else {
         entries(&args.from, &owner)
     };
@@ -64,8 +64,8 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
         None if asks => choose_zone()?,
         None => local_zone(),
     };
-    let mut draft = TeamsDraft::from_github(owner.as_str(), &listed.leaves, repositories, zone, today(now, zone));
-    draft.about.extend(listed.note);
+    let mut draft = TeamsDraft::from_github(owner.as_str(), &found.leaves, repositories, zone, today(now, zone));
+    draft.about.extend(found.note);
     let yaml = checked(&draft)?;
     let (teams, people, amount) = tally(&draft);
     let names = shown(&draft.repositories);
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
         return Err(Failure::Input("nothing was written".to_owned()));
     }
     args.output.write(&path, &yaml)?;
-    notes.extend(listed.leaves.notes());
+    notes.extend(found.leaves.notes());
     if options.json {
         let summary = serde_json::json!({
             "file": path, "owner": owner, "teams": teams, "people": people, "repositories": names_of(&draft.repositories),
@@ -194,7 +194,7 @@ fn choose_repositories(owner: &Login, listed: &ListedRepositories) -> Result<Vec
         0 => String::new(),
         count => format!(" ({count} archived ones are left out)"),
     };
-    let names = shown(listed.active.iter().map(|name| name.name()));
+    let names = shown(listed.active.iter().map(RepoName::name));
     writeln!(out, "\n{}", wrapped(&format!("Repositories of {owner}{archived}: {names}."), 2))?;
     if let Some(reason) = &listed.incomplete {
         writeln!(out, "{}", wrapped(&format!("Some may be missing: {reason}."), 2))?;

@@ -24,12 +24,12 @@ pub(crate) async fn draft(args: &DraftTeams, options: &Options, now: DateTime<Ut
     require_token(&settings, args.from.org.as_ref())?;
     let lister = Lister::connect(&settings, options, now)?;
     let owner = lister.owner(&args.from).await?.map_err(|owners| several_owners(&owners))?;
-    let mut listed = lister.teams(&owner).await?;
-    select(&mut listed.leaves, &args.from.selection)?;
+    let mut found = lister.teams(&owner).await?;
+    select(&mut found.leaves, &args.from.selection)?;
     let zone = args.from.timezone.unwrap_or_else(local_zone);
     let entries = entries(&args.from, &owner);
-    let mut draft = TeamsDraft::from_github(owner.as_str(), &listed.leaves, entries, zone, today(now, zone));
-    draft.about.extend(listed.note);
+    let mut draft = TeamsDraft::from_github(owner.as_str(), &found.leaves, entries, zone, today(now, zone));
+    draft.about.extend(found.note);
     give(&draft, &args.output, options)
 }
 
@@ -66,10 +66,6 @@ pub(crate) async fn drift(args: &DriftArgs, options: &Options, now: DateTime<Utc
         None => only_owner(&file)?,
     };
     require_token(&settings, Some(&owner))?;
-    for name in args.selection.teams.iter().filter(|name| !is_team(&file, name)) {
-        let known = shown(file.teams.iter().map(|team| &team.slug));
-        return Err(Failure::Input(format!("`{name}` is not a team of the file\n  help: the teams are: {known}")));
-    }
     let listed = Lister::connect(&settings, options, now)?.teams(&owner).await?;
     // Without teams at GitHub, only a file that was drafted so can be compared.
     if let Some(note) = listed.note.as_ref().filter(|_| !is_team(&file, owner.as_str())) {
@@ -78,6 +74,13 @@ pub(crate) async fn drift(args: &DriftArgs, options: &Options, now: DateTime<Utc
         )));
     }
     let selection = &args.selection;
+    let is_known = |name: &&String| is_team(&file, name) || listed.leaves.teams.iter().any(|team| team.is_called(name));
+    if let Some(name) = selection.teams.iter().find(|name| !is_known(name)) {
+        let known = shown(file.teams.iter().map(|team| &team.slug));
+        return Err(Failure::Input(format!(
+            "`{name}` is not a team of the file or at GitHub\n  help: the teams of the file are: {known}"
+        )));
+    }
     let is_compared = |name: &str| {
         let is_named = |names: &[String]| names.iter().any(|it| it.eq_ignore_ascii_case(name));
         (selection.teams.is_empty() || is_named(&selection.teams)) && !is_named(&selection.skipped)

@@ -224,7 +224,7 @@ async fn init_and_draft_say_what_is_missing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_token_that_may_not_list_teams_is_told_why() -> Result<()> {
+async fn a_token_that_may_not_list_teams_gets_the_reason() -> Result<()> {
     let (fake, laptop) = organization().await?;
     let draft = ["teams", "draft", "--org", "acme"];
     for (fault, words) in [
@@ -300,7 +300,10 @@ async fn drift_proposes_dated_lines_after_a_change() -> Result<()> {
     let after = laptop.run(&["teams", "drift"]).await?;
     assert_eq!(after.code(), Some(0), "{file}\n{} {}", after.out(), after.err());
     for (arguments, words) in [
-        (&["teams", "drift", "--team", "nonsense"][..], &["`nonsense` is not a team of the file", "payments"][..]),
+        (
+            &["teams", "drift", "--team", "nonsense"][..],
+            &["`nonsense` is not a team of the file or at GitHub", "payments"][..],
+        ),
         (&["teams", "drift", "missing.yaml"], &["missing.yaml"]),
     ] {
         assert_refused(&laptop.run(arguments).await?, 2, words);

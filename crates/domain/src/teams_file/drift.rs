@@ -512,7 +512,7 @@ mod tests {
   - { slug: ops, members: [{ github: bob, weight: 0.5 }, { github: cho, weight: 0.3 }] }\n";
 
     #[test]
-    fn equal_members_are_no_drift_whatever_the_weights() {
+    fn equal_members_are_no_drift_at_any_weights() {
         assert!(drift(&parse(TWO_TEAMS), &[("pay", &["bob", "ana"]), ("ops", &["cho", "bob"])]).is_empty());
     }
 
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn new_missing_and_renamed_teams_are_told_apart() {
+    fn new_missing_and_renamed_teams_are_distinguished() {
         let file = parse(TWO_TEAMS);
         let found = drift(&file, &[("billing", &["ana", "bob"]), ("search", &["eve"])]);
         let states: Vec<_> = found.teams.iter().map(|team| (team.slug.as_str(), team.state.clone())).collect();

@@ -11,6 +11,7 @@ use super::checks::first_sum_above_one;
 use super::draft::{equal_parts, slug_of};
 use super::people::FilePeople;
 use super::reader::{YEARS, nearest, weight_meant};
+use super::tree::{end_of, lines_of};
 use super::write::display_name;
 use super::{MemberEntry, TeamEntry, TeamsDraft, TeamsFile};
 use crate::{
@@ -188,10 +189,8 @@ fn check_text(bytes: &[u8]) -> Result<(), Problem> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            let column = String::from_utf8_lossy(before).rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            let at = Some(Position { line, column });
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let at = Some(end_of(&lines_of(&before)));
             refuse("config.encoding", at, "the text is not UTF-8".to_owned(), "export or save the table as CSV UTF-8")
         }
     }

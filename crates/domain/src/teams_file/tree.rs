@@ -91,7 +91,7 @@ pub(super) fn lines_of(text: &str) -> String {
 }
 
 /// The position after the last character.
-fn end_of(lines: &str) -> Position {
+pub(super) fn end_of(lines: &str) -> Position {
     let last = lines.rsplit('\n').next().unwrap_or_default();
     Position { line: lines.matches('\n').count() + 1, column: last.chars().count() + 1 }
 }
