@@ -17,9 +17,9 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::roles::{become_owner, create_roles};
+use crate::roles::{Roles, become_owner, create_roles, is_beside_owner, owns_tables};
 use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Session};
-use crate::{Actor, Renewal, StoreError, Tenant};
+use crate::{Actor, Logins, Renewal, StoreError, Tenant};
 
 /// Not checked at compile time, because the migrator creates this table, not our migrations.
 pub(crate) const APPLIED_MIGRATIONS: &str = "select version from _sqlx_migrations where success order by version";
@@ -301,10 +301,13 @@ fn concurrently_built_indexes() -> Vec<String> {
 }
 
 /// Migrates. Concurrent processes take turns.
-async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
+async fn migrate(connection: &mut PgConnection, logins: Option<&Logins>) -> Result<Option<String>, StoreError> {
     // Building an index of ten million rows takes longer than the limit of other statements. Roles are for the login itself
     // to create.
     sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0; reset role").execute(&mut *connection).await?;
+    if is_beside_owner(connection).await? {
+        return check_schema(connection, logins).await;
+    }
     // Polled rather than waited for: a concurrent index build waits for every running statement, including one that
     // waits for this lock.
     while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, MIGRATION_LOCK)
@@ -319,7 +322,8 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreE
     // is missing, the right to create tables is not needed. The migrator would still try to create its own table.
     if let Some(grant) = missing_grant(connection).await? {
         return match migrations_missing(connection).await? {
-            0 => create_roles(connection).await,
+            0 => make_roles(connection, logins).await,
+            missing if !owns_tables(connection).await? => Err(StoreError::Outdated { missing }),
             _ => Err(StoreError::MayNotCreate { grant }),
         };
     }
@@ -349,7 +353,36 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<String>, StoreE
     become_owner(connection).await?;
     MIGRATOR.run(&mut *connection).await?;
     sqlx::raw_sql("reset role").execute(&mut *connection).await?;
-    create_roles(connection).await
+    make_roles(connection, logins).await
+}
+
+/// What a login beside the owner's does in place of migrating: it checks whether the owner's did.
+async fn check_schema<C>(connection: &mut C, logins: Option<&Logins>) -> Result<Option<String>, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    if logins.is_some() {
+        return Err(StoreError::NotOwner);
+    }
+    refuse_if_too_old(&mut *connection).await?;
+    match migrations_missing(connection).await? {
+        0 => Ok(None),
+        missing => Err(StoreError::Outdated { missing }),
+    }
+}
+
+/// Makes the roles, and the logins that are to act as them. Returns the statements that are left for an administrator.
+async fn make_roles<C>(connection: &mut C, logins: Option<&Logins>) -> Result<Option<String>, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    let Some(logins) = logins else { return create_roles(connection, Roles::Usual).await };
+    if !owns_tables(&mut *connection).await? {
+        return Err(StoreError::NotOwner);
+    }
+    let left = create_roles(&mut *connection, Roles::OfLogins).await?;
+    let left: Vec<String> = left.into_iter().chain(logins.make(connection).await?).collect();
+    Ok((!left.is_empty()).then(|| left.join("; ")))
 }
 
 /// The previous release also works on a newer schema, for example after a rollback. The schema says how far back that
@@ -600,25 +633,42 @@ impl Writer {
     /// newer schema stays as it is, and an up-to-date schema is only checked. Returns the statements that an administrator
     /// must run if this login may not create roles; until then the API has the login's own rights.
     ///
+    /// A login beside the owner's, see [`Logins`], changes nothing: it only checks.
+    ///
     /// # Errors
-    /// When the database cannot be reached, its schema requires a newer program, or there is something to migrate and a
-    /// pooler is in between, because the lock belongs to a session.
+    /// When the database cannot be reached, its schema requires a newer program, there is something to migrate and the login is
+    /// one beside the owner's, or a pooler is in between, because the lock belongs to a session.
     pub async fn migrate(&self) -> Result<Option<String>, StoreError> {
+        self.migrate_for(None).await
+    }
+
+    /// The same, and makes these logins. Their passwords are set as they are given, where they are not so yet.
+    ///
+    /// # Errors
+    /// Like [`Self::migrate`], and when this login does not own the tables, or a name is taken.
+    pub async fn migrate_with(&self, logins: &Logins) -> Result<Option<String>, StoreError> {
+        self.migrate_for(Some(logins)).await
+    }
+
+    async fn migrate_for(&self, logins: Option<&Logins>) -> Result<Option<String>, StoreError> {
         let mut session = self.connection_for_migrations().await?;
         if session.is_pooled() {
             session.open(Access::Write).await?;
+            // Roles are for the login itself to create.
+            sqlx::raw_sql("set local role to default").execute(&mut session).await?;
+            if is_beside_owner(&mut session).await? {
+                return check_schema(&mut session, logins).await;
+            }
             let missing = migrations_missing(&mut session).await?;
             if missing > 0 {
                 return Err(StoreError::Pooler { missing });
             }
             refuse_if_too_old(&mut session).await?;
-            // Roles are for the login itself to create.
-            sqlx::raw_sql("set local role to default").execute(&mut session).await?;
-            let missing_role = create_roles(&mut session).await?;
+            let left = make_roles(&mut session, logins).await?;
             session.close().await?;
-            return Ok(missing_role);
+            return Ok(left);
         }
-        let outcome = migrate(session.connection()?).await;
+        let outcome = migrate(session.connection()?, logins).await;
         session.close().await?;
         outcome
     }

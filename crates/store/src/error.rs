@@ -75,6 +75,30 @@ pub enum StoreError {
         /// How many migrations are missing.
         missing: usize,
     },
+    /// Migrations are missing, and this login does not own the tables, so it cannot apply them.
+    #[error(
+        "{} missing, and this login does not own the tables: run `mergeline migrate` with the login that does (in AWS: \
+         `Migrate` of the stack's outputs), then try again",
+        if *missing == 1 { "1 migration is".to_owned() } else { format!("{missing} migrations are") }
+    )]
+    Outdated {
+        /// How many migrations are missing.
+        missing: usize,
+    },
+    /// Logins are to be made, and this login does not own the tables.
+    #[error("this login does not own the tables, so it cannot let other logins use them: name the owner's in DB_URL")]
+    NotOwner,
+    /// A login that is to be made exists, and is not one of this database.
+    #[error(
+        "the login `{login}` exists already and is not one of this database: write another name into its secret, or, if \
+         it is meant, let an administrator of the database run `{statement};`"
+    )]
+    LoginTaken {
+        /// Its name.
+        login: String,
+        /// The statement that makes it one of this database.
+        statement: String,
+    },
     /// The login may not create tables. Since PostgreSQL 15 only the owner of a database and roles with a grant may.
     #[error("the login may not create tables in the database")]
     MayNotCreate {
@@ -112,6 +136,9 @@ impl StoreError {
             | Self::ReadOnly(_)
             | Self::DiskFull(_)
             | Self::Schema(_)
+            | Self::Outdated { .. }
+            | Self::NotOwner
+            | Self::LoginTaken { .. }
             | Self::MayNotCreate { .. }
             | Self::MayNotConnect { .. }
             | Self::NoSchema { .. }
@@ -146,6 +173,9 @@ impl StoreError {
             Self::DiskFull(_) => "db_disk_full",
             Self::UnknownValue(_) => "db_unknown_value",
             Self::Schema(_) => "db_schema",
+            Self::Outdated { .. } => "schema_outdated",
+            Self::NotOwner => "db_not_owner",
+            Self::LoginTaken { .. } => "db_login_taken",
             Self::MayNotCreate { .. } => "db_may_not_create",
             Self::MayNotConnect { .. } => "db_may_not_connect",
             Self::NoSchema { .. } => "db_no_schema",
@@ -188,6 +218,12 @@ impl From<sqlx::Error> for StoreError {
             "40001" | "40P01" => Self::Conflict(cause),
             // read_only_sql_transaction.
             "25006" => Self::ReadOnly(cause),
+            // A standby refuses to begin a transaction that may write; the routine is named differently since 16.
+            "0A000" if matches!(reported.routine(), Some("check_transaction_read_only" | "check_XactReadOnly")) => {
+                Self::ReadOnly(cause)
+            }
+            // The role lacks a right to a table or view, which the next migration grants.
+            "42501" if reported.routine() == Some("aclcheck_error") => Self::Schema(cause),
             // disk_full.
             "53100" => Self::DiskFull(cause),
             // invalid_parameter_value.

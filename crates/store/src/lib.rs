@@ -13,6 +13,7 @@ mod events;
 mod holder;
 mod ledger;
 mod limits;
+mod logins;
 mod metrics;
 mod pages;
 mod planner;
@@ -47,6 +48,7 @@ pub use error::StoreError;
 pub use events::{Event, EventKind};
 pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
+pub use logins::{LoginKind, LoginStatus, Logins};
 pub use mergeline_domain::delivery::RepositoryId;
 pub use metrics::{
     Audience, Bucketing, DataStatus, Filter, ListedState, Member, OpenPullRequests, PullRequestList, PullRequestOrder,

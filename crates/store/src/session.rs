@@ -52,7 +52,8 @@ pub(crate) enum Access {
     Read,
     /// Write what is posted, as the role for that, if this login may act as it.
     Post,
-    /// Everything that the login may do, as the owner of the tables if policies do not apply to the login itself.
+    /// Everything that the login may do, as the owner of the tables if policies do not apply to the login itself, or as the
+    /// role that may write rows if the login does not own the tables.
     Write,
 }
 
@@ -176,7 +177,13 @@ impl State {
 
     /// Begins a transaction with its tenant in one round trip.
     async fn begin(&self, connection: &mut PgConnection, access: Access, tenant: Tenant) -> Result<(), sqlx::Error> {
-        let mut begin = if access == Access::Read { "begin read only" } else { "begin" }.to_owned();
+        let mut begin = match (access, self.access) {
+            (Access::Read, _) => "begin read only",
+            // The API's own login only reads unless a transaction says otherwise.
+            (_, Access::Post) => "begin read write",
+            _ => "begin",
+        }
+        .to_owned();
         if self.is_pooled() {
             let is_unknown = matches!(*self.role(), Role::Unknown);
             if is_unknown {

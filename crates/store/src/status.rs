@@ -8,12 +8,13 @@ use mergeline_domain::{AttributedBy, ExternalId, PullRequestState, RepoName, Tea
 use serde::Serialize;
 
 use crate::connection::{APPLIED_MIGRATIONS, is_of_before_first_release, missing_grant, refuse_if_too_old};
+use crate::logins::statuses;
 use crate::metrics::data_status;
 use crate::quarantine::meant_by;
 use crate::revision::parse_stored;
-use crate::roles::{bypasses_policies, missing_role};
+use crate::roles::{Roles, bypasses_policies, missing_role, owns_tables};
 use crate::session::Session;
-use crate::{Reader, ResultState, RunState, StoreError, Writer};
+use crate::{LoginStatus, Reader, ResultState, RunState, StoreError, Writer};
 
 /// The database server and its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +31,10 @@ pub struct DatabaseStatus {
     pub missing_role: Option<String>,
     /// Whether row-level security does not apply to what this program does.
     pub bypasses_policies: bool,
+    /// Whether this login owns the tables, or will create them; only then can it migrate.
+    pub owns_tables: bool,
+    /// The logins beside the owner's, those of the collector and the API; none where one login does everything.
+    pub logins: Vec<LoginStatus>,
 }
 
 /// Why a pull request is in quarantine.
@@ -254,10 +259,21 @@ impl Reader {
             Vec::new()
         };
         let missing_grant = missing_grant(&mut connection).await?;
-        let missing_role = missing_role(&mut connection).await?;
+        let missing_role = missing_role(&mut connection, Roles::Usual).await?;
+        let owns_tables = owns_tables(&mut connection).await?;
+        let logins = if server.is_migrated { statuses(&mut connection).await? } else { Vec::new() };
         connection.close().await?;
         let (version, is_encrypted) = (server.version, server.is_encrypted);
-        Ok(DatabaseStatus { version, is_encrypted, migrations, missing_grant, missing_role, bypasses_policies })
+        Ok(DatabaseStatus {
+            version,
+            is_encrypted,
+            migrations,
+            missing_grant,
+            missing_role,
+            bypasses_policies,
+            owns_tables,
+            logins,
+        })
     }
 
     /// Configured patterns whose repositories GitHub does not list completely for the token, and why.

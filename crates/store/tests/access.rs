@@ -11,12 +11,12 @@ use mergeline_domain::delivery::{DeploymentEvent, IncidentChange, IncidentEvent,
 use mergeline_domain::progress::{Backfill, ProgressEvent};
 use mergeline_fake_github::{at, pr};
 use mergeline_store::{
-    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, EventOutcome, EventRefusal, LeaseOutcome, Poster, Reader,
-    Reason, RepositoryResult, Sender, Tenant, Writer,
+    Actor, ApplyOptions, DatabaseSettings, Event, EventKind, EventOutcome, EventRefusal, LeaseOutcome, LoginKind,
+    LoginStatus, Logins, Poster, Reader, Reason, RepositoryResult, Sender, StoreError, Tenant, Writer,
 };
 use mergeline_test_support::{PgBouncer, TestDatabase, finish_reading, keep};
 use secrecy::SecretString;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 const NOW: &str = "2026-06-17T12:00:00Z";
 
@@ -401,6 +401,357 @@ async fn a_superuser_acts_as_the_tables_owner() -> Result<()> {
     assert!(store.database_status().await?.bypasses_policies);
     apply(&store, &teams(&[("pay", "{ github: ana }")])).await?;
     Ok(())
+}
+
+/// The URLs of a login for the collector and one for the API on a database. No test uses the same names.
+fn login_urls(database: &TestDatabase) -> Result<[String; 2]> {
+    let name = url::Url::parse(database.url())?.path().trim_matches('/').to_owned();
+    Ok(["writer", "reader"].map(|kind| {
+        let (scheme, rest) = database.url().split_once("://").unwrap_or_default();
+        let host = rest.split_once('@').map_or(rest, |(_, host)| host);
+        format!("{scheme}://{name}_{kind}:canary-{kind}@{host}")
+    }))
+}
+
+fn logins(owner: &str, [writer, reader]: &[String; 2]) -> Result<Logins> {
+    let logins = Logins::from_vars(|name| match name {
+        "DB_URL" => Some(owner.to_owned()),
+        "DB_WRITER_URL" => Some(writer.clone()),
+        "DB_READER_URL" => Some(reader.clone()),
+        _ => None,
+    });
+    logins.map_err(Problems::from)?.context("both are set")
+}
+
+/// A database with three logins, whose owner migrated it, and the URLs of the other two.
+async fn with_three_logins() -> Result<(TestDatabase, Writer, [String; 2])> {
+    let (database, owner) = fresh().await?;
+    let urls = login_urls(&database)?;
+    assert_eq!(owner.migrate_with(&logins(database.url(), &urls)?).await?, None, "its login may create them");
+    Ok((database, owner, urls))
+}
+
+#[tokio::test]
+async fn each_of_three_logins_does_its_part() -> Result<()> {
+    let (database, owner, urls) = with_three_logins().await?;
+    let [writer, reader] = [settings(&urls[0])?, settings(&urls[1])?];
+    let collector = Writer::connect(&writer, Actor::Collector);
+    assert_eq!(collector.migrate().await?, None, "it only checks");
+    apply(&collector, &teams(&[("pay", "{ github: ana }")])).await?;
+    keep(&collector, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
+    assert_eq!(collector.derive_all(false).await?.rows, 0);
+    let (api, poster) = (Reader::connect(&reader), Poster::connect(&reader));
+    assert_eq!(api.teams(at(NOW)).await?.len(), 1);
+    let stored = poster.post_deployment(&Sender::default(), &[1; 32], &posted("1")?, at(NOW)).await??;
+    assert_eq!(stored.outcome, EventOutcome::Created);
+    // Rows of another organization are there for those who name it, and for nobody else.
+    execute(&database.superuser_pool().await?, "insert into tenants default values").await?;
+    let other = Tenant::new(2);
+    apply(&collector.for_tenant(other), &teams(&[("web", "{ github: ben }"), ("app", "{ github: cy }")])).await?;
+    assert_eq!((api.teams(at(NOW)).await?.len(), api.for_tenant(other).teams(at(NOW)).await?.len()), (1, 2));
+    let unknown =
+        poster.for_tenant(other).post_deployment(&Sender::default(), &[1; 32], &posted("1")?, at(NOW)).await?;
+    assert!(unknown.is_ok(), "acme/api is in both files: {unknown:?}");
+    assert_eq!(
+        poster.for_tenant(other).post_deployment(&Sender::default(), &[1; 32], &posted("2")?, at(NOW)).await??.outcome,
+        EventOutcome::Created
+    );
+    // Again, and with a table that a newer release made.
+    execute(&database.pool().await?, "create table later (id integer)").await?;
+    assert_eq!(owner.migrate().await?, None);
+    let pool = database.superuser_pool().await?;
+    let user = url::Url::parse(&urls[0])?.username().to_owned();
+    let may_write: bool =
+        sqlx::query_scalar("select has_table_privilege($1, 'later', 'insert')").bind(&user).fetch_one(&pool).await?;
+    assert!(may_write, "also where the logins are not named");
+    for store in [&collector, &api] {
+        store.close().await;
+    }
+    poster.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn behind_a_pooler_three_logins_do_their_parts_too() -> Result<()> {
+    let (database, _owner, urls) = with_three_logins().await?;
+    execute(&database.superuser_pool().await?, "insert into tenants default values").await?;
+    let pgbouncer = PgBouncer::start(&database, "transaction").await?;
+    let [writer, reader] = [0, 1].map(|place| {
+        let user = url::Url::parse(&urls[place]).map(|url| url.username().to_owned()).unwrap_or_default();
+        with_login(pgbouncer.url(), &user)
+    });
+    let collector = Writer::connect(&settings(&writer)?.with_connections(1), Actor::Collector);
+    assert_eq!(collector.migrate().await?, None);
+    apply(&collector, &teams(&[("pay", "{ github: ana }")])).await?;
+    let poster = Poster::connect(&settings(&reader)?.with_connections(1));
+    for id in ["1", "2"] {
+        poster.post_deployment(&Sender::default(), &[1; 32], &posted(id)?, at(NOW)).await??;
+    }
+    assert_eq!(Reader::connect(&settings(&reader)?).teams(at(NOW)).await?.len(), 1);
+    collector.close().await;
+    poster.close().await;
+    Ok(())
+}
+
+/// Runs a statement with its own connection, and returns the code of the error, empty if it succeeds. Nothing stays.
+async fn refusal(connection: &mut PgConnection, begin: &str, statement: &str) -> Result<String> {
+    let outcome = sqlx::raw_sql(AssertSqlSafe(format!("{begin}; {statement}"))).execute(&mut *connection).await;
+    sqlx::raw_sql("rollback; reset role").execute(connection).await?;
+    let Err(error) = outcome else { return Ok(String::new()) };
+    Ok(error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .context("an error of the database")?
+        .into_owned())
+}
+
+/// The code of what is refused for lack of a right, and in a transaction that only reads.
+const NOT_ALLOWED: &str = "42501";
+const READS_ONLY: &str = "25006";
+
+#[tokio::test]
+async fn the_apis_login_writes_what_is_posted_and_nothing_else_whatever_sql_it_sends() -> Result<()> {
+    let (database, _owner, urls) = with_three_logins().await?;
+    let pool = database.superuser_pool().await?;
+    let mut connection = PgConnection::connect(&urls[1]).await?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' order by 1",
+    )
+    .fetch_all(&pool)
+    .await?;
+    assert!(tables.len() > 40, "{tables:?}");
+    let mut writable = Vec::new();
+    let roles = roles(&pool).await?;
+    for table in &tables {
+        for (right, statement) in [
+            ("insert", format!("insert into {table} select * from {table} where false")),
+            ("delete", format!("delete from {table} where false")),
+            ("truncate", format!("truncate {table}")),
+        ] {
+            // Without saying that it writes, it writes nothing, as whichever role.
+            for role in ["", "set local role mergeline_reader_OID; ", "set local role mergeline_poster_OID; "] {
+                let role = role.replace("OID", &roles.oid);
+                let code = refusal(&mut connection, "begin", &format!("{role}{statement}")).await?;
+                assert!([NOT_ALLOWED, READS_ONLY].contains(&&*code), "{role}{statement}: {code}");
+            }
+            if refusal(&mut connection, "begin read write", &statement).await? != NOT_ALLOWED {
+                writable.push(format!("{table} {right}"));
+            }
+        }
+    }
+    let posted = "announcements insert, deployment_attempts insert, deployment_attempts delete, deployment_facts insert, \
+        deployment_facts delete, deployment_failures insert, deployment_failures delete, deployment_revisions insert, \
+        deployment_shares insert, deployment_shares delete, deployment_states insert, deployments insert, \
+        incident_facts insert, incident_facts delete, incident_states insert, incidents insert, pr_deliveries insert, \
+        pr_deliveries delete, received_events insert";
+    assert_eq!(writable.join(", "), posted);
+    let views = "select count(*) from pg_class
+        where
+            relnamespace = 'public'::regnamespace and relkind = 'v'
+            and has_table_privilege($1, oid, 'insert, update, delete, truncate, trigger')";
+    let views: i64 = sqlx::query_scalar(views).bind(url::Url::parse(&urls[1])?.username()).fetch_one(&pool).await?;
+    assert_eq!(views, 0);
+    let updated: Vec<String> = sqlx::query_scalar(
+        "select c.relname || '.' || a.attname
+        from pg_class as c
+        inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+        where
+            c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v')
+            and has_column_privilege($1, c.oid, a.attnum, 'UPDATE')
+            and not has_column_privilege($2, c.oid, a.attnum, 'UPDATE')",
+    )
+    .bind(url::Url::parse(&urls[1])?.username())
+    .bind(format!("mergeline_poster_{}", roles.oid))
+    .fetch_all(&pool)
+    .await?;
+    assert_eq!(updated, Vec::<String>::new(), "no column that the role which posts may not change");
+    connection.close().await?;
+    Ok(())
+}
+
+/// What roles of this database are called.
+struct RoleNames {
+    oid: String,
+    owner: String,
+}
+
+async fn roles(pool: &PgPool) -> Result<RoleNames> {
+    let sql = "select d.oid::text, (select tableowner::text from pg_tables where tablename = 'tenants')
+        from pg_database as d where d.datname = current_database()";
+    let (oid, owner) = sqlx::query_as(sql).fetch_one(pool).await?;
+    Ok(RoleNames { oid, owner })
+}
+
+#[tokio::test]
+async fn the_other_logins_own_nothing_and_cannot_become_the_owner() -> Result<()> {
+    let (database, _owner, urls) = with_three_logins().await?;
+    let pool = database.superuser_pool().await?;
+    let RoleNames { oid, owner } = roles(&pool).await?;
+    for (url, other) in [(&urls[0], &urls[1]), (&urls[1], &urls[0])] {
+        let (name, other) =
+            (url::Url::parse(url)?.username().to_owned(), url::Url::parse(other)?.username().to_owned());
+        let owned: i64 =
+            sqlx::query_scalar("select count(*) from pg_shdepend where refobjid = $1::regrole and deptype = 'o'")
+                .bind(&name)
+                .fetch_one(&pool)
+                .await?;
+        assert_eq!(owned, 0, "{name}");
+        let mut connection = PgConnection::connect(url).await?;
+        for statement in [
+            format!("set role {owner}"),
+            format!("set role {other}"),
+            format!("grant {owner} to {name}"),
+            format!("grant mergeline_writer_{oid} to {other}"),
+            format!("alter role {other} password 'another'"),
+            "create table t (id integer)".to_owned(),
+            "create schema s".to_owned(),
+            "create role r".to_owned(),
+            "alter table teams add column c integer".to_owned(),
+            "alter table teams disable row level security".to_owned(),
+            "drop table teams".to_owned(),
+            "create function f() returns integer language sql as 'select 1'".to_owned(),
+            "create or replace function current_tenant() returns integer language sql as 'select 1'".to_owned(),
+            "update schema_requirements set least_migration = 1".to_owned(),
+            "delete from _sqlx_migrations".to_owned(),
+            "insert into tenants default values".to_owned(),
+            "insert into readers (role, tenant_id) values ('somebody', 1)".to_owned(),
+        ] {
+            let code = refusal(&mut connection, "begin read write", &statement).await?;
+            assert_eq!(code, NOT_ALLOWED, "{name}: {statement}");
+        }
+        connection.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_that_does_not_own_the_tables_reports_an_outdated_schema() -> Result<()> {
+    let (database, owner, urls) = with_three_logins().await?;
+    let pool = database.superuser_pool().await?;
+    let collector = Writer::connect(&settings(&urls[0])?, Actor::Collector);
+    let (last, _) = Writer::known_migrations().pop().context("migrations")?;
+    sqlx::query("delete from _sqlx_migrations where version = $1").bind(last).execute(&pool).await?;
+    let error = collector.migrate().await.err().context("it cannot migrate")?;
+    assert_eq!(error.code(), "schema_outdated");
+    assert!(error.to_string().starts_with("1 migration is missing, and this login does not own the tables"), "{error}");
+    assert!(matches!(collector.migrate_with(&logins(database.url(), &urls)?).await, Err(StoreError::NotOwner)));
+    assert_eq!(owner.migrate().await?, None);
+    assert_eq!(collector.migrate().await?, None);
+    sqlx::raw_sql("update schema_requirements set least_migration = 99991231000000").execute(&pool).await?;
+    assert_eq!(collector.migrate().await.err().map(|error| error.code()), Some("db_schema"), "and one that is too new");
+    Ok(())
+}
+
+#[tokio::test]
+async fn logins_with_too_many_or_too_few_rights_are_named() -> Result<()> {
+    let (database, owner, urls) = with_three_logins().await?;
+    let pool = database.superuser_pool().await?;
+    let names = urls.clone().map(|url| url::Url::parse(&url).map(|url| url.username().to_owned()).unwrap_or_default());
+    let [writer, reader] = &names;
+    let statuses = async |store: &Reader| {
+        let status = store.database_status().await?;
+        anyhow::Ok((status.owns_tables, status.missing_role, status.logins))
+    };
+    let fine = |name: &str, kind| LoginStatus { name: name.to_owned(), kind, excess: vec![], lacking: vec![] };
+    let both = vec![fine(writer, LoginKind::Writer), fine(reader, LoginKind::Reader)];
+    assert_eq!(statuses(&owner).await?, (true, None, both.clone()));
+    for url in &urls {
+        let store = Writer::connect(&settings(url)?, Actor::Collector);
+        assert_eq!(statuses(&store).await?, (false, None, both.clone()), "any login sees that");
+        store.close().await;
+    }
+    let RoleNames { oid, owner: owner_name } = roles(&pool).await?;
+    execute(
+        &pool,
+        &format!(
+            "grant {owner_name} to {writer}; alter role {reader} createdb; alter role {reader} in database {database} reset all;
+            grant delete on teams to {reader}; revoke insert on received_events from mergeline_poster_{oid};
+            revoke select on teams, accounts from mergeline_reader_{oid}, mergeline_poster_{oid};
+            revoke update on pull_requests from mergeline_writer_{oid}",
+            database = url::Url::parse(database.url())?.path().trim_matches('/')
+        ),
+    )
+    .await?;
+    let (_, _, found) = statuses(&owner).await?;
+    insta::assert_json_snapshot!(found.iter().map(|it| (&it.excess, &it.lacking)).collect::<Vec<_>>());
+    execute(
+        &pool,
+        &format!(
+            "revoke {owner_name} from {writer}; alter role {reader} nocreatedb; revoke delete on teams from {reader}"
+        ),
+    )
+    .await?;
+    assert_eq!(owner.migrate_with(&logins(database.url(), &urls)?).await?, None);
+    assert_eq!(statuses(&owner).await?, (true, None, both), "migrating repairs what is lacking");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_createrole_the_statements_make_the_logins() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let pool = database.superuser_pool().await?;
+    let (_, url) = owner_of(&database, "plain", "", Some("public")).await?;
+    let store = Writer::connect(&settings(&url)?, Actor::Collector);
+    let urls = login_urls(&database)?;
+    let made = logins(&url, &urls)?;
+    let statements = store.migrate_with(&made).await?.context("the login may not create roles")?;
+    assert!(!statements.contains("canary") && !statements.contains("SCRAM"), "{statements}");
+    let [writer, reader] =
+        urls.clone().map(|url| url::Url::parse(&url).map(|url| url.username().to_owned()).unwrap_or_default());
+    for part in [
+        format!("CREATE ROLE {writer} LOGIN; GRANT mergeline_writer_"),
+        "SET default_transaction_read_only = on".to_owned(),
+        format!("ALTER ROLE {reader} IN DATABASE"),
+    ] {
+        assert!(statements.contains(&part), "{part}: {statements}");
+    }
+    // Setting the passwords is for psql, and here nobody asks for them.
+    let (for_psql, for_all): (Vec<&str>, Vec<&str>) = statements.split("; ").partition(|it| it.starts_with('\\'));
+    assert_eq!(for_psql, [format!("\\password {writer}"), format!("\\password {reader}")]);
+    execute(&pool, &for_all.join("; ")).await?;
+    assert_eq!(store.migrate_with(&made).await?, None, "nothing is left");
+    let collector = Writer::connect(&settings(&urls[0])?, Actor::Collector);
+    apply(&collector, &teams(&[("pay", "{ github: ana }")])).await?;
+    assert_eq!(Reader::connect(&settings(&urls[1])?).teams(at(NOW)).await?.len(), 1);
+    collector.close().await;
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_of_somebody_else_is_not_taken_over() -> Result<()> {
+    let (database, owner) = fresh().await?;
+    let urls = login_urls(&database)?;
+    let name = url::Url::parse(&urls[1])?.username().to_owned();
+    let pool = database.superuser_pool().await?;
+    execute(&pool, &format!("create role {name} login password 'theirs'")).await?;
+    let password = "select rolpassword from pg_authid where rolname = $1";
+    let before: String = sqlx::query_scalar(password).bind(&name).fetch_one(&pool).await?;
+    let error = owner.migrate_with(&logins(database.url(), &urls)?).await.err().context("the name is taken")?;
+    assert_eq!(error.code(), "db_login_taken");
+    assert!(error.to_string().contains(&format!("to {name}").replace("to", "TO")), "{error}");
+    assert_eq!(sqlx::query_scalar::<_, String>(password).bind(&name).fetch_one(&pool).await?, before);
+    Ok(())
+}
+
+#[test]
+fn half_given_or_equal_logins_are_refused() {
+    let refused = |given: &[(&str, &str)]| {
+        let found = |name: &str| given.iter().find(|(it, _)| *it == name).map(|(_, url)| (*url).to_owned());
+        Logins::from_vars(found).err().map(|problem| (problem.code, problem.path))
+    };
+    let (owner, a, b) = ("postgres://o:p@localhost/m", "postgres://a:p@localhost/m", "postgres://b:p@localhost/m");
+    assert_eq!(refused(&[("DB_URL", owner), ("DB_WRITER_URL", a), ("DB_READER_URL", b)]), None);
+    for (given, variable) in [
+        (vec![("DB_WRITER_URL", a)], "DB_READER_URL"),
+        (vec![("DB_READER_URL", b)], "DB_WRITER_URL"),
+        (vec![("DB_WRITER_URL", a), ("DB_READER_URL", a)], "DB_WRITER_URL"),
+        (vec![("DB_URL", b), ("DB_WRITER_URL", a), ("DB_READER_URL", b)], "DB_WRITER_URL"),
+        (vec![("DB_WRITER_URL", a), ("DB_READER_URL", "postgres://b@localhost/m")], "DB_READER_URL"),
+        (vec![("DB_WRITER_URL", a), ("DB_READER_URL", "postgres://b:p%C3%A4ss@localhost/m")], "DB_READER_URL"),
+    ] {
+        assert_eq!(refused(&given), Some(("config.db_logins", variable.to_owned())), "{given:?}");
+    }
 }
 
 /// Kind, actor and subject of all events, oldest first.

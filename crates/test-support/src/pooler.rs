@@ -40,7 +40,9 @@ impl PgBouncer {
         let host =
             server.get_socket().map_or_else(|| server.get_host().to_owned(), |socket| socket.display().to_string());
         let user = server.get_username();
-        fs::write(path.join("users"), format!("\"{user}\" \"\"\n"))?;
+        let name = server.get_database().context("a URL with a database")?;
+        // The login under test, and those that a test may have made beside it.
+        fs::write(path.join("users"), format!("\"{user}\" \"\"\n\"{name}_writer\" \"\"\n\"{name}_reader\" \"\"\n"))?;
         let settings = format!(
             "[databases]\n* = host={host} port={port}\n[pgbouncer]\nunix_socket_dir = {folder}\nlisten_port = 6432\n\
              auth_type = trust\nauth_file = {folder}/users\npool_mode = {mode}\ndefault_pool_size = {servers}\n\
@@ -70,7 +72,6 @@ impl PgBouncer {
             ensure!(supervisor.try_wait()?.is_none(), "PgBouncer has ended: {log}");
             tokio::task::yield_now().await;
         }
-        let name = server.get_database().context("a URL with a database")?;
         let mut url = Url::parse(&format!("postgres://localhost:6432/{name}"))?;
         ensure!(url.set_username(user).is_ok(), "a URL with a host");
         url.query_pairs_mut().append_pair("host", &path.display().to_string());

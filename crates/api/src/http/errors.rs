@@ -348,7 +348,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Unauthorized(_)
             | StoreError::MayNotConnect { .. } => Self::Unavailable,
             StoreError::Timeout(_) => Self::Timeout,
-            StoreError::Schema(_) | StoreError::Pooler { .. } => Self::SchemaOutdated,
+            StoreError::Schema(_) | StoreError::Outdated { .. } | StoreError::Pooler { .. } => Self::SchemaOutdated,
             StoreError::StaleConfiguration
             | StoreError::DuplicatePerson { .. }
             | StoreError::LostLease
@@ -356,6 +356,8 @@ impl From<StoreError> for ApiError {
             | StoreError::Conflict(_)
             | StoreError::DiskFull(_)
             | StoreError::UnknownValue(_)
+            | StoreError::NotOwner
+            | StoreError::LoginTaken { .. }
             | StoreError::MayNotCreate { .. }
             | StoreError::NoSchema { .. }
             | StoreError::Other(_) => Self::Internal,
