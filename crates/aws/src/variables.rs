@@ -36,6 +36,12 @@ enum Form {
 /// The database's URL.
 pub const DATABASE_URL: SecretVariable =
     SecretVariable { name: "DB_URL", arn: "DB_URL_SECRET_ARN", form: Form::Database };
+/// The URL with the login of the collector, which the owner's login makes.
+pub const DATABASE_WRITER_URL: SecretVariable =
+    SecretVariable { name: "DB_WRITER_URL", arn: "DB_WRITER_URL_SECRET_ARN", form: Form::Database };
+/// The URL with the login of the API, which the owner's login makes.
+pub const DATABASE_READER_URL: SecretVariable =
+    SecretVariable { name: "DB_READER_URL", arn: "DB_READER_URL_SECRET_ARN", form: Form::Database };
 /// A personal token for GitHub.
 pub const GITHUB_TOKEN: SecretVariable =
     SecretVariable { name: "GITHUB_PAT", arn: "GITHUB_TOKEN_SECRET_ARN", form: Form::Token };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mergeline_domain::{Problem, count_of, error_chain};
 use mergeline_local_postgres::{Server, data_folder};
-use mergeline_store::{Actor, DatabaseSettings, Writer};
+use mergeline_store::{Actor, DatabaseSettings, Logins, Writer};
 
 use crate::args::{Options, WithDb};
 use crate::environment::variable;
@@ -155,7 +155,11 @@ pub(crate) async fn collected(options: &Options) -> Result<Option<(Database, Wri
 /// `mergeline migrate`
 pub(crate) async fn migrate(options: &Options) -> Result<ExitCode, Failure> {
     let database = Database::open(options).await?;
-    let missing_role = database.store()?.migrate().await?;
+    let (store, logins) = (database.store()?, Logins::from_vars(|name| database.lookup(name))?);
+    let missing_role = match &logins {
+        Some(logins) => store.migrate_with(logins).await?,
+        None => store.migrate().await?,
+    };
     let known = Writer::known_migrations();
     if options.json {
         let migrations: Vec<_> =
@@ -164,7 +168,13 @@ pub(crate) async fn migrate(options: &Options) -> Result<ExitCode, Failure> {
         writeln!(terminal::stdout(), "{report}")?;
     } else {
         writeln!(terminal::stdout(), "The schema is up to date ({} migrations).", known.len())?;
-        if let Some(statements) = missing_role {
+        if let (Some(statements), Some(_)) = (&missing_role, &logins) {
+            writeln!(
+                terminal::stdout(),
+                "This login may not make the logins of DB_WRITER_URL and DB_READER_URL. An administrator of the database may run in \
+                 psql\n  {statements}\nthen run this again. The passwords are those of the two variables."
+            )?;
+        } else if let Some(statements) = missing_role {
             writeln!(
                 terminal::stdout(),
                 "This login may not create the role as which the API only reads. An administrator of the database may run\n  \

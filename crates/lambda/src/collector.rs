@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use lambda_runtime::Diagnostic;
 use mergeline_aws::{
-    Aws, AwsError, DATABASE_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues, SecretVariable, VariableError,
+    Aws, AwsError, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues,
+    SecretVariable, VariableError,
 };
 use mergeline_collector::{
     CollectError, CollectOptions, CredentialsRefusal, RosterSnapshot, RunContext, RunReport, Settings, Sources,
@@ -16,7 +17,7 @@ use mergeline_collector::{
 };
 use mergeline_domain::{InstanceId, Problem, Problems, error_chain};
 use mergeline_github::GitHub;
-use mergeline_store::{Actor, ApplyError, RunId, StoreError, Writer};
+use mergeline_store::{Actor, ApplyError, DatabaseSettings, Logins, RunId, StoreError, Writer};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
 
 /// The variables that may be stored as secrets.
 const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
+/// The logins that are made where each function has its own. Only a function that has these variables makes them.
+const LOGINS: [SecretVariable; 2] = [DATABASE_WRITER_URL, DATABASE_READER_URL];
 /// The code of a secret that exists without a value.
 const SECRET_EMPTY: &str = "secret_empty";
 /// Reserved at the end of an invocation for saving progress. One statement may take this long.
@@ -141,7 +144,11 @@ pub enum Done {
         problems: Vec<String>,
     },
     /// The schema is up to date.
-    Migrate,
+    Migrate {
+        /// What an administrator of the database has to run, because this login may not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        statements: Option<String>,
+    },
     /// Nothing could start yet, because a secret of the stack has no value.
     Wait {
         /// Which secret, and how to fill it.
@@ -228,6 +235,7 @@ impl Collector {
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, FunctionError> {
         let needs_aws = SecretValues::any_configured(&SECRETS, &lookup)
+            || SecretValues::any_configured(&LOGINS, &lookup)
             || ["WORK_QUEUE_URL", "METRICS_NAMESPACE"].iter().any(|name| lookup(name).is_some());
         // Loading it takes time, which a laptop does not need to spend.
         let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
@@ -258,6 +266,15 @@ impl Collector {
     pub async fn handle(&self, event: serde_json::Value, deadline: DateTime<Utc>) -> Result<Outcome, FunctionError> {
         let event = Event::read(event)
             .map_err(|error| FunctionError::new("event.unknown", format!("unknown event: {error}")))?;
+        if self.only_migrates() {
+            return match event {
+                Event::Requested(Action::Migrate) => self.migrate_with_logins().await.map(Outcome::Done),
+                _ => Err(FunctionError::new(
+                    "event.unknown",
+                    "this function only migrates: send {\"action\":\"migrate\"}",
+                )),
+            };
+        }
         let now = (self.clock)();
         // First, before anything takes time.
         let deadline = (deadline > now - LONG_AGO).then(|| {
@@ -276,7 +293,7 @@ impl Collector {
         let mut sums = Sums::default();
         let is_scheduled = matches!(event, Event::Requested(_));
         let outcome = match event {
-            Event::Requested(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate)),
+            Event::Requested(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate { statements: None })),
             Event::Requested(Action::Collect) => {
                 let settings = &clients.settings;
                 configure(&clients.store, &settings.teams, settings.allow_removals, now).await?;
@@ -295,8 +312,40 @@ impl Collector {
         outcome
     }
 
-    /// The clients, with the schema up to date. A cold sandbox migrates, and so does one called with `migrates`. A
-    /// refused password is fetched again, once.
+    /// Whether this is the function that migrates for the others: it has the owner's login, and knows theirs.
+    fn only_migrates(&self) -> bool {
+        LOGINS.iter().any(|login| (self.lookup)(login.name).is_some() || (self.lookup)(login.arn).is_some())
+    }
+
+    /// Migrates, and makes the logins of the other functions. Their passwords are those that are in their secrets now.
+    async fn migrate_with_logins(&self) -> Result<Done, FunctionError> {
+        let [writer, reader] = LOGINS;
+        let secrets = match &self.aws {
+            Some(aws) => {
+                SecretValues::fetch(&aws.secrets(), &[DATABASE_URL, writer, reader], &self.lookup, true).await?
+            }
+            None => SecretValues::default(),
+        };
+        let lookup = |name: &str| secrets.get(name).or_else(|| (self.lookup)(name));
+        let settings = DatabaseSettings::from_vars(lookup).map_err(Problems::from)?;
+        let logins = Logins::from_vars(lookup).map_err(Problems::from)?;
+        let store = Writer::connect(&settings, Actor::Collector);
+        let outcome = match &logins {
+            Some(logins) => store.migrate_with(logins).await,
+            None => store.migrate().await,
+        };
+        store.close().await;
+        let statements = outcome?;
+        if let Some(statements) = &statements {
+            tracing::warn!(
+                "The login that migrates may not do this; let an administrator of the database run: {statements}"
+            );
+        }
+        Ok(Done::Migrate { statements })
+    }
+
+    /// The clients, with the schema up to date. A cold sandbox migrates, and so does one called with `migrates`, if the login
+    /// is the owner's; another one only checks. A refused password is fetched again, once.
     async fn ready(&self, migrates: bool) -> Result<Arc<Clients>, FunctionError> {
         let clients = self.clients(false).await?;
         if self.is_migrated.load(Ordering::Relaxed) && !migrates {

@@ -4,15 +4,12 @@ mod cloud;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cloud::{Cloud, TOKEN, at_level};
+use cloud::{Cloud, TOKEN, at_level, server_with_passwords};
 use mergeline_fake_github::{FakeGitHub, pr};
-use mergeline_local_postgres::Server;
 use mergeline_test_support::{AwsFault, AwsService, Invocation, LambdaRuntime, TestDatabase, app_key};
 use serde_json::{Value, json};
-use sqlx::PgPool;
 
 const TEAMS: &str = r#"[{"slug": "payments", "members": [{"github_username": "ana", "allocation_weight": 0.5}]}]"#;
 
@@ -200,27 +197,6 @@ async fn f19_a_warm_sandbox_picks_up_a_rotated_token() -> Result<()> {
     assert_eq!(cloud.metric("TokenRefused").await?, [0.0, 0.0]);
     cloud.end(sandbox).await?;
     Ok(())
-}
-
-/// A private server that requires a password from `collector`, and the URL of a database on it, with `{}` for the
-/// password.
-async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
-    let server = tokio::task::spawn_blocking(Server::throwaway).await??;
-    let pool = PgPool::connect(&server.superuser_url("postgres")).await?;
-    for step in [
-        "create role collector login password 'canary-1'",
-        "create database numbers owner collector",
-        "create table rules as values ('local all collector scram-sha-256'), ('local all all trust')",
-        "do $$ begin execute format('copy rules to %L', current_setting('hba_file')); end $$",
-        "select pg_reload_conf()",
-    ] {
-        sqlx::raw_sql(step).execute(&pool).await?;
-    }
-    let url = server.url("numbers").replacen("mergeline_private@", "collector:{}@", 1);
-    // The server reloads its rules asynchronously.
-    let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
-    tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;
-    Ok((server, pool, url))
 }
 
 #[tokio::test]

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use cloud::{CANARY, Cloud, TOKEN, schedule};
+use cloud::{CANARY, Cloud, TOKEN, schedule, server_with_passwords};
 use mergeline_fake_github::{FakeDelivery, FakePullRequest, FakeWebhook, pr};
 use mergeline_test_support::{Invocation, LambdaRuntime};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 /// Two pull requests by ana, who gives half of her time to payments: one merged on Tuesday, June 2, 2026, 25 hours
 /// after it was opened, the other on Wednesday, June 10, after 49 hours. A third by someone without a team.
@@ -26,8 +27,11 @@ fn history() -> [FakePullRequest; 3] {
 /// The function `api`, with only the secret of the collector's database, and what webhooks need.
 async fn api(cloud: &Cloud) -> Result<LambdaRuntime> {
     let of_webhooks = ["WEBHOOK_SECRETS_SECRET_ARN", "CHANGES_QUEUE_URL"];
-    let is_needed =
-        |name: &&str| name.starts_with("AWS_") || *name == "DB_URL_SECRET_ARN" || of_webhooks.contains(name);
+    let is_needed = |name: &&str| {
+        name.starts_with("AWS_")
+            || ["DB_URL_SECRET_ARN", "GATEWAY_KEY_SCOPE"].contains(name)
+            || of_webhooks.contains(name)
+    };
     let environment: HashMap<&str, String> = cloud
         .environment
         .iter()
@@ -211,6 +215,81 @@ async fn this_release_works_with_the_next_releases_schema() -> Result<()> {
     let requests = cloud.fake.requests().len();
     assert_eq!(collector.error(schedule()?).await?, "db_schema");
     assert_eq!(cloud.fake.requests().len(), requests);
+    cloud.end(collector).await?;
+    Ok(())
+}
+
+/// Ends the connections of a login, as a failover does.
+async fn disconnect(pool: &PgPool, logins: &[&str]) -> Result<()> {
+    sqlx::query("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = any($1)")
+        .bind(logins)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_function_uses_a_login_that_the_migrator_makes() -> Result<()> {
+    let mut cloud = Cloud::new(&["acme/api", "acme/web"]).await?;
+    cloud.fake.put(history());
+    let (_server, pool, url) = server_with_passwords().await?;
+    let owner = cloud.aws.create_secret("owner", Some(&url.replace("{}", "canary-1"))).await?;
+    let of = |login: &str, password: &str| url.replacen("collector:{}@", &format!("{login}:{password}@"), 1);
+    let writer = cloud.aws.create_secret("writer", Some(&of("writer", "canary-w1"))).await?;
+    let reader = cloud.aws.create_secret("reader", Some(&of("reader", "canary-r1"))).await?;
+    cloud.environment.insert("DB_URL_SECRET_ARN", writer.clone());
+    let mut collector = cloud.sandbox().await?;
+    assert_eq!(collector.error(schedule()?).await?, "db_auth", "nobody has made its login yet");
+
+    let mut environment = cloud.aws.environment();
+    environment.extend([
+        ("DB_URL_SECRET_ARN", owner),
+        ("DB_WRITER_URL_SECRET_ARN", writer.clone()),
+        ("DB_READER_URL_SECRET_ARN", reader.clone()),
+        ("RUST_LOG", "debug".to_owned()),
+    ]);
+    let mut migrator = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_collector")), &environment).await?;
+    let Invocation::Error(error) = migrator.invoke(schedule()?).await? else { bail!("it collects") };
+    assert_eq!(error["errorType"], "event.unknown", "it is for nothing else");
+    let migrate = json!({ "action": "migrate" });
+    let Invocation::Answer(answer) = migrator.invoke(migrate.clone()).await? else { bail!("it does not migrate") };
+    assert_eq!(answer, migrate);
+
+    cloud.collect(&mut collector).await?;
+    cloud.environment.insert("DB_URL_SECRET_ARN", reader.clone());
+    let mut reading = api(&cloud).await?;
+    assert_eq!(answers(&mut reading).await?, expected());
+    cloud.environment.insert("GATEWAY_KEY_SCOPE", "events:write".to_owned());
+    let mut posting = api(&cloud).await?;
+    let deployment = serde_json::from_str(include_str!("../../../infra/events/api-deployment.json"))?;
+    let Invocation::Answer(answer) = posting.invoke(deployment).await? else { bail!("no answer") };
+    assert_eq!(answer["statusCode"], 201, "{answer}");
+
+    // New passwords in the secrets are in force once the migrator has run, and warm sandboxes read them then.
+    cloud.aws.put_secret(&writer, &of("writer", "canary-w2")).await?;
+    cloud.aws.put_secret(&reader, &of("reader", "canary-r2")).await?;
+    let Invocation::Answer(_) = migrator.invoke(migrate.clone()).await? else { bail!("it does not migrate") };
+    disconnect(&pool, &["writer", "reader"]).await?;
+    cloud.collect(&mut collector).await?;
+    assert_eq!(answers(&mut reading).await?, expected());
+
+    // A collection with an older schema says so, and sends GitHub nothing.
+    let numbers = PgPool::connect(&url.replacen("collector:{}@", "mergeline_private@", 1)).await?;
+    sqlx::raw_sql(
+        "set role collector; delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)",
+    )
+    .execute(&numbers)
+    .await?;
+    let requests = cloud.fake.requests().len();
+    assert_eq!(collector.error(schedule()?).await?, "schema_outdated");
+    assert_eq!(collector.error(migrate.clone()).await?, "schema_outdated");
+    assert_eq!(cloud.fake.requests().len(), requests);
+    let Invocation::Answer(_) = migrator.invoke(migrate).await? else { bail!("it does not migrate") };
+    collector.answer(schedule()?).await?;
+    for runtime in [migrator, reading, posting] {
+        let log = runtime.stop().await?;
+        assert!(!log.contains(CANARY) && !log.contains("SCRAM-SHA-256$"), "{log}");
+    }
     cloud.end(collector).await?;
     Ok(())
 }

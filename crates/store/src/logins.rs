@@ -24,6 +24,10 @@ const ITERATIONS: u32 = 4096;
 /// How long a salt is, in bytes: as long as PostgreSQL's own.
 const SALT: usize = 16;
 
+/// The names of tables `c`, in SQL: five, and how many more there are.
+const FIRST_NAMES: &str = "array_to_string((array_agg(distinct c.relname::text))[:5], ', ')
+    || case when count(distinct c.oid) > 5 then format(' and %s more', count(distinct c.oid) - 5) else '' end";
+
 /// The logins that `migrate` makes beside the one that it uses itself.
 #[derive(Debug, Clone)]
 pub struct Logins {
@@ -354,11 +358,12 @@ where
                 case when has_database_privilege(l.oid, current_database(), 'create') then 'may create schemas' end,
                 case when exists (select from pg_class as c where c.relowner = l.oid) then 'owns tables' end,
                 (
-                    select 'has more rights than its role to ' || string_agg(distinct c.relname::text, ', ')
+                    select 'has more rights than its role to ' || {names}
                     from pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid and s.nspname = current_schema()
                     cross join unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) as p (name)
                     where
-                        c.relkind in ('r', 'v') and c.relowner = {OWNER_OF_TABLES} and has_table_privilege(l.oid, c.oid, p.name)
+                        not pg_has_role(l.oid, c.relowner, {TO_ACT})
+                        and c.relkind in ('r', 'v') and c.relowner = {OWNER_OF_TABLES} and has_table_privilege(l.oid, c.oid, p.name)
                         and not exists (
                             select from roles as k where k.kind = l.kind and has_table_privilege(k.oid, c.oid, p.name)
                         )
@@ -373,23 +378,24 @@ where
             ], null) as excess,
             array_remove(array[
                 (
-                    select 'cannot read ' || string_agg(c.relname::text, ', ' order by c.relname)
+                    select 'cannot read ' || {names}
                     from (select l.oid) as r, {unreadable}
                 ),
                 case
                     when l.kind = 'writer'
                         then (
-                            select 'cannot write ' || string_agg(distinct c.relname::text, ', ')
+                            select 'cannot write ' || {names}
                             from (select l.oid) as r, {unwritable}
                         )
                     else (
-                        select 'cannot store what is posted in ' || string_agg(distinct g.name, ', ')
+                        select 'cannot store what is posted in ' || {names}
                         from (select l.oid) as r, {ungranted}
                     )
                 end
             ], null) as lacking
         from logins as l
         order by l.kind desc, l.rolname",
+        names = FIRST_NAMES,
         unreadable = *UNREADABLE,
         unwritable = *UNWRITABLE,
         ungranted = *UNGRANTED

@@ -524,7 +524,7 @@ async fn the_apis_login_writes_what_is_posted_and_nothing_else_whatever_sql_it_s
     let roles = roles(&pool).await?;
     for table in &tables {
         for (right, statement) in [
-            ("insert", format!("insert into {table} select * from {table} where false")),
+            ("insert", format!("insert into {table} default values")),
             ("delete", format!("delete from {table} where false")),
             ("truncate", format!("truncate {table}")),
         ] {
@@ -673,7 +673,15 @@ async fn logins_with_too_many_or_too_few_rights_are_named() -> Result<()> {
     )
     .await?;
     let (_, _, found) = statuses(&owner).await?;
-    insta::assert_json_snapshot!(found.iter().map(|it| (&it.excess, &it.lacking)).collect::<Vec<_>>());
+    let found: Vec<_> = found.into_iter().map(|it| (it.excess.join("; "), it.lacking.join("; "))).collect();
+    let expected = [
+        ("may act as the owner of the tables; may create tables in the schema public; may create schemas", ""),
+        (
+            "may create databases; has more rights than its role to teams; may write in transactions that do not say so",
+            "cannot read accounts, teams; cannot store what is posted in received_events",
+        ),
+    ];
+    assert_eq!(found, expected.map(|(excess, lacking)| (excess.to_owned(), lacking.to_owned())));
     execute(
         &pool,
         &format!(

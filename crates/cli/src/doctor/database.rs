@@ -9,9 +9,9 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{InstanceId, Login, RepoName, count_of, error_chain};
 use mergeline_local_postgres::Binaries;
 use mergeline_store::{
-    Announcements, ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, PluginActivity, QuarantineEntry,
-    RepositoryStatus, ResultState, RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP, UnreadList,
-    Writer,
+    Announcements, ApplyError, ConfiguredLogin, DatabaseStatus, KnownEnvironment, LoginKind, PluginActivity,
+    QuarantineEntry, RepositoryStatus, ResultState, RunState, Snapshot, SourceActivity, StoreError, UNKNOWN_ZONE_HELP,
+    UnreadList, Writer,
 };
 use mergeline_webhooks::WebhookSecrets;
 
@@ -81,7 +81,7 @@ pub(super) async fn check(
     };
     findings.add(server(&status, database.is_private()))?;
     findings.add(schema(&status))?;
-    for check in [reading_role(&status), row_level_security(&status)].into_iter().flatten() {
+    for check in [reading_role(&status), row_level_security(&status)].into_iter().flatten().chain(logins(&status)) {
         findings.add(check)?;
     }
     if !status.missing().is_empty() {
@@ -162,6 +162,11 @@ fn server(status: &DatabaseStatus, is_private: bool) -> Check {
 fn schema(status: &DatabaseStatus) -> Check {
     let (missing, unknown, all) = (status.missing(), status.unknown(), Writer::known_migrations().len());
     let help = "run `mergeline migrate`; `collect` does it too";
+    if let (false, false, Some((version, name))) = (status.owns_tables, status.migrations.is_empty(), missing.first()) {
+        let message = format!("{} of {all} migrations missing, starting at {version} ({name})", missing.len());
+        let help = "run `mergeline migrate` with the login that owns the tables; this one does not";
+        return Check::error("schema", message, help);
+    }
     if let (Some(grant), false) = (&status.missing_grant, missing.is_empty()) {
         let message = "the login may not create tables in the database";
         return Check::error("schema", message, remedies::grant_remedy(grant));
@@ -199,6 +204,29 @@ fn reading_role(status: &DatabaseStatus) -> Option<Check> {
          `{statements}`"
     );
     Some(Check::warning("reading role", message, help))
+}
+
+/// The logins of the collector and the API, where they have their own, and which rights are too many or too few.
+fn logins(status: &DatabaseStatus) -> Vec<Check> {
+    const NAME: &str = "logins";
+    let checks = status.logins.iter().flat_map(|login| {
+        let who = match login.kind {
+            LoginKind::Writer => format!("`{}`, the collector's,", login.name),
+            LoginKind::Reader => format!("`{}`, the API's,", login.name),
+        };
+        if login.excess.is_empty() && login.lacking.is_empty() {
+            return vec![Check::ok(NAME, format!("{who} may do what it has to, and nothing else"))];
+        }
+        let excess = login.excess.iter().map(|excess| {
+            let help = "take that away; `mergeline migrate` with the owner's login, DB_WRITER_URL and DB_READER_URL sets what it can";
+            Check::warning(NAME, format!("{who} {excess}"), help)
+        });
+        let lacking = login.lacking.iter().map(|lacking| {
+            Check::error(NAME, format!("{who} {lacking}"), "run `mergeline migrate` with the login that owns the tables")
+        });
+        excess.chain(lacking).collect()
+    });
+    checks.collect()
 }
 
 /// Whether the database's rules about rows apply to the login.
@@ -510,6 +538,8 @@ fn webhooks(
 
 #[cfg(test)]
 mod tests {
+    use mergeline_store::LoginStatus;
+
     use super::super::findings::Outcome;
     use super::*;
 
@@ -521,7 +551,38 @@ mod tests {
             missing_grant: None,
             missing_role: None,
             bypasses_policies: false,
+            owns_tables: true,
+            logins: Vec::new(),
         }
+    }
+
+    #[test]
+    fn each_right_that_a_login_has_too_much_or_too_little_is_named() {
+        let login = |excess: &[&str], lacking: &[&str]| LoginStatus {
+            name: "mergeline_reader".to_owned(),
+            kind: LoginKind::Reader,
+            excess: excess.iter().map(ToString::to_string).collect(),
+            lacking: lacking.iter().map(ToString::to_string).collect(),
+        };
+        let checked = |login| {
+            let checks = logins(&DatabaseStatus { logins: vec![login], ..status(17, vec![1]) });
+            checks.into_iter().map(|check| (check.outcome, check.message)).collect::<Vec<_>>()
+        };
+        let said = |outcome, text: &str| (outcome, format!("`mergeline_reader`, the API's, {text}"));
+        assert_eq!(checked(login(&[], &[])), [said(Outcome::Ok, "may do what it has to, and nothing else")]);
+        assert_eq!(
+            checked(login(&["may create roles"], &["cannot read teams"])),
+            [said(Outcome::Warning, "may create roles"), said(Outcome::Error, "cannot read teams")]
+        );
+        assert!(logins(&status(17, vec![1])).is_empty(), "one login does everything");
+    }
+
+    #[test]
+    fn a_login_beside_the_owners_is_not_asked_to_migrate() {
+        let beside =
+            DatabaseStatus { owns_tables: false, missing_grant: Some("GRANT".to_owned()), ..status(17, vec![1]) };
+        let help = schema(&beside).remedy.unwrap_or_default();
+        assert!(help.contains("with the login that owns the tables"), "{help}");
     }
 
     #[test]

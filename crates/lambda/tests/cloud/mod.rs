@@ -5,12 +5,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use mergeline_aws::{Aws, Message, Queue};
 use mergeline_fake_github::FakeGitHub;
+use mergeline_local_postgres::Server;
 use mergeline_test_support::{AwsEmulator, EmulatedQueue, Invocation, LambdaRuntime, TestDatabase};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 /// Part of every secret. It must not appear in any output.
 pub(crate) const CANARY: &str = "canary";
@@ -262,6 +265,27 @@ async fn bodies(aws: &AwsEmulator, url: &str) -> Result<Vec<Value>> {
     let messages = aws.messages(url).await?;
     let read = |body: &str| serde_json::from_str(body).unwrap_or_else(|_| body.into());
     Ok(messages.iter().map(|message| read(&message.body)).collect())
+}
+
+/// A private server that requires a password from `collector`, `writer` and `reader`, the first of which exists, and the URL of a database on it, with `{}` for the
+/// password.
+pub(crate) async fn server_with_passwords() -> Result<(Server, PgPool, String)> {
+    let server = tokio::task::spawn_blocking(Server::throwaway).await??;
+    let pool = PgPool::connect(&server.superuser_url("postgres")).await?;
+    for step in [
+        "create role collector login createrole password 'canary-1'",
+        "create database numbers owner collector",
+        "create table rules as values ('local all collector,writer,reader scram-sha-256'), ('local all all trust')",
+        "do $$ begin execute format('copy rules to %L', current_setting('hba_file')); end $$",
+        "select pg_reload_conf()",
+    ] {
+        sqlx::raw_sql(step).execute(&pool).await?;
+    }
+    let url = server.url("numbers").replacen("mergeline_private@", "collector:{}@", 1);
+    // The server reloads its rules asynchronously.
+    let are_in_force = async { while PgPool::connect(&url.replace("{}", "wrong")).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(30), are_in_force).await?;
+    Ok((server, pool, url))
 }
 
 /// Adds a password to the URL. The private server does not require one and accepts any.
