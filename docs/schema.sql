@@ -196,7 +196,11 @@ CREATE FUNCTION public.current_tenant() RETURNS integer
 declare
     acting constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
     named constant text := nullif(current_setting('app.tenant', true), '');
-    chooses constant boolean := acting = 'mergeline_reader_' || (select d.oid from pg_database as d where d.datname = current_database())
+    chooses constant boolean := acting in (
+        select r.name || d.oid
+        from pg_database as d cross join (values ('mergeline_reader_'), ('mergeline_poster_'), ('mergeline_writer_')) as r (name)
+        where d.datname = current_database()
+    )
     or pg_has_role(acting, (select c.relowner from pg_class as c where c.oid = 'tenants'::regclass), 'usage');
     tenant integer;
 begin

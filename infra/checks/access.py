@@ -335,6 +335,7 @@ DEPLOYS = {
     "${Artifacts.Arn}/*": {"s3:GetObject", "s3:PutObject"},
     "ExecutionRole": {"iam:PassRole"},
     f"lambda:{ACCOUNT}:function:${{StackName}}-Collector-*": {"lambda:InvokeFunction"},
+    f"lambda:{ACCOUNT}:function:${{StackName}}-Migrator-*": {"lambda:InvokeFunction"},
     f"{GATEWAY}/apikeys/*": {"apigateway:GET"},
 }
 

@@ -1,5 +1,6 @@
 """Policies of infra/database.yaml."""
 
+import json
 import re
 
 import access
@@ -96,24 +97,56 @@ def only_by_tls_and_never_in_public(template):
             yield f"{name} has RDS's own parameters"
 
 
-def the_password_is_made_by_aws(template):
-    """And seen by nobody."""
-    ((name, secret),) = properties(template, "SecretsManager::Secret").items()
-    if "SecretString" in secret or "mergeline" not in secret["GenerateSecretString"]["SecretStringTemplate"]:
-        yield f"{name} has a value, or is for another user"
-    if set(secret["GenerateSecretString"]) & {"ExcludeUppercase", "ExcludeLowercase", "ExcludeNumbers"}:
-        yield f"{name} is easier to guess"
-    made = {"Fn::Sub": "{{resolve:secretsmanager:${%s}:SecretString:password}}" % name}
+# By secret. The functions read its user there, and with the attachment host, port and database.
+USERS = {"Secret": "mergeline", "WriterSecret": "mergeline_writer", "ReaderSecret": "mergeline_reader"}
+
+
+def the_passwords_are_made_by_aws(template):
+    """And seen by nobody. The database's own user is the owner, and what rotates the others finds its secret in theirs."""
+    secrets = properties(template, "SecretsManager::Secret")
+    users = {}
+    for name, secret in secrets.items():
+        if "SecretString" in secret:
+            yield f"{name} has a value"
+        written = secret["GenerateSecretString"]["SecretStringTemplate"]
+        written = json.loads(written if isinstance(written, str) else written["Fn::Sub"])
+        users[name] = written["username"]
+        if name != "Secret" and written.get("masterarn") != "${Secret}":
+            yield f"{name} does not say who may change its password"
+        if set(secret["GenerateSecretString"]) & {"ExcludeUppercase", "ExcludeLowercase", "ExcludeNumbers"}:
+            yield f"{name} is easier to guess"
+    if users != USERS:
+        yield f"the logins are {users}"
+    made = {"Fn::Sub": "{{resolve:secretsmanager:${Secret}:SecretString:password}}"}
     for owner, facts in instances_and_clusters(template):
-        if facts["MasterUserPassword"] != made:
-            yield f"{owner} has another password"
-    # With host, port and database, which the functions read there.
-    ((_, attachment),) = properties(template, "SecretsManager::SecretTargetAttachment").items()
-    if set(map(target, branches(attachment["TargetId"]))) != {owner for owner, _ in instances_and_clusters(template)}:
-        yield f"{name} does not say where the database is"
+        if (facts["MasterUserPassword"], facts["MasterUsername"]) != (made, USERS["Secret"]):
+            yield f"{owner} has another owner or password"
+    attachments = properties(template, "SecretsManager::SecretTargetAttachment")
+    if sorted(target(it["SecretId"]) for it in attachments.values()) != sorted(USERS):
+        yield "not every secret says where the database is"
+    for name, attachment in attachments.items():
+        if set(map(target, branches(attachment["TargetId"]))) != {owner for owner, _ in instances_and_clusters(template)}:
+            yield f"{name} does not say where the database is"
     for text in texts(template):
         if re.search(r"postgres(ql)?://[^/\s]*:[^/\s]*@", text):
             yield f"looks like a secret: {text[:20]}…"
+
+
+def passwords_change_where_it_is_asked_for(template):
+    """Those of the two logins that migrating makes. Before that, there is nothing to change."""
+    rotations = properties(template, "SecretsManager::RotationSchedule")
+    of = sorted(target(it["SecretId"]) for it in rotations.values())
+    if of != ["ReaderSecretAttachment", "WriterSecretAttachment"]:
+        yield f"the passwords of {of} change"
+    for name, facts in rotations.items():
+        if template["Resources"][name].get("Condition") != "Rotates":
+            yield f"{name} is there although nobody asked"
+        if target(facts.get("RotationLambdaARN", {})) != "RotationFunctionArn":
+            yield f"{name} is done by another function"
+        if facts.get("RotateImmediatelyOnUpdate") is not False:
+            yield f"{name} begins before there is a login"
+        if target(facts["RotationRules"]["AutomaticallyAfterDays"]) != "RotationDays":
+            yield f"{name} is at other times than RotationDays"
 
 
 WATCHES = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"}
@@ -140,5 +173,6 @@ POLICIES = [
     the_disk_grows_as_far_as_it_is_let,
     data_is_encrypted_and_kept,
     only_by_tls_and_never_in_public,
-    the_password_is_made_by_aws,
+    the_passwords_are_made_by_aws,
+    passwords_change_where_it_is_asked_for,
 ]

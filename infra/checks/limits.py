@@ -77,6 +77,7 @@ LIMITS = {
         "Target.RetryPolicy.MaximumEventAgeInSeconds": (600, 14_400),
         "Target.RetryPolicy.MaximumRetryAttempts": (1, 5),
     },
+    "SecretsManager::RotationSchedule": {"RotationRules.AutomaticallyAfterDays": (1, 365)},
     "SecretsManager::Secret": {"GenerateSecretString.PasswordLength": (32, 128)},
 }
 

@@ -130,7 +130,8 @@ def for_cadence(template, node, every):
 
 # --- functions
 
-PROGRAMS = {"Collector": "collector", "Api": "api"}
+# The migrator is the collector's program with the owner's login.
+PROGRAMS = {"Collector": "collector", "Migrator": "collector", "Api": "api"}
 
 
 def functions_run_their_program(template):
@@ -938,6 +939,15 @@ def commands_invoke_once(template):
                 yield f"{name} may invoke twice"
 
 
+def where_it_does_not_hold(condition, node):
+    """A value as it is where a condition does not hold."""
+    if isinstance(node, dict) and node.get("Fn::If", [None])[0] == condition:
+        return where_it_does_not_hold(condition, node["Fn::If"][2])
+    if isinstance(node, dict):
+        return {key: where_it_does_not_hold(condition, value) for key, value in node.items()}
+    return [where_it_does_not_hold(condition, value) for value in node] if isinstance(node, list) else node
+
+
 def outputs_hold_under_every_condition(template):
     resources = template["Resources"]
     wanted = "StoreTheDatabaseUrl StoreTheGitHubToken Migrate CollectNow ApiUrl ReadTheApiKey DashboardUrl"
@@ -948,7 +958,9 @@ def outputs_hold_under_every_condition(template):
             yield f"{name} does not say what it is for"
         for used in names_in(output["Value"]):
             condition = resources.get(used, {}).get("Condition")
-            if condition and condition != output.get("Condition"):
+            if condition in (None, output.get("Condition")):
+                continue
+            if used in names_in(where_it_does_not_hold(condition, output["Value"])):
                 yield f"{name} refers to {used}, which is there only if {condition}"
 
 

@@ -13,6 +13,9 @@ SECRET = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:{}-AbCdEf"
 EVERYTHING_GIVEN = {
     "GitHubAppId": "12345",
     "DatabaseSecretArn": SECRET.format("Database"),
+    "DatabaseWriterSecretArn": SECRET.format("Writer"),
+    "DatabaseReaderSecretArn": SECRET.format("Reader"),
+    "DatabaseLogins": "separate",
     "DatabaseRootCertificate": "rds-ca.pem",
     "HttpsProxy": "http://proxy.example.com:3128",
     "NoProxy": ".amazonaws.com,10.0.0.0/16",
@@ -187,6 +190,9 @@ def test_the_stack_completes(usual, template):
         "DatabaseStorage",
         "DatabaseCredits",
         "Firewall",
+        "Migrator",
+        "MigratorRole",
+        "MigratorLogs",
         "NetworkPolicy",
         "Domain",
         "DomainMapping",
@@ -332,7 +338,7 @@ def test_killed_workers_are_counted_in_the_log_of_the_collector(usual):
 
 def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     for stack in (usual, full):
-        for name in ("Collector", "Api"):
+        for name in {"Collector", "Api", "Migrator"} & set(stack.resources):
             function = stack.function(name)
             assert (function["Architectures"], function["Runtime"]) == (["arm64"], "provided.al2023")
             assert function["TracingConfig"] == {"Mode": "PassThrough" if stack is usual else "Active"}
@@ -355,7 +361,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "COLLECT_EVERY_HOURS": "4",
     }
     assert full.variables("Collector") == {
-        "DB_URL_SECRET_ARN": SECRET.format("Database"),
+        "DB_URL_SECRET_ARN": SECRET.format("Writer"),
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
@@ -372,7 +378,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "COLLECT_EVERY_HOURS": "1",
     }
     assert full.variables("Api") == {
-        "DB_URL_SECRET_ARN": SECRET.format("Database"),
+        "DB_URL_SECRET_ARN": SECRET.format("Reader"),
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
@@ -457,7 +463,7 @@ def test_functions_may_do_what_they_do_and_no_more(usual, full):
         usual["DatabaseSecret"]
     }
     assert {resource for action, resource in full.role("ApiRole") if action == "secretsmanager:GetSecretValue"} == {
-        SECRET.format("Database"),
+        SECRET.format("Reader"),
         SECRET.format("ApiKeys"),
         SECRET.format("Webhooks"),
         SECRET.format("Login"),
@@ -468,6 +474,42 @@ def test_functions_may_do_what_they_do_and_no_more(usual, full):
         ("sqs:SendMessage", changes)
     }
     assert ("sqs:ReceiveMessage", changes) in full.role("CollectorRole")
+
+
+@pytest.fixture(scope="module")
+def prepared(aws):
+    """A stack that had one login, before it uses three."""
+    names = ("DatabaseSecretArn", "DatabaseWriterSecretArn", "DatabaseReaderSecretArn")
+    return Stack("mergeline-prepared", {name: EVERYTHING_GIVEN[name] for name in names} | {"DatabaseLogins": "prepared"})
+
+
+def secrets_of(stack, role):
+    return {resource for action, resource in stack.role(role) if action == "secretsmanager:GetSecretValue"}
+
+
+def test_only_the_migrator_reads_the_owners_secret(full):
+    owner, writer, reader = (SECRET.format(name) for name in ("Database", "Writer", "Reader"))
+    assert secrets_of(full, "MigratorRole") == {owner, writer, reader}
+    assert secrets_of(full, "CollectorRole") == {writer, full["GitHubSecret"]}
+    assert secrets_of(full, "ApiRole") & {owner, writer, reader} == {reader}
+    logins = {"DB_URL_SECRET_ARN": owner, "DB_WRITER_URL_SECRET_ARN": writer, "DB_READER_URL_SECRET_ARN": reader}
+    assert logins.items() <= full.variables("Migrator").items()
+    assert full["Migrator"] in full.outputs["Migrate"]
+    assert full.outputs["MigratorFunction"] == full["Migrator"]
+    assert len(full.function("Migrator")["VpcConfig"]["SubnetIds"]) == 2
+    # Its right to decrypt, its rights to logs and traces, and no queue.
+    assert {action.split(":")[0] for action, _ in full.role("MigratorRole")} == {"kms", "logs", "secretsmanager", "xray"}
+    assert emulator.client("lambda").list_event_source_mappings(FunctionName=full["Migrator"])["EventSourceMappings"] == []
+
+
+def test_a_stack_with_one_login_makes_the_others_before_it_uses_them(prepared):
+    assert prepared.status == "CREATE_COMPLETE"
+    owner, writer, reader = (SECRET.format(name) for name in ("Database", "Writer", "Reader"))
+    assert secrets_of(prepared, "MigratorRole") == {owner, writer, reader}
+    for name in ("Collector", "Api"):
+        assert prepared.variables(name)["DB_URL_SECRET_ARN"] == owner
+        assert secrets_of(prepared, f"{name}Role") & {owner, writer, reader} == {owner}
+    assert prepared["Migrator"] in prepared.outputs["Migrate"]
 
 
 def test_webhooks_are_throttled_and_closed_without_secrets(usual, full):
@@ -520,11 +562,11 @@ def test_a_given_key_encrypts_everything_that_is_kept(usual, full):
             assert wanted or stack.queue(name)["SqsManagedSseEnabled"] == "true"
         for name in ("AlarmTopic", "NoticeTopic"):
             assert sns.get_topic_attributes(TopicArn=stack[name])["Attributes"].get("KmsMasterKeyId") == wanted
-        for name in {"CollectorLogs", "ApiLogs", "AccessLog"} & set(stack.resources):
+        for name in {"CollectorLogs", "MigratorLogs", "ApiLogs", "AccessLog"} & set(stack.resources):
             (group,) = logs.describe_log_groups(logGroupNamePrefix=stack[name])["logGroups"]
             assert group.get("kmsKeyId") == wanted
         assert secrets.describe_secret(SecretId=stack["GitHubSecret"]).get("KmsKeyId") == wanted
-        for role in ("CollectorRole", "ApiRole", "CollectorScheduleRole"):
+        for role in {"CollectorRole", "MigratorRole", "ApiRole", "CollectorScheduleRole"} & set(stack.resources):
             allowed = {(action, place) for action, place in stack.role(role) if action.startswith("kms:")}
             assert allowed == ({("kms:Decrypt", given), ("kms:GenerateDataKey", given)} if wanted else set())
 
@@ -540,7 +582,7 @@ def test_secrets_are_empty(usual):
 def test_logs_end(usual, full):
     for stack, days, groups in (
         (usual, 30, ["CollectorLogs", "ApiLogs"]),
-        (full, 90, ["CollectorLogs", "ApiLogs", "AccessLog"]),
+        (full, 90, ["CollectorLogs", "MigratorLogs", "ApiLogs", "AccessLog"]),
     ):
         for name in groups:
             (group,) = emulator.client("logs").describe_log_groups(logGroupNamePrefix=stack[name])["logGroups"]
@@ -712,6 +754,7 @@ def test_outputs_can_be_pasted(usual, full):
     assert usual.outputs["ApiUrl"] == f"https://{usual['Gateway']}.execute-api.eu-north-1.amazonaws.com/v1"
     assert usual["ApiKey"] in usual.outputs["ReadTheApiKey"]
     assert usual["Collector"] in usual.outputs["Migrate"]
+    assert usual.outputs["MigratorFunction"] == usual["Collector"]
     assert usual.outputs["DashboardUrl"].endswith("#dashboards/dashboard/mergeline-usual")
     assert usual["DatabaseSecret"] in usual.outputs["StoreTheDatabaseUrl"]
     assert (usual.outputs["AlarmTopicArn"], usual.outputs["NoticeTopicArn"]) == (

@@ -112,7 +112,22 @@ BREAKS = {
             "RDS's own parameters": put("Cluster/Properties/DBClusterParameterGroupName", None),
             "another security group": put("Instance/Properties/VPCSecurityGroups", ["sg-1"]),
         },
-        "the_password_is_made_by_aws": {
+        "passwords_change_where_it_is_asked_for": {
+            "always": lambda t: t["Resources"]["WriterRotation"].pop("Condition"),
+            "at once": put("ReaderRotation/Properties/RotateImmediatelyOnUpdate", None),
+            "the owner's": put("WriterRotation/Properties/SecretId", {"Ref": "SecretAttachment"}),
+            "never": lambda t: t["Resources"].pop("ReaderRotation"),
+            "by another": put("ReaderRotation/Properties/RotationLambdaARN", "arn"),
+            "every day": lambda t: properties(t, "WriterRotation")["RotationRules"].update(AutomaticallyAfterDays=1),
+        },
+        "the_passwords_are_made_by_aws": {
+            "another owner": put("WriterSecret/Properties/GenerateSecretString/SecretStringTemplate", '{"username":"w"}'),
+            "one login for two": put(
+                "ReaderSecret/Properties/GenerateSecretString/SecretStringTemplate",
+                {"Fn::Sub": '{"username":"mergeline_writer","masterarn":"${Secret}"}'},
+            ),
+            "another user": put("Instance/Properties/MasterUsername", "postgres"),
+            "without its place": lambda t: t["Resources"].pop("ReaderSecretAttachment"),
             "given": put("Secret/Properties/SecretString", "x"),
             "written down": put("Instance/Properties/MasterUserPassword", "hunter2"),
             "only letters": lambda t: properties(t, "Secret")["GenerateSecretString"].update(ExcludeNumbers=True),
@@ -381,7 +396,7 @@ def test_the_outputs_of_one_template_are_the_parameters_of_the_next(templates, w
     network, database = templates["infra/network.yaml"], templates["infra/database.yaml"]
     assert {"SubnetIds", "SecurityGroupIds"} <= set(network["Outputs"]) & set(written["Parameters"])
     assert {"VpcId", "SubnetIds"} <= set(network["Outputs"]) & set(database["Parameters"])
-    assert {"DatabaseSecretArn", "DatabaseInstanceId"} <= set(database["Outputs"]) & set(written["Parameters"])
+    assert {"DatabaseSecretArn", "DatabaseWriterSecretArn", "DatabaseReaderSecretArn", "DatabaseInstanceId"} <= set(database["Outputs"]) & set(written["Parameters"])
 
 
 def test_a_domain_is_made_with_what_was_given(written):
@@ -428,8 +443,8 @@ def test_a_given_key_is_that_of_disk_and_secret(kind, database):
     key = {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
     for name, facts in nodes.properties(database, kind).items():
         assert facts.get("KmsKeyId") == key or "DBClusterIdentifier" in facts, name
-    (secret,) = nodes.properties(database, "SecretsManager::Secret").values()
-    assert secret["KmsKeyId"] == key
+    for name, secret in nodes.properties(database, "SecretsManager::Secret").items():
+        assert secret["KmsKeyId"] == key, name
 
 
 def test_the_log_and_the_machine_are_watched_where_it_is_asked_for(database, network):

@@ -80,6 +80,9 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("RequestTimeoutSeconds", "29"),
         ("DatabaseSecretArn", "postgres://user:password@host/db"),
         ("DatabaseSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:db"),
+        ("DatabaseWriterSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:writer"),
+        ("DatabaseReaderSecretArn", "postgres://user:password@host/db"),
+        ("DatabaseLogins", "one"),
         ("ApiKeysSecretArn", "arn:aws:s3:::bucket"),
         ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
         ("WebhookSecretsSecretArn", "It's a Secret to Everybody"),
@@ -258,6 +261,17 @@ def test_a_secret_is_for_one_thing(written):
     assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="other") == []
     assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="one") == [webhooks]
     assert broken_rules(written, WebhookSecretsSecretArn="one", ApiKeysSecretArn="one") == [webhooks]
+
+
+def test_three_logins_of_the_database_are_given_whole(written):
+    both = {"DatabaseWriterSecretArn": "w", "DatabaseReaderSecretArn": "r"}
+    assert broken_rules(written, **both, DatabaseSecretArn="o") == []
+    assert broken_rules(written, **both, DatabaseLogins="prepared") == []
+    for name in both:
+        assert "LoginsAreWhole" in broken_rules(written, **{name: "x"}), name
+        assert broken_rules(written, **both, DatabaseSecretArn=both[name]) == ["LoginsAreDifferent"], name
+        assert broken_rules(written, **{**both, name: next(it for it in both.values() if it != both[name])}) == ["LoginsAreDifferent"]
+    assert broken_rules(written, DatabaseLogins="prepared") == ["PreparedLoginsAreGiven"]
 
 
 def test_a_login_is_given_whole(written):

@@ -139,7 +139,9 @@ elif operation == "describe-stacks":
     answer = {"Stacks": [{"Outputs": outputs, "Parameters": parameters}]}
 elif operation == "get-api-key" and of("--api-key") == told["resources"]["ApiKey"]:
     answer = {"name": "gateway"} | ({"value": told["key"]} if "--include-value" in arguments else {})
-elif operation == "invoke" and of("--function-name") == told["resources"]["Collector"]:
+elif operation == "invoke" and of("--function-name") in (told["resources"]["Collector"], told["outputs"]["MigratorFunction"]):
+    with open(told["calls"] + "-of", "a") as functions:
+        print(of("--function-name"), file=functions)
     payload = told["answers"][of("--payload")]
     with open(arguments[-1], "w") as file:
         json.dump(payload, file)
@@ -201,6 +203,7 @@ class Deployment:
         self.resources = {name: f"id-of-{name}" for name in resulting["Resources"]}
         self.outputs = {name: "" for name in resulting["Outputs"]}
         self.outputs["ApiUrl"] = f"http://127.0.0.1:{api.server_port}/v1"
+        self.outputs["MigratorFunction"] = self.resources["Collector"]
         self.parameters = {"AllowedCidrs": "", "AlarmEmail": "ops@example.com"}
         self.answers = {
             MIGRATE: {"action": "migrate"},
@@ -245,6 +248,15 @@ def deployment(tmp_path, resulting):
         yield Deployment(tmp_path, api, resulting)
         api.shutdown()
         thread.join()
+
+
+def test_with_three_logins_another_function_migrates(deployment):
+    deployment.outputs["MigratorFunction"] = deployment.resources["Migrator"]
+    deployment.answers[MIGRATE] = {"action": "migrate", "statements": "CREATE ROLE mergeline_writer LOGIN"}
+    assert deployment.check().returncode == 0
+    functions = (deployment.folder / "calls-of").read_text().split()
+    assert functions == [deployment.resources["Migrator"], deployment.resources["Collector"]]
+    assert "an administrator of the database has to run: CREATE ROLE mergeline_writer LOGIN" in deployment.done.stdout
 
 
 def test_a_good_deployment_is_migrated_then_collected_then_asked(deployment):

@@ -15,7 +15,8 @@ use sqlx::{AssertSqlSafe, Executor, Postgres};
 use url::Url;
 
 use crate::roles::{
-    NAME, OWNER_OF_TABLES, POSTER_NAME, SEARCH_PATH, TO_ACT, UNGRANTED, UNREADABLE, UNWRITABLE, WRITER_NAME, attempt,
+    NAME, OWNER_OF_TABLES, POSTER_NAME, SEARCH_PATH, TO_ACT, UNCOUNTED, UNGRANTED, UNREADABLE, UNWRITABLE, WRITER_NAME,
+    attempt,
 };
 use crate::{DatabaseSettings, Reader, StoreError};
 
@@ -376,28 +377,30 @@ where
                         then 'may write in transactions that do not say so'
                 end
             ], null) as excess,
-            array_remove(array[
+            array_remove(array_remove(array[
                 (
                     select 'cannot read ' || {names}
                     from (select l.oid) as r, {unreadable}
                 ),
                 case
                     when l.kind = 'writer'
-                        then (
-                            select 'cannot write ' || {names}
-                            from (select l.oid) as r, {unwritable}
+                        then concat_ws(
+                            '; ',
+                            (select 'cannot write ' || {names} from (select l.oid) as r, {unwritable}),
+                            (select 'cannot number rows by ' || {names} from (select l.oid) as r, {uncounted})
                         )
                     else (
                         select 'cannot store what is posted in ' || {names}
                         from (select l.oid) as r, {ungranted}
                     )
                 end
-            ], null) as lacking
+            ], null), '') as lacking
         from logins as l
         order by l.kind desc, l.rolname",
         names = FIRST_NAMES,
         unreadable = *UNREADABLE,
         unwritable = *UNWRITABLE,
+        uncounted = *UNCOUNTED,
         ungranted = *UNGRANTED
     );
     let rows: Vec<(String, String, Vec<String>, Vec<String>)> =

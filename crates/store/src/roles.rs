@@ -105,6 +105,17 @@ pub(crate) static UNWRITABLE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The sequences from which the role `r` has to take numbers and may not, as the end of a query.
+pub(crate) static UNCOUNTED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "pg_class as c inner join pg_namespace as s on c.relnamespace = s.oid and s.nspname = current_schema()
+        where
+            c.relowner = {OWNER_OF_TABLES} and c.relname <> 'tenants_id_seq'
+            -- In this order: of other relations it cannot be asked.
+            and case when c.relkind = 'S' then has_sequence_privilege(r.oid, c.oid, 'usage') is not true else false end"
+    )
+});
+
 /// The name of the role that owns the tables where the login that migrates is one that policies do not apply to.
 const OWNER_NAME: &str = named!("owner");
 
@@ -355,8 +366,14 @@ where
                     select 'GRANT INSERT, UPDATE, DELETE ON '
                         || string_agg(distinct format('%I.%I', s.nspname, c.relname), ', ') || format(' TO %I', n.name)
                     from {unwritable}
+                ),
+                (
+                    select 'GRANT USAGE ON SEQUENCE '
+                        || string_agg(format('%I.%I', s.nspname, c.relname), ', ' order by c.relname) || format(' TO %I', n.name)
+                    from {uncounted}
                 )",
-        unwritable = *UNWRITABLE
+        unwritable = *UNWRITABLE,
+        uncounted = *UNCOUNTED
     );
     let sql = format!(
         "select nullif(concat_ws(

@@ -439,6 +439,8 @@ async fn each_of_three_logins_does_its_part() -> Result<()> {
     assert_eq!(collector.migrate().await?, None, "it only checks");
     apply(&collector, &teams(&[("pay", "{ github: ana }")])).await?;
     keep(&collector, &[pr("acme/api", 1).by("ana").merged("2026-06-10T12:00:00Z")]).await?;
+    let snapshot = collector.snapshot().await?.context("configured")?;
+    collector.start_run(snapshot.revision, 1, &[], at(NOW)).await?;
     assert_eq!(collector.derive_all(false).await?.rows, 0);
     let (api, poster) = (Reader::connect(&reader), Poster::connect(&reader));
     assert_eq!(api.teams(at(NOW)).await?.len(), 1);
@@ -723,6 +725,33 @@ async fn without_createrole_the_statements_make_the_logins() -> Result<()> {
     assert_eq!(Reader::connect(&settings(&urls[1])?).teams(at(NOW)).await?.len(), 1);
     collector.close().await;
     store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_login_that_aws_rotates_to_works_and_migrating_completes_it() -> Result<()> {
+    let (database, owner, urls) = with_three_logins().await?;
+    apply(&owner, &teams(&[("pay", "{ github: ana }")])).await?;
+    let name = url::Url::parse(&urls[1])?.username().to_owned();
+    // What SecretsManagerRDSPostgreSQLRotationMultiUser runs as the owner.
+    let pool = database.pool().await?;
+    execute(&pool, &format!("create role {name}_clone with login password 'canary'; grant {name} to {name}_clone"))
+        .await?;
+    let url = urls[1].replacen(&name, &format!("{name}_clone"), 1);
+    let (api, poster) = (Reader::connect(&settings(&url)?), Poster::connect(&settings(&url)?));
+    assert_eq!(api.teams(at(NOW)).await?.len(), 1);
+    poster.post_deployment(&Sender::default(), &[1; 32], &posted("1")?, at(NOW)).await??;
+    let excess = async || {
+        let logins = owner.database_status().await?.logins;
+        let login = logins.into_iter().find(|login| login.name.ends_with("_clone")).context("it is listed")?;
+        anyhow::Ok((login.excess, login.lacking))
+    };
+    let unset = "may write in transactions that do not say so".to_owned();
+    assert_eq!(excess().await?, (vec![unset], vec![]));
+    assert_eq!(owner.migrate_with(&logins(database.url(), &[urls[0].clone(), url])?).await?, None);
+    assert_eq!(excess().await?, (vec![], vec![]));
+    api.close().await;
+    poster.close().await;
     Ok(())
 }
 
