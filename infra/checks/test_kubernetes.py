@@ -12,11 +12,12 @@ from translate import ROOT
 FOLDER = ROOT / "infra/kubernetes"
 # The oldest that is still supported, and the newest.
 VERSIONS = ["1.33", "1.37"]
-DOCUMENTS = [document for path in sorted(FOLDER.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())]
+DOCUMENTS = [document for path in sorted(FOLDER.rglob("*.yaml")) for document in yaml.safe_load_all(path.read_text())]
 BY_KIND = {document["kind"]: document for document in DOCUMENTS}
 PODS = {
     "api": BY_KIND["Deployment"]["spec"]["template"],
     "collector": BY_KIND["CronJob"]["spec"]["jobTemplate"]["spec"]["template"],
+    "migrator": BY_KIND["Job"]["spec"]["template"],
 }
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 CONTAINERFILE = (ROOT / "infra/container/Containerfile").read_text()
@@ -73,7 +74,7 @@ def test_a_pod_is_not_root_and_writes_to_tmp_only(name):
 def test_a_pod_runs_the_image_of_this_version_within_limits(name):
     only = container(PODS[name])
     assert only["image"] == f"ghcr.io/mergeline/mergeline:{VERSION}"
-    assert only["args"] == [{"api": "serve", "collector": "collect"}[name]]
+    assert only["args"] == [{"api": "serve", "collector": "collect", "migrator": "migrate"}[name]]
     assert set(only["resources"]["requests"]) == {"cpu", "memory"}
     assert "memory" in only["resources"]["limits"]
 
@@ -82,12 +83,24 @@ def test_the_token_is_the_collectors_and_the_keys_are_the_apis():
     given = {
         name: {next(iter(it.values()))["name"] for it in container(pod)["envFrom"]} for name, pod in PODS.items()
     }
-    assert given == {"api": {"mergeline", "mergeline-api"}, "collector": {"mergeline", "mergeline-collector"}}
+    assert given == {name: {"mergeline", f"mergeline-{name}"} for name in PODS}
     # Secrets come from commands, never from a file.
     assert "Secret" not in BY_KIND
     created = dict(re.findall(r"create secret generic (\S+) \\\n((?:.*--from-literal=.*\n)+)", (FOLDER / "README.md").read_text()))
     names = {name: re.findall(r"--from-literal=(\w+)", text) for name, text in created.items()}
-    assert names == {"mergeline-collector": ["DB_URL", "GITHUB_PAT"], "mergeline-api": ["DB_URL", "API_KEY"]}
+    assert names == {
+        "mergeline-collector": ["DB_URL", "GITHUB_PAT"],
+        "mergeline-api": ["DB_URL", "API_KEY"],
+        "mergeline-migrator": ["DB_URL", "DB_WRITER_URL", "DB_READER_URL"],
+    }
+
+
+def test_each_migration_is_another_job():
+    job = BY_KIND["Job"]
+    # Applying the folder must not run it: with one login, a collection migrates.
+    assert not [it for path in FOLDER.glob("*.yaml") for it in yaml.safe_load_all(path.read_text()) if it["kind"] == "Job"]
+    assert "name" not in job["metadata"]
+    assert "kubectl create -f infra/kubernetes/three-logins/migrate.yaml" in (FOLDER / "README.md").read_text()
 
 
 def test_settings_are_settings_of_the_program():
