@@ -232,7 +232,7 @@ async fn disconnect(pool: &PgPool, logins: &[&str]) -> Result<()> {
 async fn each_function_uses_a_login_that_the_migrator_makes() -> Result<()> {
     let mut cloud = Cloud::new(&["acme/api", "acme/web"]).await?;
     cloud.fake.put(history());
-    let (_server, pool, url) = server_with_passwords().await?;
+    let (server, pool, url) = server_with_passwords().await?;
     let owner = cloud.aws.create_secret("owner", Some(&url.replace("{}", "canary-1"))).await?;
     let of = |login: &str, password: &str| url.replacen("collector:{}@", &format!("{login}:{password}@"), 1);
     let writer = cloud.aws.create_secret("writer", Some(&of("writer", "canary-w1"))).await?;
