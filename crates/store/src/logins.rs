@@ -299,7 +299,9 @@ fn verifier(password: &SecretString, salt: &[u8]) -> SecretString {
     let keyed = |key: &[u8], parts: &[&[u8]]| -> [u8; 32] {
         // HMAC takes keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         mac.finalize().into_bytes().into()
     };
     let password = password.expose_secret().as_bytes();
