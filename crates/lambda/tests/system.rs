@@ -274,12 +274,10 @@ async fn each_function_uses_a_login_that_the_migrator_makes() -> Result<()> {
     assert_eq!(answers(&mut reading).await?, expected());
 
     // A collection with an older schema says so, and sends GitHub nothing.
-    let numbers = PgPool::connect(&url.replacen("collector:{}@", "mergeline_private@", 1)).await?;
-    sqlx::raw_sql(
-        "set role collector; delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)",
-    )
-    .execute(&numbers)
-    .await?;
+    let numbers = PgPool::connect(&server.superuser_url("numbers")).await?;
+    sqlx::raw_sql("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)")
+        .execute(&numbers)
+        .await?;
     let requests = cloud.fake.requests().len();
     assert_eq!(collector.error(schedule()?).await?, "schema_outdated");
     assert_eq!(collector.error(migrate.clone()).await?, "schema_outdated");
