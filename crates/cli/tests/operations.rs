@@ -184,6 +184,43 @@ async fn status_and_doctor_report_an_outdated_schema() -> Result<()> {
 }
 
 #[tokio::test]
+async fn migrate_makes_logins_that_collect_and_doctor_work_with() -> Result<()> {
+    let fake = github().await?;
+    let (owner, database) = laptop(&fake).await?;
+    let place = database.url().split('?').next().unwrap_or_default();
+    let name = place.rsplit('/').next().context("a URL with a database")?.to_owned();
+    let [writer, reader] = ["writer", "reader"].map(|kind| {
+        let mut url = database.url().to_owned();
+        let (from, to) = (url.find("://").map_or(0, |at| at + 3), url.find('@').unwrap_or_default());
+        url.replace_range(from..to, &format!("{name}_{kind}:s3cret-canary"));
+        url
+    });
+    let owner = owner.with("DB_WRITER_URL", &writer).with("DB_READER_URL", &reader);
+    let migrated = owner.run(&["migrate"]).await?;
+    assert_eq!((migrated.code(), migrated.out().lines().count()), (Some(0), 1), "{}", migrated.out());
+    let with = |url: &str| -> Result<Laptop> {
+        let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("GITHUB_PAT", TOKEN);
+        Ok(laptop.with("DB_URL", url).with("BACKFILL_DAYS", "3650"))
+    };
+    let (collector, api) = (with(&writer)?, with(&reader)?);
+    let collected = collector.run(&["collect"]).await?;
+    assert_eq!(collected.code(), Some(0), "{}", collected.err());
+    for laptop in [&owner, &collector, &api] {
+        let doctor = laptop.run(&["doctor", "--json"]).await?;
+        assert_eq!(states(&doctor.json()?, "logins"), ["ok", "ok"]);
+        assert_eq!(doctor.code(), Some(0), "{}", doctor.out());
+    }
+    let role = "select 'mergeline_writer_' || oid from pg_database where datname = current_database()";
+    let pool = database.superuser_pool().await?;
+    let role: String = sqlx::query_scalar(role).fetch_one(&pool).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("revoke update on teams from {role}"))).execute(&pool).await?;
+    let doctor = collector.run(&["doctor"]).await?;
+    assert!(complaints(&doctor).contains("the collector's, cannot write teams"), "{}", doctor.out());
+    assert!(!doctor.out().contains("canary"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
