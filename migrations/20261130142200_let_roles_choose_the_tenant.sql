@@ -1,4 +1,4 @@
--- The roles that write rows, and that write what is posted, choose the tenant like the one that reads: whoever acts as one of
+-- The roles that write rows, and that write what is posted, choose the tenant like the one that reads: what acts as one of
 -- them is the program.
 create or replace function current_tenant()
 returns integer

@@ -512,7 +512,7 @@ const NOT_ALLOWED: &str = "42501";
 const READS_ONLY: &str = "25006";
 
 #[tokio::test]
-async fn the_apis_login_writes_what_is_posted_and_nothing_else_whatever_sql_it_sends() -> Result<()> {
+async fn the_apis_login_writes_only_what_is_posted_with_any_sql() -> Result<()> {
     let (database, _owner, urls) = with_three_logins().await?;
     let pool = database.superuser_pool().await?;
     let mut connection = PgConnection::connect(&urls[1]).await?;
