@@ -9,7 +9,9 @@ use http::Method;
 
 use crate::auth::access::require_key;
 use crate::auth::sessions::{login_routes, require_session};
-use crate::endpoints::{ALIVE, Documents, OPERATIONS, redirect_to_docs, redirect_to_folder, redirect_to_page};
+use crate::endpoints::{
+    ALIVE, Documents, OPERATIONS, PROMETHEUS, redirect_to_docs, redirect_to_folder, redirect_to_page,
+};
 use crate::http::admission::{Admission, admit, admit_health, admit_lookups, admit_statistics};
 use crate::http::errors::ApiError;
 use crate::http::layers::around;
@@ -24,6 +26,11 @@ const NOTHING: &str = "There is nothing at this path.";
 pub fn router(api: Api) -> Router {
     let admission = Arc::new(Admission::of(&api));
     // A request passes through the last layer first.
+    let aggregating = |router: Router<Api>| {
+        router
+            .route_layer(from_fn_with_state(admission.clone(), admit))
+            .route_layer(from_fn_with_state(admission.clone(), admit_statistics))
+    };
     let data = |offers: fn(&Operation) -> bool| {
         Router::new()
             .merge(
@@ -31,11 +38,7 @@ pub fn router(api: Api) -> Router {
                     .route_layer(from_fn_with_state(admission.clone(), admit))
                     .route_layer(from_fn_with_state(admission.clone(), admit_lookups)),
             )
-            .merge(
-                of(Admit::Statistics, offers)
-                    .route_layer(from_fn_with_state(admission.clone(), admit))
-                    .route_layer(from_fn_with_state(admission.clone(), admit_statistics)),
-            )
+            .merge(aggregating(of(Admit::Statistics, offers)))
     };
     let with_key = data(|_| true).route_layer(from_fn_with_state(api.clone(), require_key));
     let webhooks = of(Admit::Webhook, |_| true).route_layer(from_fn_with_state(admission.clone(), admit));
@@ -62,6 +65,12 @@ pub fn router(api: Api) -> Router {
             mergeline_dashboard::router(kind, &api.database).route("/app", get(redirect_to_folder)).merge(more)
         }
     };
+    let prometheus = if api.prometheus {
+        let metrics = Router::new().route(PROMETHEUS.path, method_router(&PROMETHEUS));
+        aggregating(metrics).route_layer(from_fn_with_state(api.clone(), require_key))
+    } else {
+        Router::new()
+    };
     let router = above
         // Behind API Gateway every path starts with the stage, which is named v1.
         .nest(
@@ -69,6 +78,7 @@ pub fn router(api: Api) -> Router {
             Router::new().merge(with_key).merge(webhooks).merge(of(Admit::Open, |_| true)).merge(health()).merge(page),
         )
         .merge(health())
+        .merge(prometheus)
         .route(ALIVE.path, method_router(&ALIVE))
         .fallback(async || ApiError::NotFound(NOTHING))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)

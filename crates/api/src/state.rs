@@ -73,6 +73,8 @@ pub struct Api {
     pub hosts: Option<AllowedHosts>,
     /// How people log in to the page; `None` where there is no page.
     pub page: Option<Login>,
+    /// Whether Prometheus finds its metrics at `/metrics`.
+    pub prometheus: bool,
     /// Which database this is ([`mergeline_store::DatabaseSettings::fingerprint`]): the page does not show what it kept of another.
     pub database: String,
     /// The time limit of a request.
@@ -94,6 +96,7 @@ impl Api {
             webhooks: Webhooks::default(),
             hosts: None,
             page: None,
+            prometheus: false,
             database: String::new(),
             timeout,
             stale_after: STALE_AFTER,

@@ -2,13 +2,17 @@
 
 mod common;
 
-use anyhow::{Context, Result};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
-use common::{Answered, Backend, ask, history};
-use mergeline_api::{Api, router};
+use common::{Answered, Backend, KEY, PRIVACY, TEAMS, ask, history, keys};
+use mergeline_api::{Api, ApiKeys, Scope, router};
 use mergeline_domain::metrics::stale_after;
 use mergeline_fake_github::{at, pr};
 use mergeline_store::{Reason, RepositoryResult, ResultState};
+use mergeline_test_support::PythonTool;
 use serde_json::{Value, json};
 
 /// One repository is complete, one fails, one is deferred in the middle of its backfill, and one is new and was
@@ -236,5 +240,143 @@ async fn liveness_needs_no_schema_or_database_unlike_health() -> Result<()> {
         let answered = backend.ask(path, &[]).await?;
         assert_eq!((answered.status, answered.text.as_str()), (200, r#"{"status":"ok"}"#), "{path}");
     }
+    Ok(())
+}
+
+const PROMETHEUS: PythonTool = PythonTool {
+    folder: "prometheus",
+    requirements: "crates/api/tests/prometheus/requirements.txt",
+    variable: "PROMETHEUS_PYTHON",
+};
+
+/// An exposition as Prometheus's own parser reads it.
+struct Scraped(Value);
+
+impl Scraped {
+    /// Fails for a text that Prometheus would refuse.
+    fn parse(text: &str) -> Result<Self> {
+        let parser = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/prometheus/parse.py");
+        let mut command = Command::new(PROMETHEUS.python()?);
+        let mut child = command.arg(parser).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        child.stdin.take().context("a pipe")?.write_all(text.as_bytes())?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "not an exposition: {text}");
+        Ok(Self(serde_json::from_slice(&output.stdout)?))
+    }
+
+    /// The values of a gauge, each with its labels.
+    fn gauge(&self, name: &str) -> Vec<(&Value, &Value)> {
+        let samples = self.0["samples"].as_array().into_iter().flatten();
+        samples.filter(|sample| sample[0] == name).map(|sample| (&sample[1], &sample[2])).collect()
+    }
+
+    /// The only sample with these labels; null if there is none.
+    fn value(&self, name: &str, labels: &Value) -> Value {
+        let mut found = self.gauge(name).into_iter().filter(|(own, _)| *own == labels);
+        found.next().map_or(Value::Null, |(_, value)| value.clone())
+    }
+
+    /// The teams that something is said about.
+    fn teams(&self) -> Vec<&str> {
+        self.gauge("mergeline_team_info").iter().filter_map(|(labels, _)| labels["team"].as_str()).collect()
+    }
+}
+
+#[tokio::test]
+async fn prometheus_scrapes_what_the_api_answers() -> Result<()> {
+    const HOSTILE: &str = "Pay\\nments \"},{ mergeline_data_stale 7 # HELP \\ 🦀";
+    let teams = TEAMS.replace("name: Payments", &format!("name: {}", serde_json::to_string(HOSTILE)?));
+    let backend = Backend::with_teams(&teams).await?;
+    backend.keep(&history()).await?;
+    backend.apply(&teams.replace("[acme/api]", "[acme/api, acme/legacy]")).await?;
+    let router = router(Api { prometheus: true, ..backend.api() });
+    let answered = ask(&router, "GET", "/metrics", &[]).await?;
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    assert_eq!(answered.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let scraped = Scraped::parse(&answered.text)?;
+    let labels = json!({ "team": "payments", "name": HOSTILE });
+    assert_eq!(scraped.value("mergeline_team_info", &labels), 1.0);
+    assert_eq!(scraped.value("mergeline_data_stale", &json!({})), 0.0);
+    assert_eq!(scraped.value("mergeline_data_age_seconds", &json!({})), 4.0 * 3_600.0);
+    let as_of = scraped.value("mergeline_data_as_of_timestamp_seconds", &json!({}));
+    assert_eq!(as_of, at("2026-06-17T08:00:00Z").timestamp());
+    for (name, value) in [("collected", 1.0), ("failing", 0.0), ("pending", 1.0), ("never_collected", 1.0)] {
+        assert_eq!(scraped.value(&format!("mergeline_repositories_{name}"), &json!({})), value, "{name}");
+    }
+    assert_eq!(scraped.value("mergeline_pull_requests_quarantined", &json!({})), 0.0);
+    for (name, definition) in [
+        ("mergeline_team_prs_merged", "velocity@1"),
+        ("mergeline_team_cycle_time_seconds", "pr_cycle_time@1"),
+        ("mergeline_team_change_lead_time_seconds", "change_lead_time@1"),
+    ] {
+        assert!(scraped.0["help"][name].as_str().is_some_and(|help| help.contains(definition)), "{name}");
+    }
+    for team in ["payments", "platform", "nobody"] {
+        let (_, answer) = backend
+            .get(&format!("/v1/metrics/team/{team}/lead-time?from=2026-05-18&to=2026-06-15&interval=week"))
+            .await?;
+        let data = &answer["data"];
+        for (weeks, numbers) in [("1", &data["buckets"][3]), ("4", &data["total"])] {
+            let labels = json!({ "team": team, "weeks": weeks });
+            for (name, field) in [("merged", "prs_merged"), ("merged_weighted", "prs_merged_weighted")] {
+                let found = scraped.value(&format!("mergeline_team_prs_{name}"), &labels);
+                assert_eq!(found.as_f64(), numbers[field].as_f64(), "{team} {weeks} {name}");
+            }
+            let is_complete = scraped.value("mergeline_team_complete", &labels);
+            assert_eq!(is_complete == 1.0, numbers["complete"] == json!(true), "{team} {weeks}");
+            for (quantile, field) in
+                [("0.5", "p50_hours"), ("0.75", "p75_hours"), ("0.9", "p90_hours"), ("0.95", "p95_hours")]
+            {
+                let labels = json!({ "team": team, "weeks": weeks, "quantile": quantile });
+                let found = scraped.value("mergeline_team_cycle_time_seconds", &labels).as_f64();
+                let expected = numbers["cycle_time"][field].as_f64().map(|hours| hours * 3_600.0);
+                let is_equal = found.zip(expected).is_some_and(|(found, expected)| (found - expected).abs() < 0.001);
+                assert!(is_equal || found == expected, "{team} {weeks} {quantile}: {found:?}, not {expected:?}");
+            }
+        }
+        let (_, summary) = backend.get(&format!("/v1/metrics/team/{team}/summary")).await?;
+        for (name, field) in [("open", "n"), ("open_weighted", "weight")] {
+            let found = scraped.value(&format!("mergeline_team_prs_{name}"), &json!({ "team": team }));
+            assert_eq!(found.as_f64(), summary["data"]["open"][field].as_f64(), "{team} {name}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn prometheus_sees_no_durations_of_small_groups() -> Result<()> {
+    let backend = Backend::with_teams(&TEAMS.replace("version: 1", &format!("version: 1\n{PRIVACY}"))).await?;
+    backend.keep(&history()).await?;
+    let router = router(Api { prometheus: true, ..backend.api() });
+    let scraped = Scraped::parse(&ask(&router, "GET", "/metrics", &[]).await?.text)?;
+    let shown: Vec<&Value> =
+        scraped.gauge("mergeline_team_cycle_time_seconds").into_iter().map(|(labels, _)| &labels["team"]).collect();
+    assert!(shown.contains(&&json!("payments")), "two people merged in its last week");
+    assert!(!shown.contains(&&json!("platform")), "one person merged");
+    let labels = json!({ "team": "platform", "weeks": "1" });
+    assert_eq!(scraped.value("mergeline_team_prs_merged", &labels), 1.0, "counts are shown, as by the API");
+    Ok(())
+}
+
+#[tokio::test]
+async fn prometheus_is_off_unless_wanted_and_takes_a_key() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let off = router(Api { keys: Some(ApiKeys::single(KEY)), ..backend.api() });
+    assert_eq!(ask(&off, "GET", "/metrics", &[("x-api-key", KEY)]).await?.status, 404);
+    let (keys, texts) =
+        keys(&[(Scope::MetricsRead, &[]), (Scope::MetricsRead, &["platform"]), (Scope::EventsWrite, &[])])?;
+    let router = router(Api { prometheus: true, keys: Some(keys), ..backend.api() });
+    let with = async |key: &str| ask(&router, "GET", "/metrics", &[("x-api-key", key)]).await;
+    assert_eq!(ask(&router, "GET", "/metrics", &[]).await?.status, 401);
+    assert_eq!(with("wrong").await?.status, 401);
+    assert_eq!(with(&texts[2]).await?.status, 403);
+    let all = Scraped::parse(&with(&texts[0]).await?.text)?;
+    assert_eq!(all.teams(), ["nobody", "payments", "platform"]);
+    let limited = Scraped::parse(&with(&texts[1]).await?.text)?;
+    assert_eq!(limited.teams(), ["platform"]);
+    for (labels, _) in limited.gauge("mergeline_team_prs_merged") {
+        assert_eq!(labels["team"], "platform");
+    }
+    assert_eq!(ask(&router, "POST", "/metrics", &[("x-api-key", texts[0].as_str())]).await?.status, 405);
     Ok(())
 }

@@ -316,6 +316,9 @@ pub(crate) struct Serve {
     /// Where the API listens; to accept other machines, set `API_KEY` or `API_KEYS`
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
     pub(crate) listen: ListenAddress,
+    /// Also answer at `/metrics`, in the text format of Prometheus; takes a key with metrics:read where keys are set
+    #[arg(long)]
+    pub(crate) prometheus: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -62,6 +62,9 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     }
     writeln!(out, "  curl -s{key} http://{address}/v1/teams")?;
     writeln!(out, "  http://{address}/v1/docs has the documentation of the API. Press Ctrl-C to stop.")?;
+    if args.prometheus {
+        writeln!(out, "  Prometheus: http://{address}/metrics")?;
+    }
     let hosts = settings.hosts.and(&args.listen.host);
     let poster = Poster::connect(&settings.database);
     let changes = if settings.webhooks.is_empty() { None } else { change_reader(&database, clock)? };
@@ -81,6 +84,7 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         webhooks,
         hosts: Some(hosts),
         page: Some(login(settings.login, is_open)?),
+        prometheus: args.prometheus,
         database: settings.database.fingerprint(),
         stale_after: settings.stale_after,
         ..Api::new(store.clone(), settings.timeout, clock)

@@ -328,9 +328,10 @@ async fn collect_then_serve_needs_no_database_setup() -> Result<()> {
     assert!(first.err().contains("+ membership  ana in payments"), "{}", first.err());
     let second = laptop.run(&["collect", "--json"]).await?;
     assert_eq!(second.json()?["repositories"][0]["changed"], json!(0));
-    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let command = laptop.command(&["serve", "--prometheus", "--listen", "127.0.0.1:0"]);
     let ask = |address: &str| {
         assert_eq!(http_get(address, "/v1/teams", "")?.0, 401);
+        assert_eq!(http_get(address, "/metrics", "")?.0, 401);
         let (status, answer) =
             http_get(address, "/v1/metrics/team/payments/velocity", "x-api-key: a-key-of-sixteen-or-more\r\n")?;
         assert_eq!((status, &answer["data"]["total"]["prs_merged"]), (200, &json!(1)));

@@ -75,8 +75,7 @@ impl Report {
         let unit = if hides_small_groups { Interval::Week } else { Interval::Quarter };
         let now = self.shown_statistics(&filter, unit).await?;
         let then = self.shown_statistics(&filter_before, unit).await?;
-        let (ignore_weights, at) = (self.query.ignore_weights, self.now);
-        let open = self.reader.open_pull_requests(team.id, &filter, ignore_weights, at).await?;
+        let open = self.open().await?;
         let period = self.period(&self.range, now.total.clone());
         let previous = self.period(&before, then.total.clone());
         let is_comparable = period.incomplete.is_empty() && previous.incomplete.is_empty();
@@ -85,10 +84,7 @@ impl Report {
             let message = "the period or the previous one is not complete, so they are not compared";
             warnings.push(Warning::new(WarningCode::NoChange, message));
         }
-        // Requested before and after a merge, the ages would reveal its duration. None are shown where small groups are
-        // hidden.
         let is_open_suppressed = hides_small_groups && open.age.n > 0;
-        let age = Measure { durations: open.age.durations.filter(|_| !hides_small_groups), ..open.age };
         let is_suppressed = is_open_suppressed || period.numbers.is_suppressed || previous.numbers.is_suppressed;
         let lacks_details = now.lacks_details || then.lacks_details;
         warnings.extend(self.number_warnings(&now, is_suppressed, lacks_details));
@@ -97,9 +93,22 @@ impl Report {
             change: is_comparable.then(|| SummaryChange::between(&period.numbers, &previous.numbers)),
             period,
             previous,
-            open: OpenNumbers { age, oldest_seconds: open.oldest_seconds.filter(|_| !hides_small_groups) },
+            open,
             warnings,
         })
+    }
+
+    /// The team's open pull requests, of any age.
+    ///
+    /// # Errors
+    /// [`ReportError::UnknownTeam`] for a report about the organization.
+    pub async fn open(&mut self) -> Result<OpenNumbers, ReportError> {
+        let (team, shows_ages) = (self.required_team()?, !self.hides_small_groups());
+        let open = self.reader.open_pull_requests(team.id, &self.filter, self.query.ignore_weights, self.now).await?;
+        // Requested before and after a merge, the ages would reveal its duration. None are shown where small groups are
+        // hidden.
+        let age = Measure { durations: open.age.durations.filter(|_| shows_ages), ..open.age };
+        Ok(OpenNumbers { age, oldest_seconds: open.oldest_seconds.filter(|_| shows_ages) })
     }
 
     fn period(&self, range: &DateRange, numbers: Numbers) -> PeriodNumbers {

@@ -6,6 +6,7 @@ pub(crate) mod cursors;
 pub(crate) mod envelope;
 pub(crate) mod errors;
 pub(crate) mod etag;
+pub(crate) mod exposition;
 pub(crate) mod layers;
 pub(crate) mod negotiation;
 pub(crate) mod operation;

@@ -10,6 +10,7 @@ pub(crate) const LINES: &str = "application/x-ndjson";
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 pub(crate) const CSV: &str = "text/csv";
 pub(crate) const HTML: &str = "text/html";
+pub(crate) const TEXT: &str = "text/plain";
 
 /// A JSON body that must not be cached.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
