@@ -427,6 +427,8 @@ LIVE = {
     "Fn::Sub": "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/arn:${AWS::Partition}"
     ":lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-api:live/invocations"
 }
+# What a browser asks before a page of another site asks with a key. Answers to it hold no data.
+PREFLIGHT = ("options", "/{proxy+}")
 SESSION = {("get", "/app/api/{proxy+}"), ("head", "/app/api/{proxy+}"), ("post", "/app/logout")}
 
 
@@ -445,12 +447,14 @@ def every_request_needs_a_key(template):
                 # Webhooks have signatures, which the program checks. The page's files hold no data.
                 is_webhook = (path, method) == ("/webhook/{plugin}", "post")
                 is_of_session = (method, path) in SESSION
-                is_open = is_webhook or is_of_session or (path in PAGE and method in ("get", "head"))
+                is_preflight = (method, path) == PREFLIGHT
+                is_open = is_webhook or is_of_session or is_preflight or (path in PAGE and method in ("get", "head"))
                 if is_open == any(keys & set(needed) for needed in operation.get("security", [])):
                     yield f"{name}: {method} {path} needs {'a' if is_open else 'no'} key"
                 # Nothing is posted to the documentation.
                 is_written = path == "/{proxy+}" and method in ("post", "put")
-                if method not in ("get", "head") and not is_written and not is_webhook and not is_of_session:
+                is_reading = method in ("get", "head") or is_preflight
+                if not (is_reading or is_written or is_webhook or is_of_session):
                     yield f"{name}: {method} {path} is offered"
                 validator = operation.get("x-amazon-apigateway-request-validator") or body.get(
                     "x-amazon-apigateway-request-validator"
@@ -464,7 +468,7 @@ def every_request_needs_a_key(template):
         permission["SourceArn"]["Fn::Sub"][0].split("/${__Stage__}/")[1]
         for permission in properties(template, "Lambda::Permission").values()
     }
-    if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*", "PUT/*", "POST/webhook/*"}:
+    if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*", "PUT/*", "OPTIONS/*", "POST/webhook/*"}:
         yield f"the gateway may invoke {sorted(allowed)}"
 
 
@@ -494,6 +498,7 @@ def every_path_is_bounded(template):
     webhook = ("POST", "/webhook/{plugin}")
     page = {(method, path) for method in ("GET", "HEAD") for path in PAGE}
     session = {(method.upper(), path) for method, path in SESSION}
+    preflight = (PREFLIGHT[0].upper(), PREFLIGHT[1])
     for name, stage in properties(template, "ApiGateway::Stage").items():
         # CloudFormation's own spelling: the root is a slash, and every slash of another path is ~1 behind one more.
         settings = {
@@ -513,7 +518,7 @@ def every_path_is_bounded(template):
         for place, it in settings.items():
             for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
                 limit = {"ThrottlingRateLimit": "ApiTotalRateLimit", "ThrottlingBurstLimit": "ApiTotalBurstLimit"}[key]
-                if place not in page | session | {webhook} and it.get(key) != {"Ref": limit}:
+                if place not in page | session | {webhook, preflight} and it.get(key) != {"Ref": limit}:
                     yield f"{name}: {place} has no {key}"
                 if place == webhook and it.get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
                     yield f"{name}: webhooks have no {key}, or their path is open where there are none"
@@ -521,6 +526,10 @@ def every_path_is_bounded(template):
                     yield f"{name}: {place} has no {key}"
                 if place in session and it.get(key) not in [{"Fn::If": ["HasLogin", n, 0]} for n in range(1, most + 1)]:
                     yield f"{name}: {place} has no {key}, or is open where nobody can log in"
+                if place == preflight and it.get(key) not in [
+                    {"Fn::If": ["HasCorsOrigin", n, 0]} for n in range(1, most + 1)
+                ]:
+                    yield f"{name}: {place} has no {key}, or is open where no page of another site may ask"
 
 
 def networks_and_endpoints_are_kept_out(template):

@@ -35,6 +35,7 @@ EVERYTHING_GIVEN = {
     "DisableExecuteApi": "true",
     "AllowedCidrs": "203.0.113.0/24,2001:db8::/32",
     "WebhookCidrs": "192.30.252.0/22",
+    "CorsOrigin": "https://dashboards.example.com,http://localhost:5173",
     "ApiTotalRateLimit": "30",
     "ApiTotalBurstLimit": "60",
     "AlarmEmail": "ops@example.com",
@@ -395,6 +396,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "OIDC_GROUPS_CLAIM": "roles",
         "CHANGES_QUEUE_URL": full["Changes"],
         "GATEWAY_KEY_SCOPE": "metrics:read",
+        "CORS_ORIGIN": "https://dashboards.example.com,http://localhost:5173",
         "REQUEST_TIMEOUT_SECONDS": "8",
         "COLLECT_EVERY_HOURS": "1",
     }
@@ -409,7 +411,7 @@ def test_requests_go_to_a_published_version_by_the_alias_live(usual, full):
         assert published["Environment"] == stack.function("Api")["Environment"]
         policy = json.loads(functions.get_policy(FunctionName=f"{stack.name}-api", Qualifier="live")["Policy"])
         assert {it["Principal"]["Service"] for it in policy["Statement"]} == {"apigateway.amazonaws.com"}
-        assert len(policy["Statement"]) == 7
+        assert len(policy["Statement"]) == 8
 
 
 def test_a_rollout_goes_in_the_given_steps_and_alarms_stop_it(usual, full):
@@ -531,7 +533,7 @@ def test_the_page_is_compressed_and_throttled(usual, full):
             for place, it in stage["methodSettings"].items()
             if "webhook" not in place
         )
-        assert limits == sorted([(50, 200)] * 6 + [of_session] * 3 + [of_keys] * 4)
+        assert limits == sorted([(50, 200)] * 6 + [of_session] * 4 + [of_keys] * 4)
     assert full.outputs["PageUrl"] == full.variables("Api")["PUBLIC_URL"]
     assert usual.outputs["PageUrl"] == usual.outputs["ApiUrl"] + "/app/"
 
@@ -600,9 +602,9 @@ def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
         }
         page = {(path, verb) for path in ("/", "/app", "/app/{proxy+}") for verb in ("GET", "HEAD")}
         page |= {("/app/api/{proxy+}", "GET"), ("/app/api/{proxy+}", "HEAD"), ("/app/logout", "POST")}
-        webhook = ("/webhook/{plugin}", "POST")
+        webhook, preflight = ("/webhook/{plugin}", "POST"), ("/{proxy+}", "OPTIONS")
         with_key = {("/{proxy+}", verb) for verb in ("GET", "HEAD", "POST", "PUT")}
-        assert set(methods) == page | {webhook} | with_key
+        assert set(methods) == page | {webhook, preflight} | with_key
         for place, method in methods.items():
             assert method["apiKeyRequired"] is (place in with_key)
             assert method["methodIntegration"]["type"] == "AWS_PROXY"

@@ -365,6 +365,10 @@ BREAKS = {
             security=[{"api_key": []}]
         ),
         "the page with a key": lambda t: body(t)["paths"]["/app/{proxy+}"]["get"].update(security=[{"api_key": []}]),
+        "a preflight with a key": lambda t: body(t)["paths"]["/{proxy+}"]["options"].update(security=[{"api_key": []}]),
+        "a preflight of the page": lambda t: body(t)["paths"]["/app/api/{proxy+}"].update(
+            options=copy.deepcopy(body(t)["paths"]["/{proxy+}"]["options"])
+        ),
         "data without a key": lambda t: body(t)["paths"]["/{proxy+}"]["get"].pop("security"),
     },
     "every_path_is_bounded": {
@@ -373,6 +377,7 @@ BREAKS = {
         "a path without a limit": lambda t: stage(t)["MethodSettings"].pop(2),
         "an unbounded page": lambda t: stage(t)["MethodSettings"][5].pop("ThrottlingBurstLimit"),
         "sessions without a provider": lambda t: stage(t)["MethodSettings"][11].update(ThrottlingRateLimit=20),
+        "preflights without an origin": lambda t: stage(t)["MethodSettings"][14].update(ThrottlingRateLimit=20),
         "a path spelled otherwise": lambda t: stage(t)["MethodSettings"][7].update(ResourcePath="/app/{proxy+}"),
         "unbounded": lambda t: stage(t).pop("MethodSettings"),
         "open without secrets": lambda t: stage(t)["MethodSettings"][0].update(ThrottlingRateLimit=100),

@@ -13,6 +13,7 @@ mod state;
 
 pub use auth::hosts::AllowedHosts;
 pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey, ServiceName, ServiceNameError};
+pub use auth::origins::AllowedOrigins;
 pub use auth::scope::{Scope, ScopeError};
 pub use auth::sessions::Sessions;
 pub use endpoints::{dora_json, statistics_json};

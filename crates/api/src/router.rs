@@ -14,7 +14,7 @@ use crate::endpoints::{
 };
 use crate::http::admission::{Admission, admit, admit_health, admit_lookups, admit_statistics};
 use crate::http::errors::ApiError;
-use crate::http::layers::around;
+use crate::http::layers::{around, vary};
 use crate::http::operation::{Admit, Operation};
 use crate::state::{Api, Login};
 
@@ -71,20 +71,31 @@ pub fn router(api: Api) -> Router {
     } else {
         Router::new()
     };
+    let readable = Router::new()
+        .merge(with_key)
+        .merge(of(Admit::Open, |_| true))
+        .merge(health())
+        .method_not_allowed_fallback(method_not_allowed);
+    let readable = match api.origins.layer() {
+        // The outer layer would leave `Vary` alone where CORS has written to it.
+        Some(cors) => readable.layer(vary()).layer(cors),
+        None => readable,
+    };
     let router = above
         // Behind API Gateway every path starts with the stage, which is named v1.
-        .nest(
-            "/v1",
-            Router::new().merge(with_key).merge(webhooks).merge(of(Admit::Open, |_| true)).merge(health()).merge(page),
-        )
+        .nest("/v1", Router::new().merge(readable).merge(webhooks).merge(page))
         .merge(health())
         .merge(prometheus)
         .route(ALIVE.path, method_router(&ALIVE))
         .fallback(async || ApiError::NotFound(NOTHING))
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(Arc::new(Documents::of(OPERATIONS))))
         .with_state(api.clone());
     around(router, api)
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
 }
 
 /// The operations with this admission that are offered.

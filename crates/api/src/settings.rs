@@ -11,6 +11,7 @@ use mergeline_webhooks::WebhookSecrets;
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
+use crate::auth::origins::AllowedOrigins;
 use crate::auth::scope::Scope;
 
 /// API Gateway gives up after 29 s.
@@ -33,6 +34,8 @@ pub struct Settings {
     pub login: Option<LoginSettings>,
     /// The host names that a server without keys answers to.
     pub hosts: AllowedHosts,
+    /// The origins whose pages may read the API with a key.
+    pub origins: AllowedOrigins,
     /// The time limit of a request.
     pub timeout: Duration,
     /// After this time without a complete collection, the numbers are stale.
@@ -40,7 +43,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `REQUEST_TIMEOUT_SECONDS`, `COLLECT_EVERY_HOURS` and what
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `CORS_ORIGIN`, `REQUEST_TIMEOUT_SECONDS`, `COLLECT_EVERY_HOURS` and what
     /// [`LoginSettings`] reads, each through `lookup`.
     ///
     /// # Errors
@@ -54,6 +57,7 @@ impl Settings {
         let webhooks = WebhookSecrets::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let login = LoginSettings::from_vars(&lookup).map_err(|refused| problems.extend(refused)).ok().flatten();
         let hosts = AllowedHosts::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
+        let origins = AllowedOrigins::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
         let timeout =
             bounded_integer(&lookup, "REQUEST_TIMEOUT_SECONDS", 1..=MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
                 .map_err(|problem| problems.push(problem))
@@ -66,7 +70,7 @@ impl Settings {
         match database {
             Some(database) if problems.is_empty() => {
                 let database = database.for_requests_within(timeout);
-                Ok(Self { database, keys, gateway_key_scope, webhooks, login, hosts, timeout, stale_after })
+                Ok(Self { database, keys, gateway_key_scope, webhooks, login, hosts, origins, timeout, stale_after })
             }
             _ => Err(Problems::of_settings(problems)),
         }
@@ -134,9 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn host_problems_join_the_other_problems() {
-        let vars = [DB, ("ALLOWED_HOSTS", "http://devbox:8787"), ("REQUEST_TIMEOUT_SECONDS", "0")];
-        assert_eq!(codes(&vars), ["config.allowed_hosts", "config.range"]);
+    fn host_and_origin_problems_join_the_other_problems() {
+        let vars =
+            [DB, ("ALLOWED_HOSTS", "http://devbox:8787"), ("CORS_ORIGIN", "*"), ("REQUEST_TIMEOUT_SECONDS", "0")];
+        assert_eq!(codes(&vars), ["config.allowed_hosts", "config.cors_origin", "config.range"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
 
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
+use crate::auth::origins::AllowedOrigins;
 use crate::auth::scope::Scope;
 use crate::auth::sessions::Sessions;
 
@@ -71,6 +72,8 @@ pub struct Api {
     /// The host names that requests without keys must use. It is set where a browser can reach the server and nothing
     /// in front of the program checks requests.
     pub hosts: Option<AllowedHosts>,
+    /// The origins whose pages may read the API with a key.
+    pub origins: AllowedOrigins,
     /// How people log in to the page; `None` where there is no page.
     pub page: Option<Login>,
     /// Whether Prometheus finds its metrics at `/metrics`.
@@ -95,6 +98,7 @@ impl Api {
             gateway_key_scope: None,
             webhooks: Webhooks::default(),
             hosts: None,
+            origins: AllowedOrigins::default(),
             page: None,
             prometheus: false,
             database: String::new(),

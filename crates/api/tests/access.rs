@@ -5,7 +5,7 @@ mod common;
 use anyhow::Result;
 use axum::Router;
 use common::{Answered, Backend, KEY, ask, history, keys};
-use mergeline_api::{AllowedHosts, Api, Scope, router};
+use mergeline_api::{AllowedHosts, AllowedOrigins, Api, ApiKeys, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
@@ -227,11 +227,8 @@ async fn team_metrics_never_name_contributors() -> Result<()> {
 async fn dns_rebinding_without_a_key_gets_nothing() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let open = router(Api { hosts: Some(AllowedHosts::default()), ..backend.api() });
-    let guarded = router(Api {
-        hosts: Some(AllowedHosts::default()),
-        keys: Some(mergeline_api::ApiKeys::single(KEY)),
-        ..backend.api()
-    });
+    let guarded =
+        router(Api { hosts: Some(AllowedHosts::default()), keys: Some(ApiKeys::single(KEY)), ..backend.api() });
     let foreign = [("host", "evil.example:8787")];
     let paths = CHECKED.map(|(path, _)| path).into_iter().chain(OPEN).chain(["/v1/nothing", "/"]);
     for path in paths {
@@ -250,5 +247,100 @@ async fn dns_rebinding_without_a_key_gets_nothing() -> Result<()> {
         assert_eq!(ask(&guarded, "GET", path, &[foreign[0], ("x-api-key", KEY)]).await?.status, 200, "{path}");
         assert_eq!(ask(&guarded, "GET", path, &foreign).await?.status, 401, "{path}");
     }
+    Ok(())
+}
+
+const FRIEND: &str = "https://dashboards.example.com";
+const STRANGER: &str = "https://evil.example";
+
+fn friends() -> AllowedOrigins {
+    AllowedOrigins::from_vars(|_| Some(FRIEND.to_owned())).expect("an origin")
+}
+
+/// The headers of CORS, with what they allow.
+fn cors(answered: &Answered) -> Vec<(&str, &str)> {
+    let headers = answered.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default()));
+    headers.filter(|(name, _)| name.starts_with("access-control-")).collect()
+}
+
+/// What an answer depends on.
+fn vary(answered: &Answered) -> String {
+    let values = answered.headers.get_all("vary").iter().filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test]
+async fn only_pages_of_allowed_origins_read_with_a_key() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let router = router(Api { keys: Some(ApiKeys::single(KEY)), origins: friends(), ..backend.api() });
+    for path in CHECKED.map(|(path, _)| path).into_iter().chain(OPEN).filter(|path| path.starts_with("/v1/")) {
+        let preflight = async |origin: &str| {
+            let headers = [
+                ("origin", origin),
+                ("access-control-request-method", "GET"),
+                ("access-control-request-headers", "x-api-key"),
+            ];
+            ask(&router, "OPTIONS", path, &headers).await
+        };
+        let answered = preflight(FRIEND).await?;
+        assert_eq!(answered.status, 200, "{path}: a browser sends no key with it");
+        assert_eq!(answered.header("access-control-allow-origin"), FRIEND, "{path}");
+        assert_eq!(answered.header("access-control-allow-methods"), "GET,HEAD", "{path}");
+        assert!(answered.header("access-control-allow-headers").contains("x-api-key"), "{path}");
+        assert!(vary(&answered).contains("origin"), "{path}");
+        let answered = preflight(STRANGER).await?;
+        assert_eq!(answered.header("access-control-allow-origin"), "", "{path}");
+        for (key, status) in [(KEY, 200), ("wrong", 401)] {
+            let asked = async |origin: &str| ask(&router, "GET", path, &[("origin", origin), ("x-api-key", key)]).await;
+            let answered = asked(FRIEND).await?;
+            assert!(answered.status == status || OPEN.contains(&path), "{path}");
+            assert_eq!(answered.header("access-control-allow-origin"), FRIEND, "{path}");
+            assert!(answered.header("access-control-expose-headers").contains("etag"), "{path}");
+            assert!(["origin", "accept", "x-api-key"].iter().all(|it| vary(&answered).contains(it)), "{path}");
+            assert_eq!(answered.header("access-control-allow-credentials"), "", "{path}");
+            let answered = asked(STRANGER).await?;
+            assert_eq!(answered.header("access-control-allow-origin"), "", "{path}");
+            assert!(vary(&answered).contains("origin"), "{path}: a cache must not give it to others");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_allowed_origins_there_is_no_cors() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let router = backend.router(Some(KEY));
+    for origin in [FRIEND, "null", "*", ""] {
+        let answered = ask(&router, "GET", "/v1/teams", &[("origin", origin), ("x-api-key", KEY)]).await?;
+        assert_eq!((answered.status, cors(&answered)), (200, Vec::new()), "{origin}");
+        let headers = [("origin", origin), ("access-control-request-method", "GET")];
+        let answered = ask(&router, "OPTIONS", "/v1/teams", &headers).await?;
+        assert_eq!((answered.status, cors(&answered)), (405, Vec::new()), "{origin}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_keys_an_allowed_origin_reads_and_posts_nothing() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let api = || Api { hosts: Some(AllowedHosts::default()), ..backend.api() };
+    let router = router(Api { origins: friends(), ..api() });
+    let local = ("host", "127.0.0.1:8787");
+    let cross = ("sec-fetch-site", "cross-site");
+    for (method, origin, status) in [
+        ("GET", FRIEND, 200),
+        ("OPTIONS", FRIEND, 200),
+        ("POST", FRIEND, 403),
+        ("GET", STRANGER, 403),
+        ("OPTIONS", STRANGER, 403),
+        ("GET", "https://dashboards.example.com.evil.example", 403),
+        ("GET", "null", 403),
+    ] {
+        let path = if method == "POST" { "/v1/deployments" } else { "/v1/teams" };
+        let answered = ask(&router, method, path, &[local, cross, ("origin", origin)]).await?;
+        assert_eq!(answered.status, status, "{method} {origin}");
+    }
+    let rebound = [("host", "evil.example"), ("origin", FRIEND)];
+    assert_eq!(ask(&router, "GET", "/v1/teams", &rebound).await?.code(), "host_not_allowed");
     Ok(())
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{Answered, Backend, KEY, NOW, TEAMS, ask, history};
-use mergeline_api::{Api, ApiKeys, Login, router};
+use mergeline_api::{AllowedOrigins, Api, ApiKeys, Login, router};
 use mergeline_fake_github::at;
 use mergeline_login::LoginSettings;
 use mergeline_test_support::{FakeProvider, signing_key};
@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 const CLIENT: &str = FakeProvider::CLIENT;
 const PAGE: &str = "https://metrics.acme.com/delivery/app/";
+/// An origin whose pages may read with a key.
+const FRIEND: &str = "https://dashboards.example.com";
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 /// Lines of `access`, to go after [`TEAMS`].
@@ -57,7 +59,9 @@ fn serving(
     });
     let settings = settings.map_err(|problems| anyhow::anyhow!("{problems:?}"))?.context("set")?;
     let page = Some(Login::oidc(settings)?);
-    Ok(router(Api { page, keys, ..Api::new(reader, Duration::from_secs(20), clock) }))
+    // Its pages read with a key, and never with a session.
+    let origins = AllowedOrigins::from_vars(|_| Some(FRIEND.to_owned())).expect("an origin");
+    Ok(router(Api { page, keys, origins, ..Api::new(reader, Duration::from_secs(20), clock) }))
 }
 
 impl World {
@@ -470,6 +474,30 @@ async fn below_the_page_nothing_else_answers_without_a_session() -> Result<()> {
         let is_guarded = world.get("/v1/teams", &[]).await?.status == 401;
         assert_eq!(outside.status == 401, is_guarded);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_other_origin_reads_with_a_session() -> Result<()> {
+    let world = World::new().await?;
+    let session = world.session(json!({ "groups": ["managers"] })).await?;
+    let asked = async |method: &str, path: &str, site: (&str, &str)| {
+        let headers =
+            [("cookie", session.as_str()), ("origin", FRIEND), site, ("access-control-request-method", "GET")];
+        ask(&world.router, method, path, &headers).await
+    };
+    for path in ["app/api/teams", "app/api/me", "app/api/openapi.json", "app/config.json", "app/", "app/logout"] {
+        for method in ["GET", "OPTIONS", "POST"] {
+            for site in [SAME_ORIGIN, ("sec-fetch-site", "cross-site")] {
+                let answered = asked(method, &format!("/v1/{path}"), site).await?;
+                let named = answered.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+                assert_eq!(named, None, "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(asked("GET", "/v1/app/api/teams", SAME_ORIGIN).await?.status, 200, "the session is good");
+    let outside = asked("GET", "/v1/teams", SAME_ORIGIN).await?;
+    assert_eq!((outside.status, outside.header("access-control-allow-credentials")), (401, ""));
     Ok(())
 }
 

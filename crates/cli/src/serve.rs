@@ -83,6 +83,7 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         keys: settings.keys,
         webhooks,
         hosts: Some(hosts),
+        origins: settings.origins,
         page: Some(login(settings.login, is_open)?),
         prometheus: args.prometheus,
         database: settings.database.fingerprint(),

@@ -11,6 +11,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, header};
 use mergeline_domain::Problem;
 
+use super::origins::AllowedOrigins;
 use crate::http::errors::ApiError;
 
 const VARIABLE: &str = "ALLOWED_HOSTS";
@@ -46,19 +47,23 @@ impl AllowedHosts {
         is_loopback_name(&host) || is_address(&host) || self.0.contains(&host)
     }
 
-    /// Accepts a request that a page of another site cannot have caused.
+    /// Accepts a request that a page of another site cannot have caused, unless its origin is allowed to read.
     ///
     /// # Errors
     /// [`ApiError::HostNotAllowed`] for another `Host`, [`ApiError::CrossSite`] for a page of another site.
-    pub(crate) fn check(&self, request: &Request) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, request: &Request, origins: &AllowedOrigins) -> Result<(), ApiError> {
         let headers = request.headers();
         let host = only(headers, &header::HOST).and_then(authority).ok_or(ApiError::HostNotAllowed)?;
         let named = [Some(&host), request.uri().authority()];
         if !named.into_iter().flatten().all(|authority| self.contains(authority.host())) {
             return Err(ApiError::HostNotAllowed);
         }
-        let is_own_page = !headers.contains_key(header::ORIGIN)
-            || only(headers, &header::ORIGIN).and_then(origin).is_some_and(|origin| origin == host);
+        let from = only(headers, &header::ORIGIN);
+        if from.is_some_and(|from| origins.allow(from, request.method())) {
+            return Ok(());
+        }
+        let is_own_page =
+            !headers.contains_key(header::ORIGIN) || from.and_then(origin).is_some_and(|origin| origin == host);
         if is_own_page && !is_cross_site(headers) { Ok(()) } else { Err(ApiError::CrossSite) }
     }
 }
@@ -83,7 +88,7 @@ fn normalized(host: &str) -> String {
 }
 
 /// Browsers never look these up (RFC 6761, 6.3).
-fn is_loopback_name(host: &str) -> bool {
+pub(crate) fn is_loopback_name(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
@@ -130,7 +135,7 @@ mod tests {
         let request =
             headers.iter().fold(Request::get("/v1/teams"), |request, (name, value)| request.header(*name, *value));
         let request = request.body(Body::empty()).expect("a request");
-        match hosts.check(&request) {
+        match hosts.check(&request, &AllowedOrigins::default()) {
             Ok(()) => None,
             Err(ApiError::HostNotAllowed) => Some("host"),
             Err(ApiError::CrossSite) => Some("site"),
@@ -183,7 +188,7 @@ mod tests {
     #[test]
     fn a_target_with_another_host_is_refused() {
         let request = Request::get("http://evil.example/v1/teams").header("host", "localhost").body(Body::empty());
-        let checked = AllowedHosts::default().check(&request.expect("a request"));
+        let checked = AllowedHosts::default().check(&request.expect("a request"), &AllowedOrigins::default());
         assert!(matches!(checked, Err(ApiError::HostNotAllowed)));
     }
 

@@ -3,5 +3,6 @@
 pub(crate) mod access;
 pub(crate) mod hosts;
 pub(crate) mod keys;
+pub(crate) mod origins;
 pub(crate) mod scope;
 pub(crate) mod sessions;

@@ -18,7 +18,7 @@ pub(crate) const DATA_AS_OF: HeaderName = HeaderName::from_static("mergeline-dat
 pub(crate) const META: HeaderName = HeaderName::from_static("mergeline-meta");
 
 /// The cursor for the next page of a table.
-const NEXT_CURSOR: HeaderName = HeaderName::from_static("mergeline-next-cursor");
+pub(crate) const NEXT_CURSOR: HeaderName = HeaderName::from_static("mergeline-next-cursor");
 
 /// The trace ID, because tables and 304 responses have no other place for it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -39,13 +39,18 @@ pub(crate) fn around(router: Router, api: Api) -> Router {
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(from_fn(in_context))
             .layer(default_header(header::CACHE_CONTROL, "no-store"))
-            .layer(default_header(header::VARY, "accept, x-api-key"))
+            .layer(vary())
             .layer(default_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .layer(CatchPanicLayer::custom(after_a_panic))
             .layer(HandleErrorLayer::new(async |_: BoxError| ApiError::Timeout))
             .layer(TimeoutLayer::new(api.timeout))
             .layer(from_fn_with_state(api, check)),
     )
+}
+
+/// What answers depend on besides their address.
+pub(crate) fn vary() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(header::VARY, HeaderValue::from_static("accept, x-api-key"))
 }
 
 /// Anyone can send the header, but the ID in logs must be ours.
@@ -108,7 +113,7 @@ async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<R
     let is_webhook = request.uri().path().starts_with(WEBHOOKS);
     let is_open = api.keys.is_none() && !is_webhook && request.extensions().get::<ClientPath>().is_none();
     if let Some(hosts) = api.hosts.as_ref().filter(|_| is_open) {
-        hosts.check(&request)?;
+        hosts.check(&request, &api.origins)?;
     }
     if request.uri().query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
         let message = format!("the query string is longer than {MAX_QUERY_BYTES} bytes");

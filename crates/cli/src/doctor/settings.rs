@@ -33,6 +33,7 @@ const NAMES: [&str; 31] = [
     "API_KEYS",
     "WEBHOOK_SECRETS",
     "ALLOWED_HOSTS",
+    "CORS_ORIGIN",
     "OIDC_ISSUER",
     "OIDC_CLIENT_ID",
     "OIDC_CLIENT_SECRET",

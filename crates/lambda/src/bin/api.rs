@@ -60,6 +60,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         gateway_key_scope,
         webhooks,
         hosts,
+        origins: settings.origins,
         page,
         database,
         stale_after: settings.stale_after,
