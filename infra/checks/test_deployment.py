@@ -58,6 +58,8 @@ EVERYTHING_GIVEN = {
     "LogRetentionDays": "90",
     "AccessLogs": "with-role",
     "Tracing": "xray",
+    "OtlpEndpoint": "https://otlp.example.com:4318/otlp",
+    "OtlpHeadersSecretArn": SECRET.format("Otlp"),
 }
 
 
@@ -367,6 +369,8 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
         "SSL_CERT_FILE": "/opt/authorities.pem",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://otlp.example.com:4318/otlp",
+        "OTEL_EXPORTER_OTLP_HEADERS_SECRET_ARN": SECRET.format("Otlp"),
         "GITHUB_APP_KEY_SECRET_ARN": full["GitHubSecret"],
         "GITHUB_APP_ID": "12345",
         "GITHUB_API_URL": "https://api.github.com",
@@ -384,6 +388,8 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
         "SSL_CERT_FILE": "/opt/authorities.pem",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://otlp.example.com:4318/otlp",
+        "OTEL_EXPORTER_OTLP_HEADERS_SECRET_ARN": SECRET.format("Otlp"),
         "API_KEYS_SECRET_ARN": SECRET.format("ApiKeys"),
         "WEBHOOK_SECRETS_SECRET_ARN": SECRET.format("Webhooks"),
         "OIDC_ISSUER": "https://accounts.google.com",
@@ -469,7 +475,9 @@ def test_functions_may_do_what_they_do_and_no_more(usual, full):
         SECRET.format("ApiKeys"),
         SECRET.format("Webhooks"),
         SECRET.format("Login"),
+        SECRET.format("Otlp"),
     }
+    assert ("secretsmanager:GetSecretValue", SECRET.format("Otlp")) in full.role("CollectorRole")
     assert not any(action.startswith("sqs:") for action, _ in api)
     changes = full.queue("Changes")["QueueArn"]
     assert {(action, resource) for action, resource in full.role("ApiRole") if action.startswith("sqs:")} == {

@@ -143,6 +143,9 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("KmsKeyArn", "alias/mergeline"),
         ("AccessLogs", "yes"),
         ("Tracing", "on"),
+        ("OtlpEndpoint", "http://collector.example.com:4318"),
+        ("OtlpEndpoint", "https://user:password@otlp.example.com"),
+        ("OtlpHeadersSecretArn", "authorization=Bearer abc"),
         ("PermissionsBoundaryArn", "AdministratorAccess"),
     ],
 )
@@ -179,6 +182,7 @@ def test_nonsense_is_refused(name, value, written):
         ("CorsOrigin", "https://dashboards.example.com,http://localhost:5173"),
         ("WafAclArn", "arn:aws:wafv2:eu-north-1:123456789012:regional/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("KmsKeyArn", "arn:aws:kms:eu-north-1:123456789012:key/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
+        ("OtlpEndpoint", "https://otlp.example.com:4318/otlp"),
         ("AlarmEmail", "on-call+mergeline@example.com"),
     ],
 )
@@ -225,6 +229,11 @@ def test_networks_of_webhooks_need_webhooks(written):
 def test_exceptions_from_a_proxy_without_a_proxy_are_refused(written):
     assert broken_rules(written, NoProxy=".amazonaws.com") == ["NoProxyIsBesideAProxy"]
     assert broken_rules(written, HttpsProxy="http://proxy:3128", NoProxy=".amazonaws.com") == []
+
+
+def test_headers_of_traces_need_an_endpoint(written):
+    assert broken_rules(written, OtlpHeadersSecretArn="s") == ["HeadersHaveAnEndpoint"]
+    assert broken_rules(written, OtlpHeadersSecretArn="s", OtlpEndpoint="https://otlp.example.com") == []
 
 
 def test_a_path_or_a_zone_without_a_domain_is_refused(written):

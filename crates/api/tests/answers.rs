@@ -53,11 +53,11 @@ async fn with_weeks() -> Result<Backend> {
         for index in 0..count {
             let merged = at("2025-11-03T12:00:00Z") + TimeDelta::weeks(week) + TimeDelta::hours(index);
             let text = |instant: chrono::DateTime<chrono::Utc>| instant.to_rfc3339();
-            let number = u64::try_from(all.len() + 1)?;
+            let number = i64::try_from(all.len() + 1)?;
             all.push(pr("acme/api", number).created(&text(merged - TimeDelta::hours(24))).merged(&text(merged)));
         }
     }
-    backend.keep_since("2025-10-01T00:00:00Z", &all).await?;
+    backend.keep_since("2025-11-03T00:00:00Z", &all).await?;
     Ok(backend)
 }
 

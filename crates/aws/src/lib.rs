@@ -21,7 +21,7 @@ pub use queue::{Message, Queue};
 pub use secrets::Secrets;
 pub use variables::{
     API_KEYS, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, LOGIN_SECRET,
-    SESSION_SECRET, SecretValues, SecretVariable, VariableError, WEBHOOK_SECRETS,
+    OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, VariableError, WEBHOOK_SECRETS,
 };
 
 /// Endpoints of the same region respond within milliseconds. A missing route must not use up a function's time.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 
 use crate::AwsError;
 use crate::error::{Cause, Failure, Kind};
@@ -12,7 +14,11 @@ use crate::error::{Cause, Failure, Kind};
 /// The most messages that SQS sends or receives in one request.
 const MAX_BATCH: usize = 10;
 /// The size of a batch that every queue accepts, regardless of its `MaximumMessageSize`.
-const MAX_BATCH_BYTES: usize = 256 * 1024;
+const MAX_BATCH_BYTES: usize = 256 * 1024 - MAX_BATCH * ATTRIBUTE_BYTES;
+/// More than a trace takes with its name and type; SQS counts them too.
+const ATTRIBUTE_BYTES: usize = 128;
+/// The attribute of a message with the trace that it belongs to (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
 /// The longest delay in SQS.
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// SQS hides a message for at most twelve hours *after it was received*, and rejects more. Up to a quarter of an hour,
@@ -24,6 +30,8 @@ const MAX_HIDDEN: Duration = Duration::from_secs(12 * 60 * 60 - 15 * 60);
 pub struct Queue {
     client: Client,
     url: Arc<str>,
+    /// The trace that messages belong to.
+    traceparent: Option<MessageAttributeValue>,
 }
 
 /// A received message.
@@ -35,6 +43,8 @@ pub struct Message {
     pub receipt_handle: String,
     /// How often it was received, including this time.
     pub receives: u32,
+    /// The trace that it belongs to, in W3C's format.
+    pub traceparent: Option<String>,
 }
 
 /// An entry of a batch that SQS rejected.
@@ -50,7 +60,14 @@ impl Queue {
     }
 
     pub(crate) fn new(client: Client, url: &str) -> Self {
-        Self { client, url: url.into() }
+        Self { client, url: url.into(), traceparent: None }
+    }
+
+    /// The same queue, with the trace that what is sent to it belongs to, in W3C's format.
+    #[must_use]
+    pub fn in_trace(&self, traceparent: Option<String>) -> Self {
+        let attribute = |text| MessageAttributeValue::builder().data_type("String").string_value(text).build().ok();
+        Self { traceparent: traceparent.and_then(attribute), ..self.clone() }
     }
 
     /// Its URL.
@@ -86,7 +103,10 @@ impl Queue {
     /// # Errors
     /// When SQS fails or refuses the request.
     pub async fn send_with(&self, body: &str, delay: Duration) -> Result<(), AwsError> {
-        let request = self.client.send_message().queue_url(&*self.url).message_body(body);
+        let mut request = self.client.send_message().queue_url(&*self.url).message_body(body);
+        if let Some(attribute) = &self.traceparent {
+            request = request.message_attributes(TRACEPARENT, attribute.clone());
+        }
         let sent = request.delay_seconds(seconds(delay, MAX_DELAY)).send().await;
         sent.map_err(|error| self.error("sqs:SendMessage", error))?;
         Ok(())
@@ -113,6 +133,7 @@ impl Queue {
         let received = request
             .max_number_of_messages(i32::from(max).clamp(1, 10))
             .wait_time_seconds(0)
+            .message_attribute_names(TRACEPARENT)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .send()
             .await
@@ -148,8 +169,11 @@ impl Queue {
         let action = "sqs:SendMessage";
         let mut request = self.client.send_message_batch().queue_url(&*self.url);
         for (id, body) in bodies.iter().enumerate() {
-            let entry = SendMessageBatchRequestEntry::builder().id(id.to_string()).message_body(*body).build();
-            request = request.entries(entry.map_err(|error| self.error(action, error))?);
+            let mut entry = SendMessageBatchRequestEntry::builder().id(id.to_string()).message_body(*body);
+            if let Some(attribute) = &self.traceparent {
+                entry = entry.message_attributes(TRACEPARENT, attribute.clone());
+            }
+            request = request.entries(entry.build().map_err(|error| self.error(action, error))?);
         }
         let answer = request.send().await.map_err(|error| self.error(action, error))?;
         let lost = answer.failed().iter().filter_map(|failed| {
@@ -176,7 +200,10 @@ fn message(message: aws_sdk_sqs::types::Message) -> Message {
         .attributes()
         .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount))
         .and_then(|count| count.parse().ok());
+    let attributes = message.message_attributes.unwrap_or_default();
+    let traceparent = attributes.get(TRACEPARENT).and_then(|attribute| attribute.string_value.clone());
     Message {
+        traceparent,
         body: message.body.unwrap_or_default(),
         receipt_handle: message.receipt_handle.unwrap_or_default(),
         // This receive counts.

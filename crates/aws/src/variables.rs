@@ -66,6 +66,13 @@ pub const LOGIN_SECRET: SecretVariable = SecretVariable {
 pub const SESSION_SECRET: SecretVariable =
     SecretVariable { name: "SESSION_SECRET", arn: "SESSION_SECRET_ARN", form: Form::Field("session_secret") };
 
+/// What is sent with traces, a key for example.
+pub const OTLP_HEADERS: SecretVariable = SecretVariable {
+    name: "OTEL_EXPORTER_OTLP_HEADERS",
+    arn: "OTEL_EXPORTER_OTLP_HEADERS_SECRET_ARN",
+    form: Form::Text,
+};
+
 /// The values of the secret variables that are set by ARN.
 #[derive(Debug, Clone, Default)]
 pub struct SecretValues(HashMap<&'static str, SecretString>);

@@ -39,6 +39,7 @@ mod webhooks;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::Utc;
 use clap::{CommandFactory, Parser};
@@ -49,6 +50,9 @@ use failure::Failure;
 /// The log filter unless `RUST_LOG` is set: only warnings, because users see tables and progress. The run's summary is
 /// printed anyway.
 const LOGS: &str = "warn,mergeline_collector::report=off";
+
+/// How long a command that is done waits for its last traces.
+const LAST_TRACES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The error of the one command that needs an optional feature.
 #[cfg(not(feature = "aws"))]
@@ -66,7 +70,8 @@ async fn main() -> ExitCode {
     }
     mergeline_telemetry::init(Some(LOGS));
     let is_json = args.options.json;
-    match run(args).await {
+    let outcome = traced(run(args)).await;
+    match outcome {
         Ok(code) => code,
         // A reader that closed the pipe (`| head`) has what it wanted.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
@@ -80,6 +85,17 @@ async fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Does `work`, and sends its traces, if there is an endpoint for them.
+async fn traced(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    mergeline_telemetry::export(environment::variable)?;
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        never = mergeline_telemetry::keep_flushing() => match never {},
+    };
+    mergeline_telemetry::flush(LAST_TRACES_WITHIN).await;
+    outcome
 }
 
 /// Prints clap's error or help through our own output filter.

@@ -152,6 +152,10 @@ pub(crate) async fn until_interrupted(
     };
     // Compression is for local use only: in the cloud, API Gateway would need the responses in another encoding.
     let router = router.layer(CompressionLayer::new());
+    let router = match mergeline_telemetry::continue_traces() {
+        Some(traces) => router.layer(traces),
+        None => router,
+    };
     http_server::serve(listener, router, Limits::of_this_process(), interrupted).await;
     store.close().await;
     poster.close().await;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{Laptop, Ran, github, while_serving, yesterday};
 use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakeWebhook, deployment, pr};
-use mergeline_test_support::TestDatabase;
+use mergeline_test_support::{FakeOtlp, TestDatabase};
 use serde_json::{Value, json};
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
@@ -338,6 +338,29 @@ async fn collect_then_serve_needs_no_database_setup() -> Result<()> {
         Ok(())
     };
     tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_exports_its_requests_at_the_latest_when_it_ends() -> Result<()> {
+    let otlp = FakeOtlp::start().await?;
+    let laptop = Laptop::new()?;
+    let migrated = laptop.run(&["migrate"]).await?;
+    assert_eq!(migrated.code(), Some(0), "{}", migrated.err());
+    let laptop = laptop.with("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.url());
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let ask = |address: &str| {
+        assert_eq!(http_get(address, "/v1/teams?tz=canary", "x-api-key: canary\r\n")?.0, 400);
+        assert_eq!(http_get(address, "/v1/teams", "")?.0, 200);
+        Ok(())
+    };
+    tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    let exported = otlp.after(1).await;
+    let text: String = exported.iter().map(|it| String::from_utf8_lossy(&it.body).into_owned()).collect();
+    assert!(text.contains("GET /v1/teams") && !text.contains("canary"), "{text:?}");
+    let wrong = laptop.with("OTEL_EXPORTER_OTLP_ENDPOINT", "collector").run(&["status"]).await?;
+    assert_eq!(wrong.code(), Some(2), "{}", wrong.err());
+    assert!(wrong.err().contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{}", wrong.err());
     Ok(())
 }
 

@@ -124,7 +124,13 @@ impl From<GitHubError> for Failed {
 impl GitHubRequest {
     /// Where its log lines belong to. A path has no secrets; a query string has page numbers only, and is left out.
     fn span(&self) -> tracing::Span {
-        tracing::info_span!(target: "spans", "request", http.method = %self.method, url.path = self.url.path())
+        tracing::info_span!(
+            target: "spans",
+            "github_request",
+            http.method = %self.method,
+            http.status = tracing::field::Empty,
+            url.path = self.url.path()
+        )
     }
 
     pub(crate) fn get(url: Url) -> Self {
@@ -337,6 +343,7 @@ impl GitHubSession {
                 }
             };
             self.note(&answer);
+            tracing::Span::current().record("http.status", i64::from(answer.status.as_u16()));
             // Boxed, because it is rarely needed.
             if answer.may_be_of_a_site()
                 && let Some(url) = Box::pin(self.below_the_site(&request.url)).await

@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use lambda_runtime::Diagnostic;
 use mergeline_aws::{
-    Aws, AwsError, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, SecretValues,
-    SecretVariable, VariableError,
+    Aws, AwsError, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, OTLP_HEADERS,
+    SecretValues, SecretVariable, VariableError,
 };
 use mergeline_collector::{
     CollectError, CollectOptions, CredentialsRefusal, RosterSnapshot, RunContext, RunReport, Settings, Sources,
@@ -24,9 +24,10 @@ use tokio::time::Instant;
 
 use crate::metrics::Sums;
 use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
+use crate::traces::export_traces;
 
 /// The variables that may be stored as secrets.
-const SECRETS: [SecretVariable; 3] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY];
+const SECRETS: [SecretVariable; 4] = [DATABASE_URL, GITHUB_TOKEN, GITHUB_APP_KEY, OTLP_HEADERS];
 /// The logins that are made where each function has its own. Only a function that has these variables makes them.
 const LOGINS: [SecretVariable; 2] = [DATABASE_WRITER_URL, DATABASE_READER_URL];
 /// The code of a secret that exists without a value.
@@ -376,6 +377,7 @@ impl Collector {
             Some(aws) => SecretValues::fetch(&aws.secrets(), &SECRETS, &self.lookup, fresh).await?,
             None => SecretValues::default(),
         };
+        export_traces(|name| secrets.get(name).or_else(|| (self.lookup)(name)));
         let clients = match cached.as_ref().filter(|clients| clients.secrets == secrets) {
             Some(clients) if fresh && (self.lookup)("GITHUB_APP_ID").is_some() => {
                 Clients::new(secrets, clients.settings.clone(), clients.store.clone())?
@@ -419,6 +421,7 @@ impl Collector {
     }
 
     /// Queues a message for each repository that is due.
+    #[tracing::instrument(target = "spans", skip_all)]
     async fn plan(
         &self,
         queues: &Queues,

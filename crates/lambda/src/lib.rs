@@ -7,6 +7,7 @@ mod notices;
 mod queue;
 mod renewal;
 mod task;
+mod traces;
 
 pub use collector::{Collector, FunctionError, Outcome};
 pub use gateway::without_base_path;
@@ -14,3 +15,4 @@ pub use notices::ChangesQueue;
 pub use queue::replay;
 pub use renewal::renewal;
 pub use task::{CollectTask, DeadLetter, Failure, Task};
+pub use traces::{TracesAfterAnswers, export_traces};

@@ -29,7 +29,8 @@ impl NoticeQueue for ChangesQueue {
     fn push(&self, notice: ChangeNotice) -> BoxFuture<'_, Result<(), String>> {
         async move {
             let body = Task::Read(notice).body();
-            self.0.send_with(&body, DELAY).await.map_err(|error| error_chain(&error))
+            let queue = self.0.in_trace(mergeline_telemetry::traceparent());
+            queue.send_with(&body, DELAY).await.map_err(|error| error_chain(&error))
         }
         .boxed()
     }

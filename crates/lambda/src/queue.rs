@@ -9,6 +9,7 @@ use mergeline_domain::{Recovery, error_chain};
 use mergeline_store::{Reason, Repository, ResultState, RunId, StoreError};
 use mergeline_webhooks::ChangeNotice;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use crate::metrics::Sums;
 use crate::task::{CollectTask, DeadLetter, Failure, Task};
@@ -31,6 +32,21 @@ pub(crate) struct Record {
     pub(crate) source: String,
     #[serde(default)]
     pub(crate) attributes: Attributes,
+    /// What was sent with it.
+    #[serde(default)]
+    message_attributes: MessageAttributes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct MessageAttributes {
+    traceparent: MessageAttribute,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct MessageAttribute {
+    string_value: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +56,11 @@ pub(crate) struct Attributes {
 }
 
 impl Record {
+    /// The trace that it belongs to, in W3C's format.
+    fn traceparent(&self) -> Option<&str> {
+        self.message_attributes.traceparent.string_value.as_deref()
+    }
+
     fn receives(&self) -> u32 {
         self.attributes.approximate_receive_count.parse().unwrap_or(1)
     }
@@ -95,7 +116,7 @@ pub(crate) async fn enqueue(queue: &Queue, run: RunId, repositories: &[Repositor
         Task::Collect(CollectTask { run, repository: repository.id, name: repository.called().clone() })
     };
     let bodies: Vec<String> = repositories.iter().map(|repository| task(repository).body()).collect();
-    queue.send(&bodies).await
+    queue.in_trace(mergeline_telemetry::traceparent()).send(&bodies).await
 }
 
 /// Processes a batch of messages one by one. Returns those to put back.
@@ -110,42 +131,54 @@ pub(crate) async fn work(
 ) -> Result<BatchFailures, StoreError> {
     let mut failures = BatchFailures::default();
     for record in records {
-        let disposition = match Task::from_body(&record.body) {
-            Ok(Task::Collect(task)) => match collect_one(context, record, task, sums).await {
-                // For example a run or repository that is not in the database. The other messages may still succeed.
-                Err(error) if !error.is_fatal() => {
-                    failed(record, Reason { code: error.code(), message: error_chain(&error) })
-                }
-                outcome => outcome?,
-            },
-            Ok(Task::Read(notice)) => match read_one(context, queues, notice).await {
-                Err(error) if !error.is_fatal() => {
-                    tracing::warn!(code = error.code(), "A changed repository was not read: {}", error_chain(&error));
-                    Disposition::Ack
-                }
-                outcome => outcome?,
-            },
-            Err(error) => {
-                let message = format!("cannot parse the message: {error}");
-                failed(record, Reason { code: "message.unreadable", message })
-            }
-        };
-        let is_returned = settle(queues, record, disposition).await.unwrap_or_else(|error| {
-            // Its work is stored and can be repeated. It returns after its visibility timeout, and the other messages
-            // are not affected.
-            tracing::warn!(
-                sqs.message_id = record.message_id,
-                code = error.code(),
-                "Could not update a message, so it stays in the queue: {}",
-                error_chain(&error)
-            );
-            true
-        });
-        if is_returned {
+        let span = tracing::info_span!(target: "spans", "message", sqs.message_id = record.message_id);
+        mergeline_telemetry::follow(&span, record.traceparent());
+        if work_on(context, queues, record, sums).instrument(span).await? {
             failures.batch_item_failures.push(ItemFailure { item_identifier: record.message_id.clone() });
         }
     }
     Ok(failures)
+}
+
+/// Processes a message. Returns whether it returns to its queue.
+async fn work_on(
+    context: &RunContext<'_>,
+    queues: &Queues,
+    record: &Record,
+    sums: &mut Sums,
+) -> Result<bool, StoreError> {
+    let disposition = match Task::from_body(&record.body) {
+        Ok(Task::Collect(task)) => match collect_one(context, record, task, sums).await {
+            // For example a run or repository that is not in the database. The other messages may still succeed.
+            Err(error) if !error.is_fatal() => {
+                failed(record, Reason { code: error.code(), message: error_chain(&error) })
+            }
+            outcome => outcome?,
+        },
+        Ok(Task::Read(notice)) => match read_one(context, queues, notice).await {
+            Err(error) if !error.is_fatal() => {
+                tracing::warn!(code = error.code(), "A changed repository was not read: {}", error_chain(&error));
+                Disposition::Ack
+            }
+            outcome => outcome?,
+        },
+        Err(error) => {
+            let message = format!("cannot parse the message: {error}");
+            failed(record, Reason { code: "message.unreadable", message })
+        }
+    };
+    let is_returned = settle(queues, record, disposition).await.unwrap_or_else(|error| {
+        // Its work is stored and can be repeated. It returns after its visibility timeout, and the other messages
+        // are not affected.
+        tracing::warn!(
+            sqs.message_id = record.message_id,
+            code = error.code(),
+            "Could not update a message, so it stays in the queue: {}",
+            error_chain(&error)
+        );
+        true
+    });
+    Ok(is_returned)
 }
 
 /// Applies a disposition to the queues. Returns whether the same message returns to its queue.
@@ -160,7 +193,10 @@ async fn settle(queues: &Queues, record: &Record, disposition: Disposition) -> R
         Disposition::RetryAfter(delay) => {
             changes.unwrap_or(&queues.work).hide(&record.receipt_handle, delay).await.map(|()| true)
         }
-        Disposition::Requeue => queues.work.send_with(&record.body, Duration::ZERO).await.map(|()| false),
+        Disposition::Requeue => {
+            let work = queues.work.in_trace(record.traceparent().map(str::to_owned));
+            work.send_with(&record.body, Duration::ZERO).await.map(|()| false)
+        }
         Disposition::DeadLetter(reason) => dead_letter(queues, record, &reason).await.map(|()| false),
     }
 }
@@ -169,6 +205,7 @@ async fn settle(queues: &Queues, record: &Record, disposition: Disposition) -> R
 async fn read_one(context: &RunContext<'_>, queues: &Queues, notice: ChangeNotice) -> Result<Disposition, StoreError> {
     let FollowUp::Again(after, notice) = context.follow(notice).await? else { return Ok(Disposition::Ack) };
     let Some(changes) = &queues.changes else { return Ok(Disposition::Ack) };
+    let changes = changes.in_trace(mergeline_telemetry::traceparent());
     if let Err(error) = changes.send_with(&Task::Read(notice).body(), after).await {
         tracing::warn!(code = error.code(), "A changed repository is not read again: {}", error_chain(&error));
     }
@@ -239,7 +276,8 @@ async fn dead_letter(queues: &Queues, record: &Record, reason: &Reason) -> Resul
         // Unchanged, so nothing is lost.
         Err(_) => record.body.clone(),
     };
-    queues.dead_letters.send_with(&letter, Duration::ZERO).await
+    let dead_letters = queues.dead_letters.in_trace(record.traceparent().map(str::to_owned));
+    dead_letters.send_with(&letter, Duration::ZERO).await
 }
 
 /// Puts dead letters back into the work queue. Calls `on_letter` with the body of each. Returns how many.
@@ -260,7 +298,7 @@ pub async fn replay(work: &Queue, dead_letters: &Queue, on_letter: impl Fn(&str)
                 // From a worker that crashed: the message is as it was sent.
                 Err(_) => letter.body,
             };
-            work.send_with(&fresh, Duration::ZERO).await?;
+            work.in_trace(letter.traceparent).send_with(&fresh, Duration::ZERO).await?;
             dead_letters.delete(&letter.receipt_handle).await?;
             replayed += 1;
         }

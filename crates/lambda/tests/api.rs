@@ -20,7 +20,11 @@ use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
 use mergeline_store::{Actor, ApplyOptions, DatabaseSettings, Reader, Renewal, Writer};
-use mergeline_test_support::{AwsEmulator, FakeProvider, Invocation, LambdaRuntime};
+use mergeline_test_support::{AwsEmulator, Exported, FakeOtlp, FakeProvider, Invocation, LambdaRuntime};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::Instant;
@@ -756,4 +760,127 @@ async fn f41_wrong_passwords_return_503_until_the_secret_changes() -> Result<()>
     let log = function.stop().await?;
     assert!(log.contains("db_auth") && !log.contains("canary"), "{log}");
     Ok(())
+}
+
+/// The trace of a caller, W3C's own example.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A function `api` whose traces go there.
+async fn start_traced(backend: &Backend, otlp: &FakeOtlp) -> Result<LambdaRuntime> {
+    let environment = HashMap::from([
+        ("DB_URL", backend.database.url().to_owned()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.url().to_owned()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary-header".to_owned()),
+    ]);
+    LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await
+}
+
+/// The spans of some requests.
+fn spans(exported: &[Exported]) -> Result<Vec<Span>> {
+    let mut spans = Vec::new();
+    for it in exported {
+        let request = ExportTraceServiceRequest::decode(it.body.clone())?;
+        spans.extend(request.resource_spans.into_iter().flat_map(|it| it.scope_spans).flat_map(|it| it.spans));
+    }
+    Ok(spans)
+}
+
+/// What a span says, without its times and ids.
+fn said(span: &Span) -> Vec<&str> {
+    let mut keys: Vec<&str> = span.attributes.iter().map(|it| it.key.as_str()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[tokio::test]
+async fn an_answers_spans_are_exported_in_the_callers_trace() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let otlp = FakeOtlp::start().await?;
+    let mut function = start_traced(&backend, &otlp).await?;
+    let mut event = event(
+        "/metrics/team/payments/velocity",
+        &[("from", "2026-06-01"), ("to", "2026-06-15")],
+        ("traceparent", TRACEPARENT),
+    )?;
+    event["multiValueHeaders"]["x-api-key"] = json!(["canary-key"]);
+    event["multiValueHeaders"]["user-agent"] = json!(["canary-agent"]);
+    let (status, answer) = ask(&mut function, &event.to_string()).await?;
+    assert_eq!(status, 200, "{answer}");
+    let exported = otlp.after(1).await;
+    assert_eq!(exported[0].headers["authorization"], "Bearer canary-header", "decoded");
+    let spans = spans(&exported)?;
+    let (request, queries): (Vec<&Span>, Vec<&Span>) =
+        spans.iter().partition(|span| span.kind == SpanKind::Server as i32);
+    assert_eq!(request.len(), 1, "{spans:?}");
+    assert_eq!(request[0].name, "GET /v1/metrics/team/{team_id}/velocity");
+    assert_eq!(
+        said(request[0]),
+        ["http.request.method", "http.response.status_code", "http.route", "mergeline.trace_id"]
+    );
+    assert_eq!(hex(&request[0].parent_span_id), "00f067aa0ba902b7", "the caller's span");
+    assert!(queries.iter().any(|span| span.name == "statistics"), "{queries:?}");
+    for span in &spans {
+        assert_eq!(hex(&span.trace_id), TRACE, "{span:?}");
+        assert!(span.events.is_empty(), "log lines are not exported: {span:?}");
+    }
+    for query in queries {
+        assert_eq!(query.kind, SpanKind::Client as i32, "{query:?}");
+        assert_eq!(said(query), ["db.query.summary", "db.system.name"], "{query:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_that_a_caller_writes_is_exported() -> Result<()> {
+    let backend = Backend::with(&[pr("acme/api", 1).titled("canary-title").by("ana")]).await?;
+    let otlp = FakeOtlp::start().await?;
+    let mut function = start_traced(&backend, &otlp).await?;
+    for (path, parameters) in [
+        ("/metrics/team/payments/pull-requests", &[("from", "2026-06-01"), ("to", "2026-06-15")][..]),
+        ("/metrics/team/canary-team/velocity", &[("repo", "canary/repository"), ("base", "canary-branch")]),
+        ("/canary-path/canary-login", &[("canary-name", "canary-value")]),
+        ("/teams/payments", &[]),
+    ] {
+        let mut event = event(path, parameters, ("traceparent", TRACEPARENT))?;
+        for header in ["x-api-key", "authorization", "cookie", "user-agent", "tracestate", "baggage", "x-amzn-trace-id"]
+        {
+            event["multiValueHeaders"][header] = json!([format!("canary={header}")]);
+        }
+        event["requestContext"]["identity"]["sourceIp"] = json!("203.0.113.77");
+        ask(&mut function, &event.to_string()).await?;
+    }
+    let exported = otlp.after(4).await;
+    let (requests, queries): (Vec<Span>, Vec<Span>) =
+        spans(&exported)?.into_iter().partition(|span| span.kind == SpanKind::Server as i32);
+    assert!(requests.len() == 4 && !queries.is_empty(), "{requests:?} {queries:?}");
+    for it in &exported {
+        let text = format!("{:?}", ExportTraceServiceRequest::decode(it.body.clone())?);
+        for secret in ["canary", "ana", "203.0.113.77", "2026-06-01", "select ", "payments", "postgres://"] {
+            let found = text.match_indices(secret).next().map(|(at, _)| &text[at.saturating_sub(40)..at]);
+            assert_eq!(found, None, "{secret}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_delays_no_answer_and_is_left_alone() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let otlp = FakeOtlp::hanging().await?;
+    let mut function = start_traced(&backend, &otlp).await?;
+    let event = event("/teams", &[], ("accept", "application/json"))?.to_string();
+    for _ in 0..3 {
+        assert_eq!(ask(&mut function, &event).await?.0, 200);
+    }
+    // It holds the first request's connection still, and got no second one.
+    assert_eq!((otlp.after(1).await.len(), otlp.requests()), (1, 1));
+    let log = function.stop().await?;
+    assert_eq!(log.matches("telemetry.not_exported").count(), 1, "{log}");
+    assert!(!log.contains("canary"), "{log}");
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,10 @@ use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use cloud::{BATCH, Cloud, TOKEN, at_level, event, schedule};
 use mergeline_fake_github::{FakePullRequest, Fault, pr};
-use mergeline_test_support::{AwsFault, AwsService, Invocation};
+use mergeline_test_support::{AwsFault, AwsService, FakeOtlp, Invocation};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
 use serde_json::{Value, json};
 
 /// Requests per failing call.
@@ -572,5 +575,43 @@ async fn each_run_trims_expired_runs_from_the_ledger() -> Result<()> {
         assert_eq!((ages, cloud.run_state().await?.as_str()), (vec![29, 0], "succeeded"));
         cloud.end(sandbox).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_trace_of_a_plan_goes_on_in_its_messages_and_names_nothing() -> Result<()> {
+    let mut cloud = three().await?;
+    let otlp = FakeOtlp::start().await?;
+    cloud.environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.url().to_owned());
+    let mut sandbox = cloud.sandbox().await?;
+    sandbox.answer(schedule()?).await?;
+    let sent = cloud.work.receive(10).await?;
+    cloud.aws.release(&cloud.queue.url).await?;
+    let parent = sent.first().and_then(|message| message.traceparent.clone()).context("a trace")?;
+    let (trace, parent) = (&parent[3..35], &parent[36..52]);
+    cloud.drain_queue(&mut sandbox).await?;
+    let exported = otlp.after(2).await;
+    let mut spans: Vec<Span> = Vec::new();
+    for it in &exported {
+        let request = ExportTraceServiceRequest::decode(it.body.clone())?;
+        spans.extend(request.resource_spans.into_iter().flat_map(|it| it.scope_spans).flat_map(|it| it.spans));
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let plan = spans.iter().find(|span| hex(&span.span_id) == parent).context("the span that sent them")?;
+    assert_eq!((plan.name.as_str(), hex(&plan.trace_id).as_str()), ("plan", trace));
+    let messages: Vec<&Span> =
+        spans.iter().filter(|span| hex(&span.parent_span_id) == parent && span.name == "process").collect();
+    assert!(!messages.is_empty(), "{spans:?}");
+    for name in ["repository", "page", "GET /repos/{}/{}/pulls", "POST /graphql", "write transaction"] {
+        let found = spans.iter().find(|span| span.name == name);
+        assert!(found.is_some_and(|span| hex(&span.trace_id) == trace), "{name}: {spans:?}");
+    }
+    for it in &exported {
+        let text = format!("{:?}", ExportTraceServiceRequest::decode(it.body.clone())?);
+        for secret in ["acme", "ana", "bob", "ghp_", "insert ", TOKEN, cloud.database.url()] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+    }
+    cloud.end(sandbox).await?;
     Ok(())
 }

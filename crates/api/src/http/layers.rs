@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::BoxError;
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
@@ -15,7 +15,7 @@ use tower::timeout::TimeoutLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use super::context::{ClientPath, REQUEST, RequestFacts};
 use super::envelope::REQUEST_ID;
@@ -90,9 +90,19 @@ async fn in_context(request: Request, next: Next) -> Response {
     let wants_problem_details = Accept::of(request.headers()).wants_problem_details();
     let facts = RequestFacts { trace_id: trace_id.clone(), wants_problem_details };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!(target: "spans", "request", trace_id, http.method = %method, url.path = path);
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let span = tracing::info_span!(
+        target: "spans",
+        "request",
+        trace_id,
+        http.method = %method,
+        http.route = route,
+        http.status = field::Empty,
+        url.path = path
+    );
     let answering = async {
         let response = REQUEST.scope(facts, next.run(request)).await;
+        Span::current().record("http.status", i64::from(response.status().as_u16()));
         let (status, milliseconds) = (response.status().as_u16(), started_at.elapsed().as_secs_f64() * 1_000.0);
         tracing::info!(trace_id, status, milliseconds, "{method} {path} answered {status} in {milliseconds:.1} ms");
         response

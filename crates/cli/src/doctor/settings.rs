@@ -42,6 +42,8 @@ const NAMES: [&str; 31] = [
     "PUBLIC_URL",
     "SESSION_SECRET",
     "REQUEST_TIMEOUT_SECONDS",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
 ];
 /// Names that other tools use for a setting, and the right name here.
 const MISTAKEN: [(&str, &str); 4] = [

@@ -16,6 +16,7 @@ use super::{Interruption, RepositoryJob, timed};
 ///
 /// # Errors
 /// When the database fails, or the roster is stale, also because the page showed that two people are the same.
+#[tracing::instrument(target = "spans", name = "page", level = "debug", skip_all)]
 #[expect(clippy::too_many_arguments, reason = "what a page is judged by, where it goes and what is counted")]
 pub async fn keep_page(
     store: &Writer,

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use futures::FutureExt;
+use lambda_runtime::Runtime;
+use lambda_runtime::layers::TracingLayer;
 use mergeline_api::{Api, Login, NoticeQueue, Settings, Webhooks, router};
 use mergeline_aws::{
-    API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, SESSION_SECRET, SecretValues, SecretVariable, Secrets, VariableError,
-    WEBHOOK_SECRETS,
+    API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, Secrets,
+    VariableError, WEBHOOK_SECRETS,
 };
-use mergeline_lambda::ChangesQueue;
+use mergeline_lambda::{ChangesQueue, TracesAfterAnswers, export_traces};
 use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
@@ -17,7 +19,8 @@ use tokio::sync::Mutex;
 /// beside it, such as the check of its health.
 const CONNECTIONS: u32 = 2;
 /// The variables that may be stored as secrets.
-const SECRETS: [SecretVariable; 5] = [DATABASE_URL, API_KEYS, WEBHOOK_SECRETS, LOGIN_SECRET, SESSION_SECRET];
+const SECRETS: [SecretVariable; 6] =
+    [DATABASE_URL, API_KEYS, WEBHOOK_SECRETS, LOGIN_SECRET, SESSION_SECRET, OTLP_HEADERS];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -34,6 +37,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let settings = function.settings().await.inspect_err(|error| {
         tracing::error!(code = error.code(), "The function cannot start: {error}");
     })?;
+    export_traces(|name| function.values.get(name).or_else(|| variable(name)));
     let connections = settings.database.clone().with_connections(CONNECTIONS);
     let (store, poster) = (Reader::connect(&connections), Poster::connect(&connections));
     let database = settings.database.fingerprint();
@@ -66,8 +70,12 @@ async fn main() -> Result<(), lambda_http::Error> {
         stale_after: settings.stale_after,
         ..Api::new(store, settings.timeout, clock)
     };
-    let service = tower::ServiceBuilder::new().map_request(mergeline_lambda::without_base_path).service(router(api));
-    lambda_http::run(service).await
+    let service = tower::ServiceBuilder::new()
+        .option_layer(mergeline_telemetry::continue_traces())
+        .map_request(mergeline_lambda::without_base_path)
+        .service(router(api));
+    let runtime = Runtime::new(lambda_http::Adapter::from(service)).layer(TracingLayer::new());
+    runtime.layer(TracesAfterAnswers).run().await
 }
 
 fn variable(name: &str) -> Option<String> {

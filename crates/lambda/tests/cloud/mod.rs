@@ -246,6 +246,9 @@ pub(crate) fn event(messages: &[Message]) -> Result<Value> {
         record["receiptHandle"] = message.receipt_handle.as_str().into();
         record["body"] = message.body.as_str().into();
         record["attributes"]["ApproximateReceiveCount"] = message.receives.to_string().into();
+        if let Some(traceparent) = &message.traceparent {
+            record["messageAttributes"]["traceparent"] = json!({ "stringValue": traceparent, "dataType": "String" });
+        }
         record
     };
     let records: Vec<Value> = messages.iter().enumerate().map(record).collect();
