@@ -7,7 +7,6 @@ use http::Request;
 use opentelemetry::Context;
 use opentelemetry::context::{FutureExt, WithContext};
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tower::{Layer, Service};
 use tracing::Span;
@@ -49,8 +48,8 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for ContinuedTrace<S> {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let from =
-            TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(request.headers()));
+        let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let from = remote(traceparent.unwrap_or_default());
         self.0.call(request).with_context(from)
     }
 }
@@ -65,8 +64,12 @@ pub fn traceparent() -> Option<String> {
 /// Makes a span that was just made belong to the trace that a message came with.
 pub fn follow(span: &Span, traceparent: Option<&str>) {
     let Some(traceparent) = traceparent else { return };
-    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
-    let from = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
     // It fails where there are no traces, or the span has begun.
-    let _ = span.set_parent(from);
+    let _ = span.set_parent(remote(traceparent));
+}
+
+/// The trace that this names; none if it is malformed. `tracestate` is left behind: it is any text, and would be exported.
+fn remote(traceparent: &str) -> Context {
+    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier)
 }
