@@ -1,4 +1,4 @@
-//! Keeps ended spans, and sends them when it is told to: never while somebody waits for an answer, and from no thread of its own.
+//! Keeps ended spans, and sends them when it is asked to: never while somebody waits for an answer, and from no thread of its own.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

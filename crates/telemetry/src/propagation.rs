@@ -64,7 +64,7 @@ pub fn traceparent() -> Option<String> {
 /// Makes a span that was just made belong to the trace that a message came with.
 pub fn follow(span: &Span, traceparent: Option<&str>) {
     let Some(traceparent) = traceparent else { return };
-    // It fails where there are no traces, or the span has begun.
+    // It fails where there are no traces, or the span has started.
     let _ = span.set_parent(remote(traceparent));
 }
 
