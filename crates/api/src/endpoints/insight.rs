@@ -38,7 +38,7 @@ pub(crate) const CHANGE: Operation = Operation {
     has_csv: false,
     has_etag: true,
     request_body: None,
-    body: Body::Json(enveloped::<Changes, Meta>),
+    body: Body::Json(enveloped::<TeamChanges, Meta>),
 };
 
 pub(crate) const FORECAST: Operation = Operation {
@@ -49,7 +49,7 @@ pub(crate) const FORECAST: Operation = Operation {
     description: "forecast@1, from the complete weeks up to now: the totals of the next weeks with their probabilities, when `count` will be \
                   merged, and how often such forecasts of this team held. It takes 26 weeks without a gap.",
     parameters: ForecastParameters::DESCRIPTIONS,
-    body: Body::Json(enveloped::<Forecast, Meta>),
+    body: Body::Json(enveloped::<TeamForecast, Meta>),
     ..CHANGE
 };
 
@@ -82,7 +82,7 @@ impl Parameters for ForecastParameters {
 
 /// The lasting changes of a team's weeks.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Changes {
+pub(crate) struct TeamChanges {
     team: TeamRef,
     /// Of the number of merged pull requests, each counted once.
     merged: ChangeReport,
@@ -92,7 +92,7 @@ pub(crate) struct Changes {
 
 /// What a team is likely to merge.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Forecast {
+pub(crate) struct TeamForecast {
     team: TeamRef,
     /// The first day of the first week that it is made from; null if the last week was not read completely.
     since: Option<NaiveDate>,
@@ -112,7 +112,7 @@ async fn change(State(api): State<Api>, request: ApiRequest) -> Result<Response,
     }
     let changes = requested.report.changes().await?;
     let meta = requested.meta(Some(Interval::Week), &changes.warnings);
-    let data = Changes { team: (&changes.team).into(), merged: changes.merged, cycle_time: changes.cycle_time };
+    let data = TeamChanges { team: (&changes.team).into(), merged: changes.merged, cycle_time: changes.cycle_time };
     Ok(requested.tagged(answer(data, meta)))
 }
 
@@ -125,7 +125,7 @@ async fn forecast(State(api): State<Api>, request: ApiRequest) -> Result<Respons
     }
     let found = requested.report.forecast(horizon, count).await?;
     let meta = requested.meta(Some(Interval::Week), &found.warnings);
-    let data = Forecast {
+    let data = TeamForecast {
         team: (&found.team).into(),
         since: found.since,
         weeks_known: found.weeks_known,
