@@ -9,7 +9,7 @@ use crate::environment::variable;
 use crate::failure::Failure;
 
 /// The settings to list if they are set.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 34] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
