@@ -44,20 +44,19 @@ pub fn init(default_filter: Option<&str>) {
     } else {
         logs.with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(|| Visible(io::stderr())).boxed()
     };
-    match settings::is_endpoint_set() {
-        // Each decides for itself what it gets: of the logs, no trace gets anything.
-        true => {
-            let traces = tracing_opentelemetry::layer()
-                .with_location(false)
-                .with_threads(false)
-                .with_target(false)
-                .with_tracked_inactivity(false)
-                .with_tracer(export::tracer())
-                .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET));
-            Registry::default().with(logs.with_filter(filter)).with(traces).init();
-        }
-        false => Registry::default().with(logs).with(filter).init(),
+    if !settings::is_endpoint_set() {
+        Registry::default().with(logs).with(filter).init();
+        return;
     }
+    let traces = tracing_opentelemetry::layer()
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_tracer(export::tracer())
+        .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET));
+    // Each decides for itself what it gets: of the logs, no trace gets anything.
+    Registry::default().with(logs.with_filter(filter)).with(traces).init();
 }
 
 /// Whether this process runs in a Lambda sandbox, including a local one.
