@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
     }
     mergeline_telemetry::init(Some(LOGS));
     let is_json = args.options.json;
-    let outcome = traced(run(args)).await;
+    let outcome = traced(Box::pin(run(args))).await;
     match outcome {
         Ok(code) => code,
         // A reader that closed the pipe (`| head`) has what it wanted.

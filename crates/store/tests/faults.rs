@@ -475,7 +475,7 @@ async fn building_an_index_does_not_block_writers() -> Result<()> {
         anyhow::Ok(slow_writer.commit().await?)
     };
     let migrating = async { anyhow::Ok(store.migrate().await?) };
-    tokio::time::timeout(MINUTE, async { tokio::try_join!(migrating, writing) }).await??;
+    tokio::time::timeout(MINUTE, Box::pin(async { tokio::try_join!(migrating, writing) })).await??;
     assert_eq!(store.database_status().await?.missing(), []);
     Ok(())
 }
