@@ -48,6 +48,8 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         "DB_URL" => database.lookup(name),
         "GITHUB_API_URL" => Some(github.url()),
         "GITHUB_PAT" => Some(FakeGitHub::TOKEN.to_owned()),
+        // A forecast takes 26 complete weeks.
+        "BACKFILL_DAYS" => Some("190".to_owned()),
         _ => None,
     })?;
     let settings = Settings { teams: TeamsSource::Usual, ..settings };

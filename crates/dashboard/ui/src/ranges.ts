@@ -38,7 +38,7 @@ export const isShown = (preset: Preset, selection: Selection): boolean =>
 /** The name of the range on a screen; a range of two days is written out. */
 export function rangeName(selection: Selection, screen: string, today = new Date()): string {
   const { last, from, to, week } = selection
-  if (isShown(LASTS[0]!, selection)) return ['/overview', '/teams'].includes(screen) ? '4 weeks, 12 in charts' : 'Last 12 weeks'
+  if (isShown(LASTS[0]!, selection)) return ['/overview', '/teams'].includes(screen) ? '4 weeks, 12 in charts' : screen === '/insight' ? 'All weeks' : 'Last 12 weeks'
   const preset = presets(today).find((it) => isShown(it, selection))
   if (preset) return preset.name
   if (week) return `Week ${week.slice(6)} of ${week.slice(0, 4)}`

@@ -51,6 +51,7 @@ describe('ranges', () => {
   it('have names', () => {
     expect(rangeName({}, '/overview', today)).toBe('4 weeks, 12 in charts')
     expect(rangeName({}, '/delivery', today)).toBe('Last 12 weeks')
+    expect(rangeName({}, '/insight', today)).toBe('All weeks')
     expect(rangeName({ from: '2026-10-01' }, '/overview', today)).toBe('This quarter')
     expect(rangeName({ from: '2026-10-02' }, '/overview', today)).toBe('Since Oct 2, 2026')
     expect(rangeName({ week: '2026-W23' }, '/overview', today)).toBe('Week 23 of 2026')

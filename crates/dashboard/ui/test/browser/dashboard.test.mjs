@@ -233,6 +233,43 @@ describe('the first screen', () => {
   })
 })
 
+describe('insight', () => {
+  test('says what is likely next, as the API does, and when so many will be merged', async () => {
+    const { context, page, problems } = await open(browser, 'insight')
+    const { data } = await ask('metrics/team/payments/forecast?count=20')
+    const ahead = data.forecast.totals.at(-1)
+    const [least, half] = [ahead.p15, ahead.p50].map((it) => Math.round(it))
+    const block = page.locator('.block', { hasText: 'What is likely next' })
+    assert.match(await block.innerText(), new RegExp(`In 12 weeks, until .*: ${least} pull requests or more will be merged with a probability of 85%, ${half} or more with one of 50%`))
+    await block.getByLabel('When will so many be merged?').fill('20')
+    await block.getByRole('button', { name: 'Show' }).click()
+    await block.getByText(/^20 pull requests: /).waitFor()
+    assert.match(page.url(), /count=20/)
+    const says = await block.getByText(/^20 pull requests: /).innerText()
+    assert.ok(says.includes(`(${data.forecast.done.weeks_50} week`), says)
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('draws each known week and the limits of a baseline, and leads to the week', async () => {
+    const { context, page } = await open(browser, 'insight')
+    const { data } = await ask('metrics/team/payments/change')
+    const known = data.merged.weeks.filter((week) => week.value !== null)
+    const chart = page.getByRole('group', { name: 'Pull requests merged by week' })
+    await chart.focus()
+    const said = []
+    for (const _ of known) {
+      await page.keyboard.press('ArrowRight')
+      said.push(Number(/: (\d+)/.exec(await page.locator('.block', { hasText: 'Merged by week' }).locator('.chart-value').innerText())?.[1]))
+    }
+    assert.deepEqual(said, known.map((week) => week.value))
+    assert.equal(await chart.locator('.limit').count(), 2 * data.merged.baselines.length)
+    await page.keyboard.press('Enter')
+    await page.getByText(`${known.at(-1).value} pull requests count`).waitFor()
+    await context.close()
+  })
+})
+
 describe('the address', () => {
   test('has all state: a copied one shows the same', async () => {
     const { context, page } = await open(browser, 'overview')
