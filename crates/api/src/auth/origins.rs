@@ -58,7 +58,9 @@ impl AllowedOrigins {
 fn origin(text: &str) -> Result<String, Problem> {
     let url = Url::parse(text).ok();
     let is_safe = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-    if url.as_ref().is_some_and(|url| is_safe(url) && url.origin().ascii_serialization() == text) {
+    // A star is a valid part of a name, and would be taken for a pattern.
+    let is_plain = !text.contains('*');
+    if is_plain && url.as_ref().is_some_and(|url| is_safe(url) && url.origin().ascii_serialization() == text) {
         return Ok(text.to_owned());
     }
     let message = format!("`{text}` is not an origin that can be allowed");
