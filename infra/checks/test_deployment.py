@@ -498,9 +498,9 @@ def secrets_of(stack, role):
 
 
 def test_only_the_migrator_reads_the_owners_secret(full):
-    owner, writer, reader = (SECRET.format(name) for name in ("Database", "Writer", "Reader"))
-    assert secrets_of(full, "MigratorRole") == {owner, writer, reader}
-    assert secrets_of(full, "CollectorRole") == {writer, full["GitHubSecret"]}
+    owner, writer, reader, headers = (SECRET.format(name) for name in ("Database", "Writer", "Reader", "Otlp"))
+    assert secrets_of(full, "MigratorRole") == {owner, writer, reader, headers}
+    assert secrets_of(full, "CollectorRole") == {writer, headers, full["GitHubSecret"]}
     assert secrets_of(full, "ApiRole") & {owner, writer, reader} == {reader}
     logins = {"DB_URL_SECRET_ARN": owner, "DB_WRITER_URL_SECRET_ARN": writer, "DB_READER_URL_SECRET_ARN": reader}
     assert logins.items() <= full.variables("Migrator").items()
