@@ -151,10 +151,7 @@ pub(crate) const BASIS: Parameter = Parameter {
 pub(crate) const FAILURES: Parameter = Parameter {
     name: "failures",
     description: "Which reasons make a deployment a failed one, separated by commas; default: all.",
-    schema: || {
-        let names: Vec<&str> = failure_reasons().into_iter().map(|(name, _)| name).collect();
-        json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": names } })
-    },
+    schema: || json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": names(FailureReason::ALL) } }),
 };
 pub(crate) const SEVERITY: Parameter = Parameter {
     name: "severity",
@@ -164,10 +161,7 @@ pub(crate) const SEVERITY: Parameter = Parameter {
 pub(crate) const EDITION: Parameter = Parameter {
     name: "edition",
     description: "The edition of the DORA report whose classes are shown; without it, none are.",
-    schema: || {
-        let names: Vec<&str> = editions().into_iter().map(|(name, _)| name).collect();
-        json!({ "type": "string", "enum": names })
-    },
+    schema: || json!({ "type": "string", "enum": names(Edition::ALL) }),
 };
 pub(crate) const TZ: Parameter = Parameter {
     name: "tz",
@@ -219,13 +213,13 @@ pub(crate) const STATE: Parameter = Parameter {
     name: "state",
     description: "Only pull requests in this state; open ones are listed regardless of the range. `delivered`: those of the team that first \
                   reached production in the range, which are the ones of `change_lead_time`.",
-    schema: || json!({ "type": "string", "enum": states() }),
+    schema: || json!({ "type": "string", "enum": names(ListedState::ALL) }),
 };
 pub(crate) const SORT: Parameter = Parameter {
     name: "sort",
     description: "The order: by the instant that determines membership (`oldest`, `newest`), by the time from opening to merge (`longest`), \
                   or by the number of changed lines (`largest`).",
-    schema: || json!({ "type": "string", "enum": orders(), "default": "oldest" }),
+    schema: || json!({ "type": "string", "enum": names(PullRequestOrder::ALL), "default": "oldest" }),
 };
 pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
@@ -410,9 +404,9 @@ impl DoraSelection {
         let range = range(reader);
         let interval = reader.take("interval", interval);
         let basis = reader.take("basis", |text| one_of(text, &BASES));
-        let failures = reader.take("failures", |text| several(text, &failure_reasons()));
+        let failures = reader.take("failures", |text| several(text, &named(FailureReason::ALL)));
         let severities = severities_of(reader);
-        let edition = reader.take("edition", |text| one_of(text, &editions()));
+        let edition = reader.take("edition", |text| one_of(text, &named(Edition::ALL)));
         let weighting = reader.take("weighting", |text| one_of(text, &[("allocated", false), ("full", true)]));
         Self {
             range,
@@ -473,21 +467,20 @@ pub(crate) fn service_text(reader: &mut ParameterReader) -> Option<String> {
     })
 }
 
-fn states() -> Vec<&'static str> {
-    ListedState::ALL.iter().map(Into::into).collect()
+/// The names of all values of a parameter, in their order.
+fn names<T: Copy + Into<&'static str>>(all: &[T]) -> Vec<&'static str> {
+    all.iter().map(|value| (*value).into()).collect()
 }
 
-fn orders() -> Vec<&'static str> {
-    PullRequestOrder::ALL.iter().map(Into::into).collect()
+/// All values of a parameter with their names.
+fn named<T: Copy + Into<&'static str>>(all: &[T]) -> Vec<(&'static str, T)> {
+    all.iter().map(|value| ((*value).into(), *value)).collect()
 }
 
 /// Which pull requests are listed, and in which order.
 pub(crate) fn list_of(reader: &mut ParameterReader) -> PullRequestList {
-    let states: Vec<(&str, ListedState)> = ListedState::ALL.iter().map(|state| (state.into(), *state)).collect();
-    let state = reader.take("state", |text| one_of(text, &states));
-    let orders: Vec<(&str, PullRequestOrder)> =
-        PullRequestOrder::ALL.iter().map(|order| (order.into(), *order)).collect();
-    let order = reader.take("sort", |text| one_of(text, &orders)).unwrap_or_default();
+    let state = reader.take("state", |text| one_of(text, &named(ListedState::ALL)));
+    let order = reader.take("sort", |text| one_of(text, &named(PullRequestOrder::ALL))).unwrap_or_default();
     PullRequestList { state, order }
 }
 
@@ -690,14 +683,6 @@ fn service(text: &str) -> Result<ServiceSelector, Refusal> {
 
 fn environment(text: &str) -> Result<String, Refusal> {
     name_of("an environment", text)
-}
-
-fn failure_reasons() -> Vec<(&'static str, FailureReason)> {
-    FailureReason::ALL.iter().map(|reason| (reason.into(), *reason)).collect()
-}
-
-fn editions() -> Vec<(&'static str, Edition)> {
-    Edition::ALL.iter().map(|edition| (edition.into(), *edition)).collect()
 }
 
 fn interval(text: &str) -> Result<Interval, Refusal> {
