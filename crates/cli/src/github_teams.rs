@@ -206,7 +206,8 @@ fn progress_bar_for_people() -> ProgressBar {
     bar
 }
 
-fn only<T>(all: impl IntoIterator<Item = T>) -> Option<T> {
+/// The only one; `None` if there are none or several.
+pub(crate) fn only<T>(all: impl IntoIterator<Item = T>) -> Option<T> {
     let mut all = all.into_iter();
     all.next().filter(|_| all.next().is_none())
 }

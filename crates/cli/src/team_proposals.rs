@@ -12,7 +12,7 @@ use crate::args::{DraftTeams, DriftArgs, ImportPeople, Options, Output};
 use crate::collecting::teams_source;
 use crate::failure::{Failure, PARTIAL};
 use crate::github_teams::{
-    Lister, checked, entries, local_zone, require_token, select, settings, several_owners, shown, tally, today,
+    Lister, checked, entries, local_zone, only, require_token, select, settings, several_owners, shown, tally, today,
 };
 use crate::tables::wrapped;
 use crate::terminal;
@@ -125,15 +125,13 @@ fn is_team(file: &TeamsFile, name: &str) -> bool {
 /// The owner of the file's repositories, if it is only one.
 fn only_owner(file: &TeamsFile) -> Result<Login, Failure> {
     let named = file.repositories.iter().map(RepoName::owner);
-    let owners: std::collections::BTreeMap<String, usize> =
-        named.chain(file.rules.patterns().map(RepoPattern::owner)).map(|owner| (owner.to_owned(), 1)).collect();
-    match owners.keys().next() {
-        Some(owner) if owners.len() == 1 => Ok(Login::from_github(owner)),
-        _ => Err(Failure::Input(format!(
+    let owners: std::collections::BTreeSet<&str> = named.chain(file.rules.patterns().map(RepoPattern::owner)).collect();
+    only(&owners).map(|owner| Login::from_github(owner)).ok_or_else(|| {
+        Failure::Input(format!(
             "it is not known whose teams are meant\n  help: name one with --org; the file has repositories of {}",
-            shown(owners.keys())
-        ))),
-    }
+            shown(&owners)
+        ))
+    })
 }
 
 fn as_json(team: &TeamDrift) -> serde_json::Value {

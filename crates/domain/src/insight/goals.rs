@@ -194,9 +194,14 @@ impl GoalWeek {
         weeks.map(|start| Self { start, is_complete: true }).collect()
     }
 
-    fn window(self, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
-        let from = self.start - Days::new(7 * (SHARE_WEEKS - 1));
+    /// The last weeks up to the end of this one.
+    fn last(self, weeks: u64, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
+        let from = self.start - Days::new(7 * (weeks - 1));
         (start_of_day(from, zone), start_of_day(self.start + Days::new(7), zone))
+    }
+
+    fn window(self, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
+        self.last(SHARE_WEEKS, zone)
     }
 }
 
@@ -259,9 +264,9 @@ pub fn judge_share(
     let mut result = Vec::with_capacity(weeks.len());
     for week in weeks {
         let (from, end) = week.window(context.zone);
-        let begun =
+        let started =
             dated.partition_point(|(item, _)| item.since < from)..dated.partition_point(|(item, _)| item.since < end);
-        let numbers = week.is_complete.then(|| numbers(&dated[begun], end, context.min_group_size)).flatten();
+        let numbers = week.is_complete.then(|| numbers(&dated[started], end, context.min_group_size)).flatten();
         let state = match numbers {
             _ if !week.is_complete => GoalState::Incomplete,
             None => GoalState::TooFew,
@@ -285,8 +290,8 @@ pub fn judge_share(
 }
 
 /// The numbers of those that had their time at the end; `None` if they are too few.
-fn numbers(begun: &[(&GoalItem, DateTime<Utc>)], end: DateTime<Utc>, min_group_size: usize) -> Option<ShareNumbers> {
-    let outcomes: Vec<(&GoalItem, bool)> = begun.iter().filter_map(|(item, due)| outcome(item, *due, end)).collect();
+fn numbers(started: &[(&GoalItem, DateTime<Utc>)], end: DateTime<Utc>, min_group_size: usize) -> Option<ShareNumbers> {
+    let outcomes: Vec<(&GoalItem, bool)> = started.iter().filter_map(|(item, due)| outcome(item, *due, end)).collect();
     let people: BTreeSet<i64> = outcomes.iter().map(|(item, _)| item.person).collect();
     let is_few = i64::try_from(outcomes.len()).is_ok_and(|n| n < FEW);
     if is_few || people.len() < min_group_size {
@@ -438,7 +443,7 @@ pub fn preview(form: &GoalForm, items: &[GoalItem], weeks: &[GoalWeek], context:
 
 /// A week of an agreement about each pull request, from when those that broke it did so and stopped waiting.
 fn each_week(week: GoalWeek, late: &[(DateTime<Utc>, Option<DateTime<Utc>>)], zone: Tz) -> PreviewWeek {
-    let (start, end) = (start_of_day(week.start, zone), start_of_day(week.start + Days::new(7), zone));
+    let (start, end) = week.last(1, zone);
     let is_broken = late.iter().any(|(due, stopped)| *due < end && stopped.is_none_or(|stopped| start < stopped));
     let messages = if week.is_complete { late.iter().filter(|(due, _)| (start..end).contains(due)).count() } else { 0 };
     PreviewWeek { week: week.start, state: state_of(week.is_complete, !is_broken), numbers: None, messages }
@@ -446,19 +451,19 @@ fn each_week(week: GoalWeek, late: &[(DateTime<Utc>, Option<DateTime<Utc>>)], zo
 
 /// The weeks of a limit, by what was open at each collection.
 fn limit_weeks(limit: u32, items: &[GoalItem], weeks: &[GoalWeek], zone: Tz) -> Vec<PreviewWeek> {
-    let mut begun: Vec<DateTime<Utc>> = items.iter().map(|item| item.since).collect();
+    let mut started: Vec<DateTime<Utc>> = items.iter().map(|item| item.since).collect();
     let mut stopped: Vec<DateTime<Utc>> =
         items.iter().filter_map(|item| Some(item.stopped()?.max(item.since))).collect();
-    begun.sort_unstable();
+    started.sort_unstable();
     stopped.sort_unstable();
     let is_met = |at: DateTime<Utc>| {
-        let open = begun.partition_point(|it| *it <= at) - stopped.partition_point(|it| *it <= at);
+        let open = started.partition_point(|it| *it <= at) - stopped.partition_point(|it| *it <= at);
         u32::try_from(open).is_ok_and(|open| open <= limit)
     };
     let mut last = None;
     let mut result = Vec::with_capacity(weeks.len());
     for week in weeks {
-        let (start, end) = (start_of_day(week.start, zone), start_of_day(week.start + Days::new(7), zone));
+        let (start, end) = week.last(1, zone);
         let (mut holds, mut changes) = (true, false);
         let step = TimeDelta::hours(COLLECT_EVERY_HOURS.into());
         let collections = std::iter::successors(Some(start), |at| Some(*at + step)).take_while(|at| *at < end);
@@ -480,15 +485,16 @@ pub fn suggest(within: TimeDelta, items: &[GoalItem], week: GoalWeek, context: G
         return Suggestion::default();
     }
     let (from, end) = week.window(context.zone);
-    let begun: Vec<&GoalItem> = items.iter().filter(|item| from <= item.since && item.since < end).collect();
+    let started: Vec<&GoalItem> = items.iter().filter(|item| from <= item.since && item.since < end).collect();
     let share_within = |within: TimeDelta| {
         let due = |item: &GoalItem| context.clock.due(item.since, within, context.zone);
-        let dated: Vec<_> = begun.iter().map(|item| (*item, due(item))).collect();
+        let dated: Vec<_> = started.iter().map(|item| (*item, due(item))).collect();
         numbers(&dated, end, context.min_group_size).map(|numbers| numbers.share)
     };
     let elapsed = |item: &&GoalItem| Some(context.clock.elapsed(item.since, item.done?, context.zone));
     // Only a time that somebody needed changes the share.
-    let hours: BTreeSet<i64> = begun.iter().filter_map(elapsed).map(|it| (it.num_seconds() + 3_599) / 3_600).collect();
+    let hours: BTreeSet<i64> =
+        started.iter().filter_map(elapsed).map(|it| (it.num_seconds() + 3_599) / 3_600).collect();
     let is_half = |hours: &i64| share_within(TimeDelta::hours(*hours)).is_some_and(|share| share >= 0.5);
     Suggestion { share: share_within(within), p50_hours: hours.into_iter().map(|hours| hours.max(1)).find(is_half) }
 }

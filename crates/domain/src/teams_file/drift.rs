@@ -102,6 +102,16 @@ impl Drift {
 }
 
 impl TeamDrift {
+    /// Nobody joined or left, and no lines are proposed.
+    fn new(slug: &TeamSlug, state: TeamState) -> Self {
+        let (slug, joined, left) = (slug.clone(), Vec::new(), Vec::new());
+        Self { slug, state, joined, left, replaced: Vec::new(), added: Vec::new() }
+    }
+
+    fn has_lines(&self) -> bool {
+        !self.replaced.is_empty() || !self.added.is_empty()
+    }
+
     fn to_yaml(&self, zone: Tz) -> String {
         let slug = &self.slug;
         let mut yaml = String::new();
@@ -127,12 +137,12 @@ impl TeamDrift {
                     "  - slug: {to}   # in place of {slug}, if it is the same team\n    renamed_from: {slug}"
                 );
             }
-            TeamState::Known if self.replaced.is_empty() && self.added.is_empty() => return yaml,
+            TeamState::Known if !self.has_lines() => return yaml,
             TeamState::Known => {
                 let _ = writeln!(yaml, "  - slug: {slug}");
             }
         }
-        if !self.replaced.is_empty() || !self.added.is_empty() {
+        if self.has_lines() {
             yaml.push_str("    members:\n");
         }
         for (before, after) in &self.replaced {
@@ -203,6 +213,12 @@ impl<'a> Comparison<'a> {
         this
     }
 
+    /// The lines about a person.
+    fn lines_of(&self, person: usize) -> impl Iterator<Item = &'a MemberEntry> {
+        let lines = self.file.teams.iter().flat_map(|team| &team.members);
+        lines.filter(move |line| self.people.person(&line.login) == Some(person))
+    }
+
     /// Who an account of GitHub is.
     fn who(&self, login: &Login, id: &ExternalId) -> Who {
         let by_login = || self.people.person(login).filter(|person| !self.has_id.contains(person));
@@ -259,14 +275,6 @@ impl<'a> Comparison<'a> {
         let mut teams: BTreeMap<usize, TeamDrift> = BTreeMap::new();
         let mut targets: BTreeMap<Who, BTreeSet<usize>> = BTreeMap::new();
         let mut accounts: BTreeMap<Who, &MemberEntry> = BTreeMap::new();
-        let drift = |slug: &TeamSlug, state| TeamDrift {
-            slug: slug.clone(),
-            state,
-            joined: Vec::new(),
-            left: Vec::new(),
-            replaced: Vec::new(),
-            added: Vec::new(),
-        };
         for index in compared {
             let entry = &self.file.teams[*index];
             let state = match matches.get(index) {
@@ -278,11 +286,11 @@ impl<'a> Comparison<'a> {
                 }
                 Some(place) => TeamState::Renamed { to: listed[*place].entry.slug.clone() },
             };
-            teams.insert(*index, drift(&entry.slug, state));
+            teams.insert(*index, TeamDrift::new(&entry.slug, state));
         }
         for (number, place) in new.iter().enumerate() {
             let entry = &listed[*place].entry;
-            teams.insert(known + number, drift(&entry.slug, TeamState::New { name: entry.name.clone() }));
+            teams.insert(known + number, TeamDrift::new(&entry.slug, TeamState::New { name: entry.name.clone() }));
         }
         let pairs = matches.iter().map(|(index, place)| (*index, *place));
         for (team, place) in pairs.chain(new.iter().enumerate().map(|(number, place)| (known + number, *place))) {
@@ -302,11 +310,7 @@ impl<'a> Comparison<'a> {
             }
         }
         let differs = |team: &TeamDrift| {
-            team.state != TeamState::Known
-                || !(team.joined.is_empty()
-                    && team.left.is_empty()
-                    && team.replaced.is_empty()
-                    && team.added.is_empty())
+            team.state != TeamState::Known || !team.joined.is_empty() || !team.left.is_empty() || team.has_lines()
         };
         Drift { teams: teams.into_values().filter(differs).collect(), undecided }
     }
@@ -381,14 +385,7 @@ impl Change<'_> {
                 continue;
             }
             let entry = &self.comparison.file.teams[*team];
-            let drift = teams.entry(*team).or_insert_with(|| TeamDrift {
-                slug: entry.slug.clone(),
-                state: TeamState::Known,
-                joined: Vec::new(),
-                left: Vec::new(),
-                replaced: Vec::new(),
-                added: Vec::new(),
-            });
+            let drift = teams.entry(*team).or_insert_with(|| TeamDrift::new(&entry.slug, TeamState::Known));
             // A team that is gone ends with all its memberships.
             if drift.state == TeamState::Missing {
                 continue;
@@ -409,22 +406,21 @@ impl Change<'_> {
     /// The accounts for a new line: those of the file, so that it is the same person, else the one at GitHub.
     fn identity(&self, account: &MemberEntry) -> MemberEntry {
         let Who::InFile(person) = self.who else { return account.clone() };
-        let comparison = self.comparison;
-        let lines = comparison.file.teams.iter().flat_map(|team| &team.members);
-        let of_person = lines.filter(|line| comparison.people.person(&line.login) == Some(*person));
         // The line about the present login, if there is one.
-        let line = of_person.max_by_key(|line| (line.login == account.login, line.external_id.is_some()));
+        let line = self
+            .comparison
+            .lines_of(*person)
+            .max_by_key(|line| (line.login == account.login, line.external_id.is_some()));
         line.cloned().unwrap_or_else(|| account.clone())
     }
 
     /// The day from which the proposal applies: today, unless another line of the person ended later today.
     fn start(&self) -> DateTime<Utc> {
-        let Comparison { file, now, people, .. } = self.comparison;
+        let Comparison { file, now, .. } = self.comparison;
         let today = start_of_day(now.with_timezone(&file.timezone).date_naive(), file.timezone);
         let Who::InFile(person) = self.who else { return today };
-        let lines = file.teams.iter().flat_map(|team| &team.members);
-        let of_person = lines.filter(|line| people.person(&line.login) == Some(*person));
-        of_person.filter_map(|line| line.period.to()).filter(|to| to <= now).fold(today, DateTime::max)
+        let lines = self.comparison.lines_of(*person);
+        lines.filter_map(|line| line.period.to()).filter(|to| to <= now).fold(today, DateTime::max)
     }
 }
 
