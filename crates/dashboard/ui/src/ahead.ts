@@ -1,6 +1,6 @@
 /** Asks what the first screen shows while the rest of the page is still on its way. */
 
-import { OVERVIEW, selectionOf, teamOf } from './selection'
+import { teamPath, OVERVIEW, selectionOf, teamOf } from './selection'
 
 /** Where the page learns how it is served. */
 export interface Config {
@@ -77,7 +77,6 @@ export async function askAhead(): Promise<void> {
   const selection = selectionOf(Object.fromEntries(new URLSearchParams(query)))
   const team = teamOf((await answer.clone().json()).data, selection.team)
   if (team === undefined) return
-  const of = `metrics/team/${encodeURIComponent(team.slug)}`
-  void ask(`${of}/summary`, OVERVIEW.summary(selection))
-  void ask(`${of}/velocity`, OVERVIEW.velocity(selection))
+  void ask(teamPath(team.slug, 'summary'), OVERVIEW.summary(selection))
+  void ask(teamPath(team.slug, 'velocity'), OVERVIEW.velocity(selection))
 }

@@ -53,6 +53,9 @@ export const OVERVIEW = {
   velocity: (selection: Selection) => withDays(filtersOf(selection)),
 }
 
+/** The path of a question about a team, relative to the API. */
+export const teamPath = (slug: string | undefined, what: string): string => `metrics/team/${encodeURIComponent(slug ?? '')}/${what}`
+
 interface Team {
   id: number
   slug: string

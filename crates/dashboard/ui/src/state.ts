@@ -2,6 +2,7 @@
 
 import { computed, type ComputedRef } from 'vue'
 import { useRoute, useRouter, type LocationQueryRaw } from 'vue-router'
+import { useContext } from './context'
 import { changed, NO_RANGE, selectionOf, type Selection } from './selection'
 
 export type Address = { path: string; query: LocationQueryRaw }
@@ -27,4 +28,11 @@ export function useSelection(): SelectionState {
     to,
     listed: ({ from, to: end }, changes) => to('pull-requests', { ...NO_RANGE, from, to: end, state: 'merged', missing: undefined, ...changes }),
   }
+}
+
+/** The list of what was merged in some days, for those who may see lists. */
+export function useListOf(): (days: { from: string; to: string }) => Address | undefined {
+  const { mayList } = useContext()
+  const { listed } = useSelection()
+  return (days) => (mayList.value === false ? undefined : listed(days))
 }
