@@ -1,5 +1,7 @@
 //! The demo's synthetic organization. It is the same on every run within a week.
 
+use std::slice;
+
 use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
 use crate::{
@@ -72,12 +74,28 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
     let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
     history.add(None, "acme/web", recently, TimeDelta::hours(5));
     history.add(Some(FakeUser::person("emil")), "acme/api", recently - TimeDelta::weeks(8), TimeDelta::weeks(9));
+    // Something waits for a deployment at any time of any day.
+    history.add(
+        Some(FakeUser::person("ana")),
+        "acme/api",
+        recently - TimeDelta::weeks(1),
+        TimeDelta::weeks(1) + TimeDelta::hours(1),
+    );
+    let next = history.pull_requests.pop();
     let mut pull_requests = history.pull_requests;
-    let api = merge_in_a_line(&mut pull_requests, "acme/api", 1);
+    let mut api = merge_in_a_line(&mut pull_requests, "acme/api", 1);
     let web = merge_in_a_line(&mut pull_requests, "acme/web", 2);
     let mut deployments = every_working_day("acme/api", &api, now);
     let issues = incidents(&deployments, &mut pull_requests, now);
     deployments.extend(every_thursday("acme/web", &web, now));
+    if let Some(mut pull_request) = next {
+        pull_request.base_ref = "next".to_owned();
+        let before = pull_request.merged_at.and_then(|at| newest_at(&api, at)).map(|newest| api[newest].oid.clone());
+        let mut commits = merge_in_a_line(slice::from_mut(&mut pull_request), "acme/api", 3);
+        commits.iter_mut().for_each(|commit| commit.parents.extend(before.clone()));
+        api.extend(commits);
+        pull_requests.push(pull_request);
+    }
     Organization {
         teams_file: teams_file(change),
         pull_requests,
@@ -102,6 +120,7 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
              some deployments are rolled back three hours later; issues with the label incident follow others, each closed by \
              the hotfix that is merged next"
                 .to_owned(),
+            "ana merged a pull request into the branch next of acme/api, which is not deployed".to_owned(),
             "acme/web leaves every Thursday, with all that was merged since: its lead times are days".to_owned(),
             "acme/legacy was read by the first run, and then the token lost its access: the second run is partial, what \
              was read still counts, and every week up to then stays complete"
