@@ -29,8 +29,8 @@ pub use attribution::{
 };
 pub use details::{Commit, Details, DraftEvent, History, Review};
 pub use names::{
-    ExternalId, Forge, InstanceId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern, RepoRules,
-    ServiceSlug, TeamSlug,
+    ExternalId, Forge, GoalId, InstanceId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern,
+    RepoRules, ServiceSlug, TeamSlug,
 };
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};

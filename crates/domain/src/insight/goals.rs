@@ -1,6 +1,7 @@
 //! Goals and working agreements of a team (`goal@1`): what is judged, when its state changes, and how it would have stood.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -112,6 +113,25 @@ pub enum GoalForm {
         /// How many.
         open: u32,
     },
+}
+
+/// As the middle of a line, for people.
+impl fmt::Display for GoalForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = |measure: GoalMeasure| match measure {
+            GoalMeasure::Pickup => "a pickup",
+            GoalMeasure::Review => "a review",
+            GoalMeasure::CycleTime => "a cycle time",
+            GoalMeasure::Age => "an age",
+        };
+        match *self {
+            Self::Share { measure, within_hours, share } => {
+                write!(f, "{} % with {} within {within_hours} h", share.hundredths(), what(measure))
+            }
+            Self::Each { measure, within_hours } => write!(f, "each with {} within {within_hours} h", what(measure)),
+            Self::Limit { open } => write!(f, "at most {open} open"),
+        }
+    }
 }
 
 /// How a goal stands.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::MemberEntry;
 use super::access::{lines_are_about_different_people, lines_name_known_teams};
+use super::goals::{goals_name_known_teams, goals_of_one_id_follow_each_other};
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
 use crate::delivery::{DeploymentSource, SourceRules};
@@ -29,6 +30,8 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     owners_sum_to_one_at_most(draft, problems);
     lines_are_about_different_people(draft, problems);
     lines_name_known_teams(draft, problems);
+    goals_name_known_teams(draft, problems);
+    goals_of_one_id_follow_each_other(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
     }

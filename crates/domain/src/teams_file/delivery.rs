@@ -416,7 +416,7 @@ impl Reader<'_> {
     }
 
     /// `24h` or `7d`, in hours.
-    fn window(&mut self, node: &Node, path: &str) -> Option<u32> {
+    pub(super) fn window(&mut self, node: &Node, path: &str) -> Option<u32> {
         let text = self.text(node, path)?;
         let hours = match text.strip_suffix('d') {
             Some(days) => days.parse().ok().and_then(|days: u32| days.checked_mul(24)),
@@ -435,7 +435,7 @@ impl Reader<'_> {
         self.line_of(node, path, MAX_CHARS)
     }
 
-    fn line_of(&mut self, node: &Node, path: &str, max_chars: usize) -> Option<String> {
+    pub(super) fn line_of(&mut self, node: &Node, path: &str, max_chars: usize) -> Option<String> {
         let text = self.text(node, path)?.trim();
         if text.is_empty() || text.chars().count() > max_chars || text.chars().any(char::is_control) {
             let message = format!("expected one line of 1 to {max_chars} characters");

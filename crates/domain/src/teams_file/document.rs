@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::DeploymentSource;
+use crate::insight::GoalMeasure;
 use crate::{Forge, Role};
 
 /// Which repositories are collected and who belongs to which team, when, and with which share.
@@ -66,6 +67,9 @@ pub(super) struct Document {
     /// anything. Keys of the API have scopes of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Vec<Access>>,
+    /// Goals and working agreements of teams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goals: Option<Vec<Goal>>,
     /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
@@ -282,6 +286,85 @@ struct Access {
     /// A day or an instant: who logged in before must do so again.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<String>,
+}
+
+/// A goal of a team. `share`: so many take no longer than a time; `each`: none waits longer than a time; `limit`: at most so many are
+/// open. Several of one `id`, one after the other, are one goal that changed.
+#[derive(JsonSchema, Serialize)]
+#[schemars(
+    deny_unknown_fields,
+    extend("oneOf" = [
+        {
+            "properties": { "form": { "const": "share" }, "open": false },
+            "required": ["measure", "within", "share"],
+        },
+        {
+            "properties": { "form": { "const": "each" }, "open": false, "share": false },
+            "required": ["measure", "within"],
+        },
+        {
+            "properties": { "form": { "const": "limit" }, "measure": false, "within": false, "share": false, "clock": { "const": "wall" } },
+            "required": ["open"],
+        },
+    ]),
+    extend("if" = { "properties": { "clock": { "const": "working" } }, "required": ["clock"] }),
+    extend("then" = { "required": ["hours"], "properties": { "within": { "pattern": "h$" } } }),
+    extend("else" = { "properties": { "hours": false, "days": false, "free": false } })
+)]
+struct Goal {
+    /// The short name, which identifies its history.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    id: String,
+    /// The slug of the team that it is for. Each team when left out.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team: Option<String>,
+    /// What the team says about it, on one line.
+    #[schemars(length(min = 1, max = 200))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentence: Option<String>,
+    /// What it asks for.
+    #[schemars(extend("enum" = ["share", "each", "limit"]))]
+    form: String,
+    /// `share` and `each`: what is measured. `pickup`, from ready for review to the first review; `review`, from that to the merge;
+    /// `cycle_time`, from the opening to the merge; `age`, from ready for review to the merge or the close.
+    #[schemars(with = "Option<String>", extend("enum" = ["pickup", "review", "cycle_time", "age"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measure: Option<GoalMeasure>,
+    /// `share` and `each`: how long it may take.
+    #[schemars(regex(pattern = r"^[0-9]+[hd]$"), extend("examples" = ["4h", "7d"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    within: Option<String>,
+    /// `share`: which part of them, two decimals at most.
+    #[schemars(range(min = 0.01, max = 0.99), extend("examples" = [0.8]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
+    /// `limit`: how many may be open.
+    #[schemars(range(min = 0, max = 10_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<u32>,
+    /// `working` counts the hours of `hours` only; `wall`, every hour.
+    #[schemars(extend("enum" = ["wall", "working"], "default" = "wall"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<String>,
+    /// When the team works, by the clock of the file's time zone.
+    #[schemars(regex(pattern = r"^[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$"), extend("examples" = ["09:00-17:00"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hours: Option<String>,
+    /// On which days of the week. From Monday to Friday when left out.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^(mon|tue|wed|thu|fri|sat|sun)$")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<Vec<String>>,
+    /// Days on which the team does not work.
+    #[schemars(extend("examples" = [["2026-12-24"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free: Option<Vec<String>>,
+    /// The first day (or instant). The beginning of time when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// The first day (or instant) after it. Open when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
 }
 
 /// A team and its members.

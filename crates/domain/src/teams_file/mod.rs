@@ -6,6 +6,7 @@ mod delivery;
 mod document;
 mod draft;
 mod drift;
+mod goals;
 mod people;
 mod people_csv;
 mod reader;
@@ -18,6 +19,7 @@ pub use delivery::{DeliverySettings, OwnerEntry, ServiceEntry};
 pub use document::json_schema;
 pub use draft::{LeafTeam, LeafTeams, ListedAccount, ListedTeam, TeamsDraft, share_equally};
 pub use drift::{Drift, TeamDrift, TeamState};
+pub use goals::GoalEntry;
 pub use people_csv::{Column, Columns, PeopleCsv};
 
 use serde::Serialize;
@@ -49,6 +51,8 @@ pub struct TeamsFile {
     pub delivery: DeliverySettings,
     /// Who may see what on the page.
     pub access: AccessLines,
+    /// Goals and working agreements.
+    pub goals: Vec<GoalEntry>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::delivery::DeliveryDraft;
+use super::goals::GoalEntry;
 use super::tree::{Key, Node, Value};
 use super::{InstanceEntry, MemberEntry, TeamEntry, TeamsFile};
 use crate::names::is_invisible;
@@ -28,6 +29,7 @@ pub(super) const FILE_KEYS: &[&str] = &[
     "incidents",
     "services",
     "access",
+    "goals",
     "teams",
 ];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
@@ -64,6 +66,7 @@ pub(super) struct Draft {
     pub(super) instances: Vec<Placed<InstanceEntry>>,
     pub(super) delivery: DeliveryDraft,
     pub(super) access: Vec<Placed<AccessLine>>,
+    pub(super) goals: Vec<Placed<GoalEntry>>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -119,6 +122,7 @@ impl Draft {
             instances: self.instances.into_iter().map(|instance| instance.value).collect(),
             delivery: self.delivery.finish(),
             access: AccessLines::new(self.access.into_iter().map(|line| line.value)),
+            goals: self.goals.into_iter().map(|goal| goal.value).collect(),
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -169,6 +173,10 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         Some(node) => reader.list(node, "access", Reader::access),
         None => Vec::new(),
     };
+    let goals = match fields.optional(&mut reader, "goals") {
+        Some(node) => reader.list(node, "goals", Reader::goal),
+        None => Vec::new(),
+    };
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -183,6 +191,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         instances,
         delivery,
         access,
+        goals,
         teams,
     }
 }
@@ -222,6 +231,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         instances: Vec::new(),
         delivery: DeliveryDraft::default(),
         access: Vec::new(),
+        goals: Vec::new(),
         teams,
     }
 }
@@ -395,7 +405,7 @@ impl Reader<'_> {
         None
     }
 
-    fn plain<'a>(&mut self, node: &'a Node, path: &str, expected: &str) -> Option<&'a str> {
+    pub(super) fn plain<'a>(&mut self, node: &'a Node, path: &str, expected: &str) -> Option<&'a str> {
         match &node.value {
             Value::Scalar { text, is_plain: true } => return Some(text),
             Value::Scalar { text, is_plain: false } => {

@@ -1,7 +1,8 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Utc, Weekday};
 
 use super::*;
 use crate::Position;
+use crate::insight::Clock;
 
 const VALID: &str = "\
 version: 1
@@ -515,6 +516,7 @@ fn the_schema_has_exactly_the_accepted_keys() {
     assert_eq!(keys("/$defs/Service/properties"), sorted(delivery::SERVICE_KEYS));
     assert_eq!(keys("/$defs/Owner/properties"), sorted(delivery::OWNER_KEYS));
     assert_eq!(keys("/$defs/Access/properties"), sorted(access::ACCESS_KEYS));
+    assert_eq!(keys("/$defs/Goal/properties"), sorted(goals::GOAL_KEYS));
 }
 
 #[test]
@@ -605,6 +607,47 @@ fn the_schema_and_the_reader_agree() {
         ),
         (r#"{"version": 1, "repositories": [], "teams": [{"slug": "pay", "members": []}]}"#.to_owned(), false),
         (r#"{"version": 1, "repositories": ["a/b"], "teams": [{"slug": "42", "members": []}]}"#.to_owned(), false),
+    ] {
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
+        assert_eq!(parse(&json).is_ok(), valid, "reader: {json}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_reader_agree_about_goals() {
+    let validator = jsonschema::validator_for(&json_schema()).expect("a valid schema");
+    let goal = |goal: &str| {
+        format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "goals": [{goal}], "teams": [{{"slug": "pay", "members": []}}]}}"#
+        )
+    };
+    for (json, valid) in [
+        (goal(r#"{"id": "a", "form": "share", "measure": "pickup", "within": "4h", "share": 0.8}"#), true),
+        (goal(r#"{"id": "a", "form": "share", "measure": "pickup", "within": "4h", "share": 1}"#), false),
+        (goal(r#"{"id": "a", "form": "share", "measure": "pickup", "share": 0.8}"#), false),
+        (goal(r#"{"id": "a", "form": "each", "measure": "age", "within": "7d", "team": "pay"}"#), true),
+        (goal(r#"{"id": "a", "form": "each", "measure": "age", "within": "7d", "share": 0.8}"#), false),
+        (goal(r#"{"id": "a", "form": "each", "measure": "mood", "within": "7d"}"#), false),
+        (goal(r#"{"id": "a", "form": "limit", "open": 10, "from": "2026-01-05"}"#), true),
+        (goal(r#"{"id": "a", "form": "limit", "open": 10, "within": "4h"}"#), false),
+        (goal(r#"{"id": "a", "form": "limit", "open": -1}"#), false),
+        (goal(r#"{"id": "a", "form": "most", "open": 1}"#), false),
+        (
+            goal(
+                r#"{"id": "a", "form": "each", "measure": "pickup", "within": "4h", "clock": "working", "hours": "09:00-17:00", "days": ["mon"], "free": ["2026-12-24"]}"#,
+            ),
+            true,
+        ),
+        (goal(r#"{"id": "a", "form": "each", "measure": "pickup", "within": "4h", "clock": "working"}"#), false),
+        (goal(r#"{"id": "a", "form": "each", "measure": "pickup", "within": "4h", "hours": "09:00-17:00"}"#), false),
+        (
+            goal(
+                r#"{"id": "a", "form": "each", "measure": "pickup", "within": "1d", "clock": "working", "hours": "09:00-17:00"}"#,
+            ),
+            false,
+        ),
+        (goal(r#"{"id": "a", "form": "limit", "open": 1, "clock": "working", "hours": "09:00-17:00"}"#), false),
     ] {
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
@@ -911,5 +954,88 @@ fn problems_of_access_have_places() {
         ),
     ] {
         assert_eq!(of(line), [expected], "{line}");
+    }
+}
+
+fn with_goals(goals: &str) -> String {
+    format!(
+        "version: 1\ntimezone: Europe/Oslo\nrepositories: [a/b]\ngoals:\n{goals}\nteams:\n  - {{ slug: pay, members: [] }}\n"
+    )
+}
+
+#[test]
+fn goals_are_read_with_their_clock_and_revisions() {
+    let file = parse(&with_goals(
+        "  - { id: first-review, team: pay, form: share, measure: pickup, within: 1d, share: 0.75, to: 2026-06-01 }\n  \
+         - id: first-review\n    team: pay\n    form: share\n    measure: pickup\n    within: 4h\n    share: 0.8\n    \
+         sentence: We look at each other's work on the same day.\n    clock: working\n    hours: \"09:00-17:00\"\n    \
+         days: [fri, mon]\n    free: [2026-12-24]\n    from: 2026-06-01\n  \
+         - { id: no-old-ones, form: each, measure: age, within: 7d }\n  - { id: few, form: limit, open: 10 }",
+    ))
+    .expect("valid");
+    let lines: Vec<String> = file.goals.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "first-review: 75 % with a pickup within 24 h, team pay, to 2026-05-31T22:00Z",
+            "first-review: 80 % with a pickup within 4 h of work, team pay, from 2026-05-31T22:00Z",
+            "no-old-ones: each with an age within 168 h, all teams",
+            "few: at most 10 open, all teams",
+        ]
+    );
+    let Clock::Working(hours) = &file.goals[1].clock else { panic!("{:?}", file.goals[1]) };
+    assert_eq!((hours.days.as_slice(), hours.free.len()), ([Weekday::Mon, Weekday::Fri].as_slice(), 1));
+    let stored = serde_json::to_value(&file.goals).expect("serializes");
+    assert_eq!(stored[0]["form"], "share");
+    let read: Vec<GoalEntry> = serde_json::from_value(stored).expect("deserializes");
+    assert_eq!(read, file.goals);
+}
+
+#[test]
+fn wrong_goals_say_where_and_what_to_do() {
+    for (goal, code, help) in [
+        ("{ id: a, form: share, measure: pickup, within: 4h, share: 80 }", "config.goal", "write `share: 0.80`"),
+        ("{ id: a, form: share, measure: pickup, within: 4h, share: 80% }", "config.goal", "write `share: 0.80`"),
+        (
+            "{ id: a, form: share, measure: pickup, within: 4h, share: 1 }",
+            "config.goal",
+            "for all of them write `form: each`",
+        ),
+        ("{ id: a, form: share, measure: pickup, within: 4h }", "config.goal", "add, for example, `share: 0.8`"),
+        ("{ id: a, form: limit, open: 3, within: 4h }", "config.goal", "leave it out"),
+        (
+            "{ id: a, form: each, measure: mood, within: 4h }",
+            "config.goal",
+            "write one of: pickup, review, cycle_time, age",
+        ),
+        ("{ id: a, form: each, measure: age, within: 4 }", "config.window", "write `1h` to `366d`"),
+        ("{ id: A Goal, form: limit, open: 3 }", "config.goal", "write `a-goal`"),
+        ("{ id: a, team: web, form: limit, open: 3 }", "config.goal", "name a team of this file"),
+        ("{ id: a, form: each, measure: age, within: 4h, clock: working }", "config.goal", "`hours: \"09:00-17:00\"`"),
+        (
+            "{ id: a, form: each, measure: age, within: 4h, clock: working, hours: \"17:00-09:00\" }",
+            "config.goal",
+            "write them like `\"09:00-17:00\"`",
+        ),
+        (
+            "{ id: a, form: each, measure: age, within: 2d, clock: working, hours: \"09:00-17:00\" }",
+            "config.goal",
+            "write it in hours",
+        ),
+        (
+            "{ id: a, form: each, measure: age, within: 4h, clock: working, hours: \"09:00-17:00\", days: [monday] }",
+            "config.goal",
+            "mon, tue",
+        ),
+        ("{ id: a, form: each, measure: age, within: 4h, free: [2026-12-24] }", "config.goal", "add it, or leave"),
+        ("{ id: a, form: limit, open: 3, from: 2026-06-01, to: 2026-05-01 }", "config.period_order", "after `from`"),
+        ("{ id: a, form: limit, open: 3 }\n  - { id: a, form: limit, open: 4 }", "config.goal", "end the former one"),
+    ] {
+        let found = problems(&with_goals(&format!("  - {goal}")));
+        let problem = &found.list[0];
+        assert_eq!((found.list.len(), problem.code), (1, code), "{goal}: {found}");
+        assert!(problem.help.as_deref().is_some_and(|text| text.contains(help)), "{goal}: {found}");
+        let line = if goal.contains('\n') { 6 } else { 5 };
+        assert_eq!(problem.at.map(|at| at.line), Some(line), "{goal}");
     }
 }

@@ -1,0 +1,349 @@
+//! The part of the teams file about goals and working agreements.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc, Weekday};
+use serde::{Deserialize, Serialize};
+use strum::VariantArray;
+
+use super::checks::{problem, team_slugs};
+use super::reader::{Draft, Placed, Reader, given, join, weight_meant};
+use super::tree::Node;
+use crate::insight::{Clock, GoalForm, GoalMeasure, Percent, WorkingHours};
+use crate::{GoalId, Period, Problem, TeamSlug, Weight};
+
+pub(super) const GOAL_KEYS: &[&str] = &[
+    "id", "team", "sentence", "form", "measure", "within", "share", "open", "clock", "hours", "days", "free", "from",
+    "to",
+];
+
+/// The longest sentence.
+const MOST_SENTENCE: usize = 200;
+/// More open pull requests than this are no limit.
+const MOST_OPEN: u32 = 10_000;
+
+/// A goal of the file. Several of one id, one after the other, are its revisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoalEntry {
+    /// The short name that identifies its history.
+    pub id: GoalId,
+    /// The team that it is for; `None` for each team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamSlug>,
+    /// What the team says about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentence: Option<String>,
+    /// What it asks for.
+    #[serde(flatten)]
+    pub form: GoalForm,
+    /// By which clock waiting is measured.
+    #[serde(default)]
+    pub clock: Clock,
+    /// Since when it is in force; `None` is the beginning of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<DateTime<Utc>>,
+    /// Until when, exclusive; `None` means no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl GoalEntry {
+    /// When it is in force. The reader has checked that it ends after it starts.
+    pub fn period(&self) -> Option<Period> {
+        Period::new(self.from, self.to).ok()
+    }
+}
+
+/// The goal on one line, for people.
+impl fmt::Display for GoalEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id, self.form)?;
+        if let Clock::Working(_) = self.clock {
+            f.write_str(" of work")?;
+        }
+        match &self.team {
+            Some(team) => write!(f, ", team {team}")?,
+            None => f.write_str(", all teams")?,
+        }
+        for (word, at) in [("from", self.from), ("to", self.to)] {
+            if let Some(at) = at {
+                write!(f, ", {word} {}", at.format("%Y-%m-%dT%H:%MZ"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What makes a goal a share, an agreement or a limit.
+#[derive(Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
+enum FormName {
+    Share,
+    Each,
+    Limit,
+}
+
+impl FormName {
+    /// The keys that it needs. It takes no others of those that forms have.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Share => &["measure", "within", "share"],
+            Self::Each => &["measure", "within"],
+            Self::Limit => &["open"],
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// A goal.
+    pub(super) fn goal(&mut self, node: &Node, path: &str) -> Option<GoalEntry> {
+        let fields = self.fields(node, path, GOAL_KEYS, &[]);
+        let id = fields
+            .required(self, "id")
+            .and_then(|node| self.name::<GoalId>("config.goal", node, &join(path, "id"), "first-review"));
+        let team = fields
+            .optional(self, "team")
+            .map(|node| self.name::<TeamSlug>("config.team_slug", node, &join(path, "team"), "payments"));
+        let sentence =
+            fields.optional(self, "sentence").map(|node| self.line_of(node, &join(path, "sentence"), MOST_SENTENCE));
+        let form = fields.required(self, "form").and_then(|node| self.one_of::<FormName>(node, &join(path, "form")));
+        let clock_node = fields.optional(self, "clock");
+        let is_working = clock_node.map(|node| self.is_working(node, &join(path, "clock")));
+        let hours = fields.optional(self, "hours").map(|node| self.hours(node, &join(path, "hours")));
+        let days = fields.optional(self, "days").map(|node| self.days(node, &join(path, "days")));
+        let free = fields.optional(self, "free").map(|node| self.free(node, &join(path, "free")));
+        let measure =
+            fields.optional(self, "measure").map(|node| self.one_of::<GoalMeasure>(node, &join(path, "measure")));
+        let within_node = fields.optional(self, "within");
+        let within = within_node.map(|node| self.window(node, &join(path, "within")));
+        let share = fields.optional(self, "share").map(|node| self.percent(node, &join(path, "share")));
+        let open = fields.optional(self, "open").map(|node| self.most_open(node, &join(path, "open")));
+        let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
+        let to_node = fields.optional(self, "to");
+        let to = to_node.map(|node| self.instant(node, &join(path, "to")));
+        // What could not be read was already reported.
+        let (team, sentence, is_working) = (given(team)?, given(sentence)?, given(is_working)?.unwrap_or_default());
+        let (hours, days, free) = (given(hours)?, given(days)?, given(free)?);
+        let is_given = [
+            ("measure", measure.is_some()),
+            ("within", within.is_some()),
+            ("share", share.is_some()),
+            ("open", open.is_some()),
+        ];
+        let (measure, within_hours, share, open) = (given(measure)?, given(within)?, given(share)?, given(open)?);
+        let (from, to) = (given(from)?, given(to)?);
+        let name = form?;
+        let mut is_right = true;
+        for (key, is_given) in is_given {
+            let needed = name.keys().contains(&key);
+            if is_given == needed {
+                continue;
+            }
+            is_right = false;
+            let (message, help) = if is_given {
+                (format!("`{key}` means nothing for the form `{name}`"), "leave it out".to_owned())
+            } else {
+                (format!("the form `{name}` needs `{key}`"), format!("add, for example, `{key}: {}`", example(key)))
+            };
+            self.report("config.goal", node.at, &join(path, key), message, help);
+        }
+        for (key, is_given) in [("hours", hours.is_some()), ("days", days.is_some()), ("free", free.is_some())] {
+            if is_given && !is_working {
+                is_right = false;
+                let message = format!("`{key}` means nothing without `clock: working`");
+                self.report("config.goal", node.at, &join(path, key), message, "add it, or leave them out");
+            }
+        }
+        if is_working && hours.is_none() {
+            is_right = false;
+            let help = "add, for example, `hours: \"09:00-17:00\"`";
+            self.report("config.goal", node.at, &join(path, "hours"), "`clock: working` needs `hours`", help);
+        }
+        if is_working && name == FormName::Limit {
+            is_right = false;
+            let at = clock_node.map_or(node.at, |node| node.at);
+            self.report("config.goal", at, &join(path, "clock"), "a limit has no time to measure", "leave `clock` out");
+        }
+        if let Some(node) = within_node.filter(|_| is_working)
+            && self.text(node, path).is_some_and(|text| text.ends_with('d'))
+        {
+            is_right = false;
+            let help = "write it in hours: `8h` is a day of eight hours";
+            self.report("config.goal", node.at, &join(path, "within"), "working time is not measured in days", help);
+        }
+        if Period::new(from, to).is_err() {
+            let at = to_node.map_or(node.at, |node| node.at);
+            let help = "`to` is the first day after the goal, so it must be after `from`";
+            self.report("config.period_order", at, &join(path, "to"), "the end is not after the start", help);
+            return None;
+        }
+        let form = match name {
+            FormName::Share => GoalForm::Share { measure: measure?, within_hours: within_hours?, share: share? },
+            FormName::Each => GoalForm::Each { measure: measure?, within_hours: within_hours? },
+            FormName::Limit => GoalForm::Limit { open: open? },
+        };
+        let clock = hours.map_or(Clock::Wall, |(from, to)| {
+            let days = days.unwrap_or_else(|| WorkingHours::DAYS.to_vec());
+            Clock::Working(WorkingHours { from, to, days, free: free.unwrap_or_default() })
+        });
+        let id = id?;
+        is_right.then_some(GoalEntry { id, team, sentence, form, clock, from, to })
+    }
+
+    /// A word of a list.
+    fn one_of<T>(&mut self, node: &Node, path: &str) -> Option<T>
+    where
+        T: std::str::FromStr + VariantArray + Copy + 'static,
+        &'static str: From<T>,
+    {
+        let text = self.text(node, path)?;
+        let found = text.parse().ok();
+        if found.is_none() {
+            let known: Vec<&'static str> = T::VARIANTS.iter().map(|one| (*one).into()).collect();
+            let help = format!("write one of: {}", known.join(", "));
+            self.report("config.goal", node.at, path, format!("unknown word `{text}`"), help);
+        }
+        found
+    }
+
+    fn is_working(&mut self, node: &Node, path: &str) -> Option<bool> {
+        match self.text(node, path)? {
+            "working" => Some(true),
+            "wall" => Some(false),
+            other => {
+                let message = format!("unknown clock `{other}`");
+                let help = "write `working`, with `hours`, or leave it out to count every hour";
+                self.report("config.goal", node.at, path, message, help);
+                None
+            }
+        }
+    }
+
+    /// `0.8`, in hundredths.
+    fn percent(&mut self, node: &Node, path: &str) -> Option<Percent> {
+        let text = self.plain(node, path, "a number")?;
+        let hundredths = |weight: Weight| {
+            let is_whole = weight.units().is_multiple_of(100);
+            u8::try_from(weight.units() / 100).ok().filter(|_| is_whole).and_then(Percent::new)
+        };
+        let percent = text.parse::<Weight>().ok().and_then(hundredths);
+        if percent.is_none() {
+            let meant = weight_meant(text).or_else(|| weight_meant(&format!("{text}%"))).and_then(hundredths);
+            let help = meant.map_or_else(
+                || "write 0.01 to 0.99 with two decimals at most; for all of them write `form: each`".to_owned(),
+                |meant| format!("write `share: 0.{:02}`", meant.hundredths()),
+            );
+            let message = format!("`{text}` is not a share between 0 and 1");
+            self.report("config.goal", node.at, path, message, help);
+        }
+        percent
+    }
+
+    fn most_open(&mut self, node: &Node, path: &str) -> Option<u32> {
+        let text = self.plain(node, path, "a whole number")?;
+        let open = text.parse().ok().filter(|open| *open <= MOST_OPEN);
+        if open.is_none() {
+            let help = format!("write a whole number from 0 to {MOST_OPEN}");
+            self.report("config.goal", node.at, path, format!("`{text}` is not a number of pull requests"), help);
+        }
+        open
+    }
+
+    /// `09:00-17:00`.
+    fn hours(&mut self, node: &Node, path: &str) -> Option<(NaiveTime, NaiveTime)> {
+        let text = self.text(node, path)?;
+        let time = |text: &str| NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
+        let hours = text.split_once('-').and_then(|(from, to)| Some((time(from)?, time(to)?)));
+        let hours = hours.filter(|(from, to)| from < to);
+        if hours.is_none() {
+            let message = format!("`{text}` are not hours of a day");
+            self.report("config.goal", node.at, path, message, "write them like `\"09:00-17:00\"`");
+        }
+        hours
+    }
+
+    fn days(&mut self, node: &Node, path: &str) -> Option<Vec<Weekday>> {
+        const NAMES: [(&str, Weekday); 7] = [
+            ("mon", Weekday::Mon),
+            ("tue", Weekday::Tue),
+            ("wed", Weekday::Wed),
+            ("thu", Weekday::Thu),
+            ("fri", Weekday::Fri),
+            ("sat", Weekday::Sat),
+            ("sun", Weekday::Sun),
+        ];
+        let mut is_right = true;
+        let day = |reader: &mut Self, node: &Node, path: &str| {
+            let text = reader.text(node, path)?;
+            let day = NAMES.iter().find(|(name, _)| *name == text).map(|(_, day)| *day);
+            if day.is_none() {
+                let help = "write some of: mon, tue, wed, thu, fri, sat, sun";
+                reader.report("config.goal", node.at, path, format!("`{text}` is not a day of the week"), help);
+                is_right = false;
+            }
+            day
+        };
+        let found: BTreeSet<u32> =
+            self.list(node, path, day).into_iter().map(|it| it.value.num_days_from_monday()).collect();
+        if found.is_empty() && is_right {
+            self.report("config.empty", node.at, path, "no days are named", "name at least one, or leave `days` out");
+        }
+        let days = NAMES.iter().map(|(_, day)| *day).filter(|day| found.contains(&day.num_days_from_monday()));
+        (is_right && !found.is_empty()).then(|| days.collect())
+    }
+
+    fn free(&mut self, node: &Node, path: &str) -> Option<BTreeSet<NaiveDate>> {
+        let mut is_right = true;
+        let day = |reader: &mut Self, node: &Node, path: &str| {
+            let text = reader.text(node, path)?;
+            let day = text.parse().ok().filter(|day: &NaiveDate| day.to_string() == text);
+            if day.is_none() {
+                is_right = false;
+                reader.report("config.date", node.at, path, format!("`{text}` is not a date"), "write `2026-12-24`");
+            }
+            day
+        };
+        let days = self.list(node, path, day).into_iter().map(|it| it.value).collect();
+        is_right.then_some(days)
+    }
+}
+
+fn example(key: &str) -> &'static str {
+    match key {
+        "measure" => "pickup",
+        "within" => "4h",
+        "share" => "0.8",
+        _ => "10",
+    }
+}
+
+pub(super) fn goals_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>) {
+    let known = team_slugs(draft);
+    for goal in &draft.goals {
+        if let Some(slug) = goal.value.team.as_ref().filter(|slug| !known.contains(slug)) {
+            let message = format!("there is no team `{slug}` in this file");
+            problems.push(problem("config.goal", goal, message, "name a team of this file by its slug"));
+        }
+    }
+}
+
+/// Goals of one id are revisions of it: for the same team, and one after the other.
+pub(super) fn goals_of_one_id_follow_each_other(draft: &Draft, problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<&GoalId, Vec<&Placed<GoalEntry>>> = HashMap::new();
+    for goal in &draft.goals {
+        let earlier = seen.entry(&goal.value.id).or_default();
+        let is_other = |other: &&&Placed<GoalEntry>| {
+            let periods = goal.value.period().zip(other.value.period());
+            other.value.team != goal.value.team || periods.is_none_or(|(one, other)| one.overlaps(&other))
+        };
+        if let Some(other) = earlier.iter().find(is_other) {
+            let message = format!("there is another goal `{}` at the same time, or of another team", goal.value.id);
+            let help = "give it an id of its own; of a changed goal, end the former one where the new one starts";
+            let mut problem = problem("config.goal", goal, message, help);
+            problem.related = Some(other.at);
+            problems.push(problem);
+        }
+        earlier.push(goal);
+    }
+}
