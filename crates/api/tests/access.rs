@@ -9,7 +9,7 @@ use mergeline_api::{AllowedHosts, AllowedOrigins, Api, ApiKeys, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
-const CHECKED: [(&str, Scope); 22] = [
+const CHECKED: [(&str, Scope); 23] = [
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
     ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),
@@ -18,6 +18,7 @@ const CHECKED: [(&str, Scope); 22] = [
     ("/v1/metrics/team/payments/pull-requests", Scope::PrsRead),
     ("/v1/metrics/team/payments/change", Scope::MetricsRead),
     ("/v1/metrics/team/payments/forecast", Scope::MetricsRead),
+    ("/v1/teams/payments/goals", Scope::MetricsRead),
     ("/v1/collection/status", Scope::Admin),
     ("/v1/collection/runs", Scope::Admin),
     ("/v1/metrics/summary", Scope::MetricsRead),
@@ -156,7 +157,7 @@ async fn a_key_that_is_limited_to_teams_sees_nothing_of_the_whole() -> Result<()
 #[tokio::test]
 async fn a18_other_teams_do_not_exist_for_limited_keys() -> Result<()> {
     let (_backend, router, texts) = guarded(&[(Scope::PrsRead, &["payments"])]).await?;
-    for (path, _) in &CHECKED[1..8] {
+    for (path, _) in &CHECKED[1..9] {
         assert_eq!(with_key(&router, path, &texts[0]).await?.status, 200, "{path}");
         let absent = with_key(&router, &path.replace("payments", "unknown"), &texts[0]).await?;
         // By slug and by number.

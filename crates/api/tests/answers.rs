@@ -1,6 +1,8 @@
 //! The API's responses, through the real router and a real PostgreSQL.
 
 mod common;
+#[path = "answers/goals.rs"]
+mod goals;
 
 use anyhow::{Context, Result};
 use chrono::{Datelike, TimeDelta};

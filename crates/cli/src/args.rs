@@ -108,6 +108,9 @@ pub(crate) enum Command {
     /// Make, check, compare and apply the teams file
     #[command(subcommand)]
     Teams(Teams),
+    /// Show how the teams' goals stand, or would have stood
+    #[command(subcommand)]
+    Goals(Goals),
     /// Explain who may see what on the page
     #[command(subcommand)]
     Access(Access),
@@ -501,6 +504,24 @@ fn column(text: &str) -> Result<(Column, String), String> {
     let (name, header) = text.split_once('=').ok_or_else(known)?;
     let column = name.trim().parse().map_err(|_| known())?;
     if header.trim().is_empty() { Err(known()) } else { Ok((column, header.trim().to_owned())) }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Goals {
+    /// Show how the goals in force stand
+    Show {
+        /// A team, by its slug (default: all)
+        #[arg(value_name = "TEAM")]
+        team: Option<String>,
+    },
+    /// Show how the goals of a teams file would have stood in the last 26 weeks, and how many messages that would have been
+    Preview {
+        #[command(flatten)]
+        teams: TeamsFile,
+        /// Only those of this team, by its slug
+        #[arg(long, value_name = "TEAM")]
+        team: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,6 +15,7 @@ mod events;
 mod explain;
 mod failure;
 mod github_teams;
+mod goals;
 mod http_server;
 mod import;
 mod init;
@@ -147,6 +148,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Migrate => database::migrate(&options).await,
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Data(command) => data::run(&command, &options).await,
+        Command::Goals(command) => goals::run(&command, &options, clock()).await,
         Command::Access(command) => access::run(&command, &options, clock()),
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => Box::pin(report::run(&report, &options, clock)).await,

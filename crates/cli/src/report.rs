@@ -241,6 +241,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         instances: Vec::new(),
         delivery: mergeline_domain::teams_file::DeliverySettings::default(),
         access: mergeline_domain::AccessLines::default(),
+        goals: Vec::new(),
         teams: vec![team],
     })
 }

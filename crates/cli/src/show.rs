@@ -142,7 +142,7 @@ pub(crate) async fn current(store: &Reader, now: DateTime<Utc>) -> Result<Vec<Te
 }
 
 /// Finds a team by its slug or number.
-fn find(teams: Vec<Team>, name: &str) -> Result<TeamSlug, Failure> {
+pub(crate) fn find(teams: Vec<Team>, name: &str) -> Result<TeamSlug, Failure> {
     let known: Vec<String> = teams.iter().map(|team| team.slug.to_string()).collect();
     let is_meant = |team: &Team| team.slug.as_str() == name || team.id.0.to_string() == name;
     teams.into_iter().find(is_meant).map(|team| team.slug).ok_or_else(|| {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
-use common::{Laptop, Ran, github, while_serving, yesterday};
+use common::{Laptop, Ran, TEAMS, github, while_serving, yesterday};
 use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakeWebhook, deployment, pr};
 use mergeline_test_support::{FakeOtlp, TestDatabase};
 use serde_json::{Value, json};
@@ -695,6 +695,49 @@ async fn teams_plan_and_apply_then_reapply_changes_nothing() -> Result<()> {
     assert_eq!(laptop.run(&["teams", "apply"]).await?.out(), "Nothing changes.\n");
     let json = laptop.run(&["teams", "plan", "--json"]).await?.json()?;
     assert_eq!(json["memberships"], json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn goals_are_planned_previewed_and_shown() -> Result<()> {
+    let (fake, database) = (github().await?, TestDatabase::create().await?);
+    let long_ago = yesterday() - TimeDelta::days(9);
+    fake.put([pr("acme/api", 4).titled("Old one").created(&long_ago.to_rfc3339())]);
+    let laptop =
+        Laptop::new()?.with("DB_URL", database.url()).with("GITHUB_API_URL", fake.url()).with("GITHUB_PAT", "x");
+    let collected = laptop.run(&["collect"]).await?;
+    assert_eq!(collected.code(), Some(0), "{} {}", collected.out(), collected.err());
+    assert_eq!(laptop.run(&["goals", "show"]).await?.out(), "No goals: see `goals` in docs/teams.md.\n");
+    let goals = "goals:\n- { id: no-old-ones, form: each, measure: age, within: 7d }\n- { id: few, form: limit, open: 9 }\n\
+                 - { id: fast, form: share, measure: cycle_time, within: 4h, share: 0.8 }\n";
+    laptop.write("teams.yaml", &format!("{TEAMS}{goals}"))?;
+    let planned = laptop.run(&["teams", "plan"]).await?.out();
+    assert!(
+        planned.contains("+ goal        no-old-ones: all are merged or closed within 7 d, all teams\n"),
+        "{planned}"
+    );
+    // What is not applied is previewed from the file, and not shown.
+    let previewed = laptop.run(&["goals", "preview"]).await?;
+    for said in [
+        "payments, if these goals had been in force",
+        "no-old-ones: all are merged or closed within 7 d",
+        "of 26 weeks",
+        "message",
+    ] {
+        assert!(previewed.out().contains(said), "{said}: {} {}", previewed.out(), previewed.err());
+    }
+    let json = laptop.run(&["goals", "preview", "--team", "payments", "--json"]).await?.json()?;
+    let weeks = json["teams"][0]["goals"][1]["weeks"].as_array().map(Vec::len);
+    assert_eq!((&json["teams"][0]["goals"][1]["id"], weeks), (&json!("few"), Some(26)), "{json}");
+    assert!(laptop.run(&["goals", "show"]).await?.out().starts_with("No goals"));
+    laptop.run(&["teams", "apply"]).await?;
+    let shown = laptop.run(&["goals", "show", "payments"]).await?;
+    for said in ["no-old-ones: missed", "acme/api#4: Old one", "few: met (at most 9 open)", "fast: "] {
+        assert!(shown.out().contains(said), "{said}: {} {}", shown.out(), shown.err());
+    }
+    let unknown = laptop.run(&["goals", "show", "web"]).await?;
+    assert_eq!(unknown.code(), Some(2), "{}", unknown.err());
+    assert!(unknown.err().contains("there is no team `web`; the teams are: payments"), "{}", unknown.err());
     Ok(())
 }
 

@@ -137,6 +137,10 @@ version: 1
 timezone: Europe/Oslo
 repositories: [acme/api, acme/web, acme/legacy]
 incidents: {{ issues: {{ labels: [incident] }} }}
+goals:
+  - {{ id: first-review, sentence: \"We look at each other's work on the same day.\", form: share, measure: pickup, within: 8h, share: 0.8 }}
+  - {{ id: no-old-ones, form: each, measure: age, within: 7d }}
+  - {{ id: few-at-once, team: web, form: limit, open: 3 }}
 services:
   - slug: shop
     repositories: [acme/api]

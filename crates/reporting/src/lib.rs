@@ -2,6 +2,7 @@
 
 mod delivery;
 mod dora;
+mod goals;
 mod insight;
 mod overview;
 mod pull_requests;
@@ -12,6 +13,7 @@ mod summary;
 
 pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
+pub use goals::{JudgedGoal, TeamGoals};
 pub use insight::{TeamChanges, TeamForecast};
 pub use overview::{Overview, TeamOverview};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};

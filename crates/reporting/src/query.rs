@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
-    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, Interval, InvalidParameter, MEDIAN_INTERVAL,
-    PR_CYCLE_TIME, PR_PHASES, RangeRequest, VELOCITY,
+    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, GOAL, Interval, InvalidParameter, MEDIAN_INTERVAL,
+    PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest, VELOCITY, WIP_AGE,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
 
 /// How many weeks of history tell what has changed, and what comes next: three years, and the current one.
 const HISTORY_WEEKS: u32 = 157;
+
+/// For how many weeks goals are judged if the query does not say so.
+const GOAL_WEEKS: u32 = 26;
 
 /// The kinds of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub enum ReportKind {
     Change,
     /// What a team is likely to merge.
     Forecast,
+    /// How a team's goals stand.
+    Goals,
 }
 
 impl ReportKind {
@@ -41,6 +46,7 @@ impl ReportKind {
             Self::PullRequests => ATTRIBUTION,
             Self::Change => CHANGE,
             Self::Forecast => FORECAST,
+            Self::Goals => GOAL,
         }
     }
 
@@ -52,6 +58,7 @@ impl ReportKind {
             Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
             Self::Change => &[CHANGE, VELOCITY, PR_CYCLE_TIME],
             Self::Forecast => &[FORECAST, VELOCITY],
+            Self::Goals => &[GOAL, PR_PHASES, PR_CYCLE_TIME, PR_PICKUP_WORKING, WIP_AGE],
         }
     }
 
@@ -63,6 +70,7 @@ impl ReportKind {
             Self::LeadTime => DefaultRange::UpToNow { interval: Interval::Month, count: 6 },
             Self::Summary | Self::Overview => DefaultRange::CompletedWeeks(4),
             Self::Change | Self::Forecast => DefaultRange::UpToNow { interval: Interval::Week, count: HISTORY_WEEKS },
+            Self::Goals => DefaultRange::CompletedWeeks(GOAL_WEEKS),
         }
     }
 
@@ -70,9 +78,13 @@ impl ReportKind {
     pub fn default_interval(self) -> Interval {
         match self {
             Self::LeadTime => Interval::Month,
-            Self::Velocity | Self::Summary | Self::Overview | Self::PullRequests | Self::Change | Self::Forecast => {
-                Interval::Week
-            }
+            Self::Velocity
+            | Self::Summary
+            | Self::Overview
+            | Self::PullRequests
+            | Self::Change
+            | Self::Forecast
+            | Self::Goals => Interval::Week,
         }
     }
 

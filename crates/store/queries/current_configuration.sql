@@ -10,7 +10,8 @@ select
     ) as timezone,
     (
         select json_build_array(
-            c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size, c.delivery, c.access
+            c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size, c.delivery, c.access,
+            c.goals
         )
         from configuration_in_force as c
     ) as "settings: Json<SettingsRow>",

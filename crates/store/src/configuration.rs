@@ -9,7 +9,7 @@ use mergeline_domain::plan::{
     PlannedAccount, Terms,
 };
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
-use mergeline_domain::teams_file::{DeliverySettings, InstanceEntry, TeamsFile};
+use mergeline_domain::teams_file::{DeliverySettings, GoalEntry, InstanceEntry, TeamsFile};
 use mergeline_domain::{
     AccessLines, ExternalId, Forge, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern,
     RepoRules, Roster, TeamId, TeamSlug, names_of, parse_zone,
@@ -402,10 +402,11 @@ impl Writer {
         sqlx::query!(
             "insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-                delivery, access
+                delivery, access, goals
             )
             select
-                $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access
+                $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
+                goals
             from configuration_in_force",
             now
         )
@@ -440,7 +441,7 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
 }
 
 /// The columns of JSON rows.
-type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings, AccessLines);
+type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings, AccessLines, Vec<GoalEntry>);
 type RepositoryRow = (String, Option<String>, bool);
 type AccountRow = (i64, String, Option<String>, String, String, Vec<String>);
 type InstanceRow = (String, String);
@@ -472,7 +473,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
     let row = sqlx::query_file!("queries/current_configuration.sql", &names as &[&str]).fetch_one(connection).await?;
     let settings = row
         .settings
-        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery, access))| {
+        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery, access, goals))| {
             Ok::<_, StoreError>(PlanSettings {
                 timezone: parse_stored(&timezone)?,
                 bots: logins(&bots),
@@ -482,6 +483,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
                 instances: stored_instances(&row.instances)?,
                 delivery,
                 access,
+                goals,
             })
         })
         .transpose()?;
@@ -695,9 +697,10 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
     let rules: Vec<String> = settings.rules.clone().into();
     let revision = sqlx::query_scalar!(
         "insert into configurations (
-            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access
+            applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
+            goals
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning revision",
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning revision",
         now,
         settings.timezone.name(),
         &bots,
@@ -706,7 +709,8 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
         settings.min_group_size.map_or(0, i32::from),
         &rules,
         Json(&settings.delivery) as _,
-        Json(&settings.access) as _
+        Json(&settings.access) as _,
+        Json(&settings.goals) as _
     )
     .fetch_one(&mut *connection)
     .await?;

@@ -7,6 +7,7 @@ mod deployments;
 mod documents;
 mod dora;
 pub(crate) mod events;
+mod goals;
 mod health;
 mod incidents;
 mod insight;
@@ -41,6 +42,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &pull_requests::PULL_REQUESTS,
     &insight::CHANGE,
     &insight::FORECAST,
+    &goals::GOALS,
     &statistics::ORGANIZATION_VELOCITY,
     &statistics::ORGANIZATION_LEAD_TIME,
     &dora::ORGANIZATION,

@@ -58,10 +58,11 @@ impl GoalMeasure {
     }
 }
 
-/// A part between 1 and 99 %, in hundredths.
+/// A part between 1 and 99 %, written as a fraction with two decimals at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "u8")]
-pub struct Percent(#[schemars(range(min = 1, max = 99))] u8);
+#[serde(try_from = "f64", into = "f64")]
+#[schemars(with = "f64")]
+pub struct Percent(u8);
 
 impl Percent {
     /// So many hundredths; `None` outside 1 to 99. That nothing or all of it is to be so is no share.
@@ -80,11 +81,18 @@ impl Percent {
     }
 }
 
-impl TryFrom<u8> for Percent {
+impl From<Percent> for f64 {
+    fn from(percent: Percent) -> Self {
+        percent.as_f64()
+    }
+}
+
+impl TryFrom<f64> for Percent {
     type Error = String;
 
-    fn try_from(hundredths: u8) -> Result<Self, String> {
-        Self::new(hundredths).ok_or_else(|| format!("{hundredths} is not from 1 to 99"))
+    fn try_from(share: f64) -> Result<Self, String> {
+        let percent = (1..=99).filter_map(Self::new).find(|percent| (percent.as_f64() - share).abs() < 1e-9);
+        percent.ok_or_else(|| format!("{share} is not from 0.01 to 0.99, with two decimals at most"))
     }
 }
 
@@ -119,16 +127,19 @@ pub enum GoalForm {
 impl fmt::Display for GoalForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = |measure: GoalMeasure| match measure {
-            GoalMeasure::Pickup => "a pickup",
-            GoalMeasure::Review => "a review",
-            GoalMeasure::CycleTime => "a cycle time",
-            GoalMeasure::Age => "an age",
+            GoalMeasure::Pickup => "get their first review",
+            GoalMeasure::Review => "are merged after their first review",
+            GoalMeasure::CycleTime => "are merged",
+            GoalMeasure::Age => "are merged or closed",
+        };
+        let time = |hours: u32| {
+            if hours.is_multiple_of(24) { format!("{} d", hours / 24) } else { format!("{hours} h") }
         };
         match *self {
             Self::Share { measure, within_hours, share } => {
-                write!(f, "{} % with {} within {within_hours} h", share.hundredths(), what(measure))
+                write!(f, "{}% {} within {}", share.hundredths(), what(measure), time(within_hours))
             }
-            Self::Each { measure, within_hours } => write!(f, "each with {} within {within_hours} h", what(measure)),
+            Self::Each { measure, within_hours } => write!(f, "all {} within {}", what(measure), time(within_hours)),
             Self::Limit { open } => write!(f, "at most {open} open"),
         }
     }
@@ -356,7 +367,7 @@ pub struct Breach {
 pub struct OpenEvaluation {
     /// When.
     pub at: DateTime<Utc>,
-    /// How it stands: met, missed or incomplete.
+    /// How it stands: met, missed, incomplete, or too few if those that wait are by fewer people than may be shown.
     pub state: GoalState,
     /// How many wait.
     pub open: usize,
@@ -378,15 +389,35 @@ pub fn judge_each(
     let mut breaches: Vec<Breach> =
         late.map(|(item, due)| Breach { id: item.id, since: item.since, broken_since: due }).collect();
     breaches.sort_by_key(|breach| (breach.broken_since, breach.id));
+    if is_of_few(open.iter().copied(), context.min_group_size) {
+        breaches.clear();
+        return OpenEvaluation { at, state: GoalState::TooFew, open: open.len(), breaches };
+    }
     let state = state_of(is_complete, breaches.is_empty());
     OpenEvaluation { at, state, open: open.len(), breaches }
 }
 
+/// Whether pull requests are by fewer people than may be shown. None are by nobody.
+fn is_of_few<'a>(items: impl Iterator<Item = &'a GoalItem>, min_group_size: usize) -> bool {
+    let people: BTreeSet<i64> = items.map(|item| item.person).collect();
+    !people.is_empty() && people.len() < min_group_size
+}
+
 /// Judges at an instant that at most so many wait.
-pub fn judge_limit(limit: u32, items: &[GoalItem], at: DateTime<Utc>, is_complete: bool) -> OpenEvaluation {
-    let open = items.iter().filter(|item| item.waits(at)).count();
-    let state = state_of(is_complete, u32::try_from(open).is_ok_and(|open| open <= limit));
-    OpenEvaluation { at, state, open, breaches: Vec::new() }
+pub fn judge_limit(
+    limit: u32,
+    items: &[GoalItem],
+    at: DateTime<Utc>,
+    is_complete: bool,
+    context: GoalContext<'_>,
+) -> OpenEvaluation {
+    let open: Vec<&GoalItem> = items.iter().filter(|item| item.waits(at)).collect();
+    let state = if is_of_few(open.iter().copied(), context.min_group_size) {
+        GoalState::TooFew
+    } else {
+        state_of(is_complete, u32::try_from(open.len()).is_ok_and(|open| open <= limit))
+    };
+    OpenEvaluation { at, state, open: open.len(), breaches: Vec::new() }
 }
 
 fn state_of(is_complete: bool, is_met: bool) -> GoalState {
@@ -457,8 +488,24 @@ pub fn preview(form: &GoalForm, items: &[GoalItem], weeks: &[GoalWeek], context:
         }
         GoalForm::Limit { open } => limit_weeks(open, items, weeks, context.zone),
     };
+    let weeks: Vec<PreviewWeek> = match form {
+        GoalForm::Share { .. } => weeks,
+        GoalForm::Each { .. } | GoalForm::Limit { .. } => {
+            weeks.into_iter().map(|week| hide_few(week, items, context)).collect()
+        }
+    };
     let messages = weeks.iter().map(|week| week.messages).sum();
     GoalPreview { definition: crate::metrics::GOAL, weeks, messages, suggestion }
+}
+
+/// A week in which only few people had something open says nothing.
+fn hide_few(week: PreviewWeek, items: &[GoalItem], context: GoalContext<'_>) -> PreviewWeek {
+    let (start, end) = GoalWeek { start: week.week, is_complete: true }.last(1, context.zone);
+    let is_open = |item: &&GoalItem| item.since < end && item.stopped().is_none_or(|stopped| start < stopped);
+    if week.state != GoalState::Incomplete && is_of_few(items.iter().filter(is_open), context.min_group_size) {
+        return PreviewWeek { state: GoalState::TooFew, messages: 0, ..week };
+    }
+    week
 }
 
 /// A week of an agreement about each pull request, from when those that broke it did so and stopped waiting.

@@ -5,6 +5,7 @@ mod capacity;
 mod change;
 mod clock;
 mod forecast;
+mod goal_history;
 mod goals;
 mod groups;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use forecast::{
     BackTest, DoneBy, ForecastReport, ForecastTotal, Forecaster, Horizon, WEEKS_AHEAD, WEEKS_NEEDED, back_test,
     forecast,
 };
+pub use goal_history::{GoalFacts, GoalHistory, GoalRevision, GoalTimes, GoalWeekState, ReadWeek, goal_history};
 pub use goals::{
     Breach, GoalContext, GoalForm, GoalItem, GoalMeasure, GoalPreview, GoalState, GoalWeek, OpenEvaluation,
     PREVIEW_WEEKS, Percent, PreviewWeek, SHARE_WEEKS, ShareEvaluation, ShareNumbers, ShareTarget, Suggestion,

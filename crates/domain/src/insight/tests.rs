@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use fastrand::Rng;
 use proptest::prelude::*;
@@ -366,9 +366,127 @@ mod goals {
         assert_eq!((each.state, each.open), (GoalState::Missed, 3));
         assert_eq!(each.breaches.iter().map(|breach| breach.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(each.breaches[0].broken_since, at("2024-01-08T10:00:00Z"));
-        let limit = |open| judge_limit(open, &items, now, true).state;
+        let limit = |open| judge_limit(open, &items, now, true, context(&Clock::Wall)).state;
         assert_eq!((limit(3), limit(2)), (GoalState::Met, GoalState::Missed));
-        assert_eq!(judge_limit(9, &items, now, false).state, GoalState::Incomplete);
+        assert_eq!(judge_limit(9, &items, now, false, context(&Clock::Wall)).state, GoalState::Incomplete);
+    }
+
+    #[test]
+    fn each_and_limit_hide_what_few_people_have_open() {
+        let by = |person: i64, id| GoalItem { person, ..item(id, "2024-01-01T10:00:00Z", None) };
+        let now = at("2024-01-10T11:00:00Z");
+        let few = GoalContext { min_group_size: 2, ..context(&Clock::Wall) };
+        let judged = |items: &[GoalItem]| {
+            let each = judge_each(TimeDelta::days(7), items, now, true, few);
+            (each.state, each.breaches.len(), judge_limit(1, items, now, true, few).state)
+        };
+        assert_eq!(judged(&[by(1, 1), by(1, 2)]), (GoalState::TooFew, 0, GoalState::TooFew));
+        assert_eq!(judged(&[by(1, 1), by(2, 2)]), (GoalState::Missed, 2, GoalState::Missed));
+        assert_eq!(judged(&[]), (GoalState::Met, 0, GoalState::Met), "nothing open is of nobody");
+        let weeks = [GoalWeek { start: monday(1), is_complete: true }];
+        let form = GoalForm::Each { measure: GoalMeasure::Age, within_hours: 24 };
+        let state = |items: &[GoalItem]| preview(&form, items, &weeks, few).weeks[0].state;
+        assert_eq!((state(&[by(1, 1)]), state(&[by(1, 1), by(2, 2)])), (GoalState::TooFew, GoalState::Missed));
+    }
+
+    #[test]
+    fn each_measure_has_its_own_instants() {
+        let times = GoalTimes {
+            id: 1,
+            created_at: at("2024-01-01T10:00:00Z"),
+            ready_at: Some(at("2024-01-01T11:00:00Z")),
+            first_review_at: Some(at("2024-01-01T12:00:00Z")),
+            closed_at: Some(at("2024-01-01T13:00:00Z")),
+            merged_at: Some(at("2024-01-01T13:00:00Z")),
+            has_details: true,
+            weight: Weight::FULL,
+            person: 7,
+        };
+        let hours = |times: GoalTimes, measure| {
+            let hour = |at: DateTime<Utc>| at.hour();
+            times.item(measure).map(|it| (hour(it.since), it.done.map(hour), it.ended.map(hour)))
+        };
+        assert_eq!(hours(times, GoalMeasure::Pickup), Some((11, Some(12), Some(13))));
+        assert_eq!(hours(times, GoalMeasure::Review), Some((12, Some(13), Some(13))));
+        assert_eq!(hours(times, GoalMeasure::CycleTime), Some((10, Some(13), Some(13))));
+        assert_eq!(hours(times, GoalMeasure::Age), Some((11, Some(13), None)));
+        let draft = GoalTimes { ready_at: None, first_review_at: None, closed_at: None, merged_at: None, ..times };
+        assert_eq!(
+            (hours(draft, GoalMeasure::Pickup), hours(draft, GoalMeasure::Age)),
+            (None, None),
+            "drafts do not wait"
+        );
+        assert_eq!(hours(draft, GoalMeasure::CycleTime), Some((10, None, None)));
+        let early = GoalTimes { first_review_at: Some(at("2024-01-01T10:30:00Z")), ..times };
+        assert_eq!(hours(early, GoalMeasure::Pickup), None, "reviewed before it was ready");
+        let late = GoalTimes { first_review_at: Some(at("2024-01-02T10:30:00Z")), ..times };
+        assert_eq!(hours(late, GoalMeasure::Pickup), Some((11, None, Some(13))), "merged without a review");
+        assert_eq!(hours(late, GoalMeasure::Review), None);
+        let closed = GoalTimes { merged_at: None, ..times };
+        assert_eq!(hours(closed, GoalMeasure::CycleTime), Some((10, None, Some(13))), "closed unmerged");
+        let imported = GoalTimes {
+            merged_at: Some(at("2024-01-01T09:00:00Z")),
+            closed_at: Some(at("2024-01-01T09:00:00Z")),
+            ..times
+        };
+        assert_eq!(hours(imported, GoalMeasure::CycleTime), None, "merged before it was opened");
+    }
+
+    #[test]
+    fn a_week_is_judged_by_the_revision_in_force_at_its_end() {
+        let since = |week: usize| start_of_day(monday(week), Tz::UTC) + TimeDelta::hours(30);
+        let times: Vec<GoalTimes> = (0..80)
+            .map(|id| {
+                let created_at = since(usize::try_from(id / 8).expect("small"));
+                let closed_at = Some(created_at + TimeDelta::hours(6));
+                let (ready_at, first_review_at) = (Some(created_at), Some(created_at + TimeDelta::hours(5)));
+                let (weight, person) = (Weight::FULL, id);
+                GoalTimes {
+                    id,
+                    created_at,
+                    ready_at,
+                    first_review_at,
+                    closed_at,
+                    merged_at: closed_at,
+                    has_details: true,
+                    weight,
+                    person,
+                }
+            })
+            .collect();
+        let share = Percent::new(80).expect("a share");
+        let revision = |within_hours, from, to| GoalRevision {
+            goal: GoalForm::Share { measure: GoalMeasure::Pickup, within_hours, share },
+            clock: Clock::Wall,
+            sentence: None,
+            in_force: Period::new(from, to).expect("a period"),
+        };
+        let changed = start_of_day(monday(6), Tz::UTC);
+        let revisions = [revision(8, None, Some(changed)), revision(4, Some(changed), None)];
+        let read = |unread: Option<usize>| -> Vec<ReadWeek> {
+            (0..10).map(|week| ReadWeek { start: monday(week), is_complete: unread != Some(week) }).collect()
+        };
+        let judged = |weeks: &[ReadWeek], times: &[GoalTimes]| {
+            let facts = GoalFacts { times, weeks, is_read: true, now: since(10) };
+            let history = goal_history(&revisions, &facts, context(&Clock::Wall));
+            let states: Vec<(usize, GoalState)> = history.weeks.iter().map(|it| (it.revision, it.state)).collect();
+            (states, history.state)
+        };
+        let (met, missed, incomplete) = (GoalState::Met, GoalState::Missed, GoalState::Incomplete);
+        let expected = [(0, met), (0, met), (0, met), (1, missed), (1, missed), (1, missed), (1, missed)];
+        assert_eq!(
+            judged(&read(None), &times),
+            (expected.to_vec(), Some(missed)),
+            "four weeks each, from the fourth on"
+        );
+        let (states, _) = judged(&read(Some(4)), &times);
+        assert_eq!(states[..5], [(0, met), (0, incomplete), (0, incomplete), (1, incomplete), (1, incomplete)]);
+        let mut pending = times.clone();
+        pending[79].has_details = false;
+        assert_eq!(judged(&read(None), &pending).1, Some(incomplete), "its reviews are not read yet");
+        let facts = GoalFacts { times: &times, weeks: &read(None), is_read: true, now: since(10) };
+        let ended = goal_history(&revisions[..1], &facts, context(&Clock::Wall));
+        assert_eq!((ended.state, ended.weeks.len(), ended.suggestion), (None, 3, None), "not in force any more");
     }
 
     #[test]

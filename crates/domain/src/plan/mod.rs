@@ -17,7 +17,7 @@ use strum::IntoEnumIterator;
 
 use crate::delivery::SourceRules;
 use crate::start_of_day;
-use crate::teams_file::{DeliverySettings, InstanceEntry, ServiceEntry, TeamEntry, TeamsFile};
+use crate::teams_file::{DeliverySettings, GoalChange, GoalEntry, InstanceEntry, ServiceEntry, TeamEntry, TeamsFile};
 use crate::{
     AccessChange, AccessLines, ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName,
     RepoRules, ServiceSlug, TeamId, TeamSlug, Weight,
@@ -66,6 +66,8 @@ pub struct PlanSettings {
     pub delivery: DeliverySettings,
     /// Who may see what on the page.
     pub access: AccessLines,
+    /// Goals and working agreements.
+    pub goals: Vec<GoalEntry>,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -79,6 +81,7 @@ impl From<&TeamsFile> for PlanSettings {
             instances: Forge::iter().map(|forge| file.instance(forge)).collect(),
             delivery: file.delivery.clone(),
             access: file.access.clone(),
+            goals: file.goals.clone(),
         }
     }
 }
@@ -290,6 +293,8 @@ pub struct Plan {
     pub services_changed: Vec<(char, ServiceSlug, String)>,
     /// Lines of `access` that go and come.
     pub access_changed: AccessChange,
+    /// Goals that go and come.
+    pub goals_changed: GoalChange,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -348,6 +353,7 @@ impl Plan {
             people: people.clone(),
             services_changed: services_changed(current, file),
             access_changed: access_changed(current, file),
+            goals_changed: GoalChange::between(current.settings.as_ref().map_or(&[], |it| &it.goals), &file.goals),
         };
         let known = plan.teams_by_slug(&current.teams, file)?;
         let mut holdings = Holdings::default();
@@ -674,6 +680,7 @@ impl fmt::Display for Plan {
                 instances,
                 delivery,
                 access: _,
+                goals: _,
             } = &self.settings;
             let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
             let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
@@ -703,6 +710,11 @@ impl fmt::Display for Plan {
         }
         if *is_reordered {
             writeln!(f, "~ access      the lines have another order, and the first one about somebody decides")?;
+        }
+        for (sign, goals) in [('-', &self.goals_changed.removed), ('+', &self.goals_changed.added)] {
+            for goal in goals {
+                writeln!(f, "{sign} goal        {goal}")?;
+            }
         }
         for (sign, repositories) in [('+', &self.repositories_added), ('-', &self.repositories_removed)] {
             for repository in repositories {

@@ -10,7 +10,7 @@ use strum::VariantArray;
 use super::checks::{problem, team_slugs};
 use super::reader::{Draft, Placed, Reader, given, join, weight_meant};
 use super::tree::Node;
-use crate::insight::{Clock, GoalForm, GoalMeasure, Percent, WorkingHours};
+use crate::insight::{Clock, GoalForm, GoalMeasure, GoalRevision, Percent, WorkingHours};
 use crate::{GoalId, Period, Problem, TeamSlug, Weight};
 
 pub(super) const GOAL_KEYS: &[&str] = &[
@@ -73,6 +73,107 @@ impl fmt::Display for GoalEntry {
         }
         Ok(())
     }
+}
+
+/// The goals of a file, and since when they were configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredGoals {
+    /// When the file was applied.
+    pub applied_at: DateTime<Utc>,
+    /// Its goals.
+    pub goals: Vec<GoalEntry>,
+}
+
+/// What changes of the goals.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct GoalChange {
+    /// Those that are not in the new file, or not so.
+    pub removed: Vec<GoalEntry>,
+    /// Those that are new in it.
+    pub added: Vec<GoalEntry>,
+}
+
+impl GoalChange {
+    /// From `before` to `after`.
+    pub fn between(before: &[GoalEntry], after: &[GoalEntry]) -> Self {
+        let missing_in = |goals: &[GoalEntry], others: &[GoalEntry]| -> Vec<GoalEntry> {
+            goals.iter().filter(|goal| !others.contains(goal)).cloned().collect()
+        };
+        Self { removed: missing_in(before, after), added: missing_in(after, before) }
+    }
+}
+
+/// A goal of a team with all of its revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamGoal {
+    /// Its short name.
+    pub id: GoalId,
+    /// What it asked for, the oldest first. They do not overlap.
+    pub revisions: Vec<GoalRevision>,
+}
+
+/// The goals of a team by their ids, as the files say that were applied one after the other, the oldest first.
+///
+/// Dates of a file decide. A goal without any that asks for something else than before does so since its file was applied, and one that
+/// a file leaves out ends then: the past is judged by the goal of its time.
+pub fn goals_of_team(files: &[ConfiguredGoals], team: &TeamSlug) -> Vec<TeamGoal> {
+    let is_for_team = |goal: &&GoalEntry| goal.team.as_ref().is_none_or(|slug| slug == team);
+    let ids: BTreeSet<&GoalId> =
+        files.iter().flat_map(|file| &file.goals).filter(is_for_team).map(|goal| &goal.id).collect();
+    let of_id = |id: &GoalId| {
+        let mut revisions: Vec<GoalRevision> = Vec::new();
+        for file in files {
+            let mut entries: Vec<&GoalEntry> =
+                file.goals.iter().filter(is_for_team).filter(|goal| goal.id == *id).collect();
+            entries.sort_by_key(|goal| goal.from);
+            revise(&mut revisions, &entries, file.applied_at);
+        }
+        TeamGoal { id: id.clone(), revisions }
+    };
+    ids.into_iter().map(of_id).collect()
+}
+
+/// What the next file makes of the revisions of a goal.
+fn revise(revisions: &mut Vec<GoalRevision>, entries: &[&GoalEntry], applied_at: DateTime<Utc>) {
+    let revision = |entry: &GoalEntry, in_force| GoalRevision {
+        goal: entry.form.clone(),
+        clock: entry.clock.clone(),
+        sentence: entry.sentence.clone(),
+        in_force,
+    };
+    let [entry] = entries else {
+        if entries.is_empty() {
+            end(revisions, Some(applied_at));
+        } else {
+            end(revisions, entries[0].from);
+            revisions.extend(entries.iter().filter_map(|entry| Some(revision(entry, entry.period()?))));
+        }
+        return;
+    };
+    if entry.from.is_some() || entry.to.is_some() {
+        end(revisions, entry.from);
+        revisions.extend(entry.period().map(|period| revision(entry, period)));
+        return;
+    }
+    match revisions.last_mut() {
+        None => revisions.push(revision(entry, Period::ALWAYS)),
+        Some(last) if last.goal == entry.form && last.clock == entry.clock && last.in_force.to().is_none() => {
+            last.sentence.clone_from(&entry.sentence);
+        }
+        Some(_) => {
+            end(revisions, Some(applied_at));
+            revisions.extend(Period::new(Some(applied_at), None).ok().map(|period| revision(entry, period)));
+        }
+    }
+}
+
+/// Ends what is in force at an instant, and removes what would start later; all of it without an instant.
+fn end(revisions: &mut Vec<GoalRevision>, at: Option<DateTime<Utc>>) {
+    let kept = |revision: GoalRevision| {
+        let in_force = revision.in_force.ending_at(at?)?;
+        Some(GoalRevision { in_force, ..revision })
+    };
+    *revisions = std::mem::take(revisions).into_iter().filter_map(kept).collect();
 }
 
 /// What makes a goal a share, an agreement or a limit.

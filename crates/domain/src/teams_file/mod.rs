@@ -19,7 +19,7 @@ pub use delivery::{DeliverySettings, OwnerEntry, ServiceEntry};
 pub use document::json_schema;
 pub use draft::{LeafTeam, LeafTeams, ListedAccount, ListedTeam, TeamsDraft, share_equally};
 pub use drift::{Drift, TeamDrift, TeamState};
-pub use goals::GoalEntry;
+pub use goals::{ConfiguredGoals, GoalChange, GoalEntry, TeamGoal, goals_of_team};
 pub use people_csv::{Column, Columns, PeopleCsv};
 
 use serde::Serialize;

@@ -1,8 +1,8 @@
-use chrono::{DateTime, Utc, Weekday};
+use chrono::{DateTime, TimeDelta, Utc, Weekday};
 
 use super::*;
 use crate::Position;
-use crate::insight::Clock;
+use crate::insight::{Clock, GoalRevision};
 
 const VALID: &str = "\
 version: 1
@@ -977,9 +977,9 @@ fn goals_are_read_with_their_clock_and_revisions() {
     assert_eq!(
         lines,
         [
-            "first-review: 75 % with a pickup within 24 h, team pay, to 2026-05-31T22:00Z",
-            "first-review: 80 % with a pickup within 4 h of work, team pay, from 2026-05-31T22:00Z",
-            "no-old-ones: each with an age within 168 h, all teams",
+            "first-review: 75% get their first review within 1 d, team pay, to 2026-05-31T22:00Z",
+            "first-review: 80% get their first review within 4 h of work, team pay, from 2026-05-31T22:00Z",
+            "no-old-ones: all are merged or closed within 7 d, all teams",
             "few: at most 10 open, all teams",
         ]
     );
@@ -989,6 +989,42 @@ fn goals_are_read_with_their_clock_and_revisions() {
     assert_eq!(stored[0]["form"], "share");
     let read: Vec<GoalEntry> = serde_json::from_value(stored).expect("deserializes");
     assert_eq!(read, file.goals);
+}
+
+/// The revisions of a team's only goal, after files with these goals were applied in the first days of June 2026.
+fn revisions(team: &str, files: &[&str]) -> Vec<String> {
+    let configured = |(day, goals): (i64, &&str)| {
+        let text = with_goals(goals).replace("goals:\n\n", "").replace("Europe/Oslo", "UTC");
+        let applied_at = "2026-06-01T12:00:00Z".parse::<DateTime<Utc>>().expect("an instant") + TimeDelta::days(day);
+        ConfiguredGoals { applied_at, goals: parse(&text).expect("valid").goals }
+    };
+    let files: Vec<ConfiguredGoals> = (0..).zip(files).map(configured).collect();
+    let goals = goals_of_team(&files, &team.parse().expect("a slug"));
+    assert!(goals.len() <= 1, "{goals:?}");
+    let shown = |at: Option<DateTime<Utc>>| at.map_or_else(String::new, |at| at.format("%d %Hh").to_string());
+    let line = |it: &GoalRevision| format!("{} {}..{}", it.goal, shown(it.in_force.from()), shown(it.in_force.to()));
+    goals.iter().flat_map(|goal| &goal.revisions).map(line).collect()
+}
+
+#[test]
+fn the_past_is_judged_by_the_goal_of_its_time() {
+    let limit = |open: u32, more: &str| format!("  - {{ id: few, form: limit, open: {open}{more} }}");
+    let (three, four) = (limit(3, ""), limit(4, ""));
+    let of = |files: &[&str]| revisions("pay", files);
+    assert_eq!(of(&[&three]), ["at most 3 open .."], "a first goal has always been in force");
+    assert_eq!(of(&[&three, &three]), ["at most 3 open .."]);
+    assert_eq!(of(&[&three, &four]), ["at most 3 open ..02 12h", "at most 4 open 02 12h.."], "since it was applied");
+    assert_eq!(of(&[&three, ""]), ["at most 3 open ..02 12h"], "left out");
+    assert_eq!(of(&[&three, "", &three]), ["at most 3 open ..02 12h", "at most 3 open 03 12h.."]);
+    let dated = format!("{}\n{}", limit(3, ", to: 2026-05-01"), limit(4, ", from: 2026-05-01"));
+    assert_eq!(of(&[&three, &dated]), ["at most 3 open ..01 00h", "at most 4 open 01 00h.."], "dates decide");
+    let later = limit(5, ", from: 2026-07-09");
+    assert_eq!(of(&[&three, &four, &later]).len(), 3);
+    assert_eq!(of(&[&three, &four, &later])[1..], ["at most 4 open 02 12h..09 00h", "at most 5 open 09 00h.."]);
+    let said = "  - { id: few, sentence: We finish first., form: limit, open: 3 }";
+    assert_eq!(of(&[&three, said]), ["at most 3 open .."], "another sentence is the same goal");
+    let of_web = "  - { id: few, team: pay, form: limit, open: 3 }";
+    assert_eq!(revisions("web", &[&three, of_web]), ["at most 3 open ..02 12h"], "it is not for web any more");
 }
 
 #[test]

@@ -129,6 +129,13 @@ export const useForecast = (team: Given<string | undefined>, filters: Given<Quer
     isNamed(team),
   )
 
+export const useGoals = (team: Given<string | undefined>) =>
+  useAnswer(
+    () => ['goals', toValue(team)],
+    (client, signal) => client.GET('/v1/teams/{team_id}/goals', { ...ofTeam(team, {}), signal }),
+    isNamed(team),
+  )
+
 /** DORA's metrics of a service, a team, or all. */
 export const useDora = (service: Given<string | undefined>, team: Given<string | undefined>, filters: Given<Query>, isWanted?: () => boolean) =>
   useAnswer(

@@ -251,6 +251,32 @@ describe('insight', () => {
     await context.close()
   })
 
+  test('says how each goal stands, as the API does, week by week', async () => {
+    const { context, page, problems } = await open(browser, 'insight?team=web')
+    const { data } = await ask('teams/web/goals')
+    assert.ok(data.goals.length >= 3, 'the demo has goals')
+    const said = { met: 'met', missed: 'missed', inconclusive: 'inconclusive', too_few: 'too few to tell', incomplete: 'not fully read' }
+    const sections = page.locator('.goal')
+    assert.equal(await sections.count(), data.goals.length)
+    for (const [index, goal] of data.goals.entries()) {
+      const section = sections.nth(index)
+      const state = await section.locator('strong').innerText()
+      assert.equal(state.toLowerCase(), `${said[goal.state]}.`, goal.id)
+      await section.locator('summary').click()
+      const states = await section.locator('details tbody tr td:nth-child(2)').allInnerTexts()
+      assert.deepEqual(states, goal.weeks.map((week) => said[week.state]), goal.id)
+      const late = await section.locator('table').filter({ hasText: 'Too long since' }).locator('tbody tr').count()
+      assert.equal(late, goal.open?.late?.length ?? 0, goal.id)
+    }
+    const share = data.goals.find((goal) => goal.revisions[0].goal.form === 'share')
+    const numbers = share.weeks.filter((week) => week.numbers).at(-1).numbers
+    const percent = (value) => new Intl.NumberFormat('en-US', { style: 'percent', maximumFractionDigits: 1 }).format(value)
+    const text = await page.locator('.goal', { hasText: '80% get their first review within 8 h.' }).innerText()
+    assert.ok(text.includes(`${percent(numbers.share)} of ${numbers.n} in the four weeks`), text)
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
   test('draws each known week and the limits of a baseline, and leads to the week', async () => {
     const { context, page } = await open(browser, 'insight')
     const { data } = await ask('metrics/team/payments/change')

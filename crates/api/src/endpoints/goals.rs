@@ -1,0 +1,171 @@
+//! `GET /v1/teams/{team_id}/goals`: how a team's goals stood, and stand.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::on;
+use chrono::{DateTime, Utc};
+use http::Method;
+use mergeline_domain::insight::{GoalRevision, GoalState, GoalWeekState, Suggestion};
+use mergeline_domain::metrics::Interval;
+use mergeline_reporting::{JudgedGoal, ReportKind};
+use mergeline_store::LinkedPullRequest;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::reports::RequestedReport;
+use super::resources::{Meta, TeamRef, instant};
+use crate::auth::scope::Scope;
+use crate::http::envelope::answer;
+use crate::http::errors::ApiError;
+use crate::http::operation::{Admit, Body, Operation, enveloped};
+use crate::http::parameters::{FROM, Form, LAST, Parameter, ParameterReader, Parameters, Selection, TO};
+use crate::http::request::ApiRequest;
+use crate::state::Api;
+
+pub(crate) const GOALS: Operation = Operation {
+    method: Method::GET,
+    path: "/teams/{team_id}/goals",
+    handler: |filter| on(filter, goals),
+    admission: Admit::Statistics,
+    id: "listGoals",
+    summary: "How a team's goals stand",
+    description: "goal@1, for each goal of the teams file that is or was for the team: how it stood after each whole week of the range, by the \
+                  revision that was in force then, and how it stands now. The default range is the last 26 whole weeks. Which pull \
+                  requests break an agreement needs the scope prs:read.",
+    scope: Some(Scope::MetricsRead),
+    parameters: GoalParameters::DESCRIPTIONS,
+    has_csv: false,
+    has_etag: false,
+    request_body: None,
+    body: Body::Json(enveloped::<TeamGoals, Meta>),
+};
+
+#[derive(Debug)]
+struct GoalParameters(Selection);
+
+impl Parameters for GoalParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self(Selection::read(reader))
+    }
+}
+
+/// The goals of a team.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TeamGoals {
+    team: TeamRef,
+    /// By id.
+    goals: Vec<Goal>,
+}
+
+/// A goal, how it stood, and how it stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Goal {
+    /// Its short name in the teams file.
+    id: String,
+    /// How it stands: of a share after the last whole week, of the others now. Null if it is not in force, or no week was judged yet.
+    state: Option<GoalState>,
+    /// Which of the revisions is in force, counted from 0; null if none is.
+    in_force: Option<usize>,
+    /// What it asked for, the oldest first.
+    revisions: Vec<Revision>,
+    /// How many pull requests are open that it is about, and which of them wait too long; null for a share.
+    open: Option<OpenNow>,
+    /// The whole weeks during which it was in force, oldest first.
+    weeks: Vec<GoalWeekState>,
+    /// What could be asked for at present, going by the last four weeks; only of a share in force.
+    suggestion: Option<Suggestion>,
+}
+
+/// What a goal asked for during a time.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Revision {
+    #[serde(flatten)]
+    revision: GoalRevision,
+    /// The ID of the formula of what it measures.
+    measured_by: &'static str,
+}
+
+/// What is open.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OpenNow {
+    /// As of when.
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    /// How many wait.
+    n: usize,
+    /// How many of them wait too long; 0 for a limit.
+    n_late: usize,
+    /// Those that wait too long, the longest first; null without the scope prs:read.
+    late: Option<Vec<LatePullRequest>>,
+}
+
+/// A pull request that waits longer than was agreed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LatePullRequest {
+    /// Its repository.
+    repository: String,
+    /// Its number there.
+    number: i64,
+    /// Its title.
+    title: String,
+    /// Its page at GitHub.
+    url: String,
+    /// Since when it waits.
+    #[schemars(extend("format" = "date-time"))]
+    since: String,
+    /// Since when it waits too long.
+    #[schemars(extend("format" = "date-time"))]
+    late_since: String,
+}
+
+async fn goals(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let GoalParameters(selection) = request.parameters()?;
+    let shows_pull_requests = request.access()?.has(Scope::PrsRead);
+    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Goals, selection, Form::DEFAULT).await?;
+    let found = requested.report.goals().await?;
+    let meta = requested.meta(Some(Interval::Week), &found.warnings);
+    let listed = shows_pull_requests.then_some(&found.pull_requests);
+    let now = requested.report.now();
+    let goals = found.goals.into_iter().map(|goal| Goal::of(goal, listed, now)).collect();
+    Ok(requested.with_freshness(answer(TeamGoals { team: (&found.team).into(), goals }, meta)))
+}
+
+impl Goal {
+    fn of(goal: JudgedGoal, listed: Option<&HashMap<i64, LinkedPullRequest>>, now: DateTime<Utc>) -> Self {
+        let JudgedGoal { id, revisions, history } = goal;
+        let in_force = revisions.iter().position(|revision| revision.in_force.contains(now));
+        let open = history.open.map(|open| OpenNow {
+            at: instant(open.at),
+            n: open.open,
+            n_late: open.breaches.len(),
+            late: listed.map(|listed| {
+                let late = open.breaches.iter().filter_map(|breach| {
+                    let it = listed.get(&breach.id)?;
+                    Some(LatePullRequest {
+                        repository: it.repository.clone(),
+                        number: it.number,
+                        title: it.title.clone(),
+                        url: it.url.clone(),
+                        since: instant(breach.since),
+                        late_since: instant(breach.broken_since),
+                    })
+                });
+                late.collect()
+            }),
+        });
+        let revision = |revision: GoalRevision| Revision { measured_by: revision.duration(), revision };
+        Self {
+            id: id.to_string(),
+            state: history.state,
+            in_force,
+            revisions: revisions.into_iter().map(revision).collect(),
+            open,
+            weeks: history.weeks,
+            suggestion: history.suggestion,
+        }
+    }
+}

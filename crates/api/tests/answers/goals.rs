@@ -1,0 +1,186 @@
+//! Goals of the teams file: how they stood and stand.
+
+use anyhow::Result;
+use chrono::TimeDelta;
+use mergeline_api::{Api, Scope, router};
+use mergeline_domain::Details;
+use mergeline_fake_github::{FakePullRequest, at, pr};
+use serde_json::{Value, json};
+
+use crate::common::{Backend, PRIVACY, TEAMS, ask, keys};
+
+const GOALS: &str = "
+goals:
+  - { id: done-fast, form: share, measure: cycle_time, within: 4h, share: 0.8 }
+  - { id: no-old-ones, sentence: We finish what we start., form: each, measure: age, within: 7d }
+  - { id: few-at-once, team: payments, form: limit, open: 1 }
+  - { id: of-platform, team: platform, form: limit, open: 1 }
+";
+
+fn with_goals(goals: &str) -> String {
+    format!("{goals}{TEAMS}")
+}
+
+/// In each of the eight weeks before June 15, 2026: two pull requests of Ana that took an hour, and one of Bob, who counts half,
+/// that took a day. Two are open, one of them since June 1.
+fn history() -> Vec<FakePullRequest> {
+    let mut all = Vec::new();
+    for week in 0..8 {
+        for (who, hours) in [("ana", 1), ("ana", 1), ("bob", 24)] {
+            let opened = at("2026-04-21T08:00:00Z") + TimeDelta::weeks(week);
+            let number = i64::try_from(all.len()).expect("few") + 1;
+            let merged = opened + TimeDelta::hours(hours);
+            all.push(pr("acme/api", number).by(who).created(&opened.to_rfc3339()).merged(&merged.to_rfc3339()));
+        }
+    }
+    all.push(pr("acme/api", 101).by("ana").created("2026-06-01T08:00:00Z"));
+    all.push(pr("acme/api", 102).by("bob").created("2026-06-16T08:00:00Z"));
+    all
+}
+
+async fn backend(teams: &str) -> Result<Backend> {
+    let backend = Backend::with_teams(teams).await?;
+    let all = history();
+    backend.keep_since("2026-04-20T00:00:00Z", &all).await?;
+    let details: Vec<(&FakePullRequest, Details)> =
+        all.iter().map(|it| (it, Details { ready_at: Some(it.created_at), ..Details::default() })).collect();
+    backend.add_details(&details).await?;
+    Ok(backend)
+}
+
+fn goal<'a>(answer: &'a Value, id: &str) -> &'a Value {
+    let goals = answer["data"]["goals"].as_array().expect("a list");
+    goals.iter().find(|goal| goal["id"] == id).unwrap_or(&Value::Null)
+}
+
+fn states(goal: &Value) -> Vec<&str> {
+    goal["weeks"].as_array().expect("weeks").iter().filter_map(|week| week["state"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn each_form_of_goal_is_judged_by_its_rule() -> Result<()> {
+    let backend = backend(&with_goals(GOALS)).await?;
+    let (status, answer) = backend.get("/v1/teams/payments/goals").await?;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["meta"]["definitions"][0], "goal@1");
+    let share = goal(&answer, "done-fast");
+    // Per week 2 of weight 1 in time, and 1 of weight 1/2 late; in the window 8 and 4, of which all had their time.
+    let numbers = &share["weeks"][25]["numbers"];
+    assert_eq!(json!([numbers["n"], numbers["n_within"], numbers["n_waiting"]]), json!([13, 8, 1]), "one still waits");
+    // 8 of 8 + 4/2 + 1.
+    assert!((numbers["share"].as_f64().unwrap_or_default() - 8.0 / 11.0).abs() < 1e-9, "{numbers}");
+    assert_eq!(share["state"], "inconclusive", "the interval contains 80%: {numbers}");
+    assert_eq!(share["weeks"][25]["week"], "2026-06-08");
+    assert_eq!(states(share)[..21], ["incomplete"; 21], "not all of the first window was read");
+    assert_eq!(json!([share["open"], share["in_force"]]), json!([null, 0]));
+    assert_eq!(share["revisions"][0]["goal"]["share"], 0.8, "as in the file");
+    assert_eq!(share["suggestion"]["p50_hours"], 1);
+    let each = goal(&answer, "no-old-ones");
+    assert_eq!(json!([each["state"], each["open"]["n"], each["open"]["n_late"]]), json!(["missed", 2, 1]));
+    let late = &each["open"]["late"][0];
+    assert_eq!(
+        json!([late["repository"], late["number"], late["since"], late["late_since"], late["url"]]),
+        json!([
+            "acme/api",
+            101,
+            "2026-06-01T08:00:00Z",
+            "2026-06-08T08:00:00Z",
+            "https://github.com/acme/api/pull/101"
+        ])
+    );
+    assert_eq!(states(each)[23..], ["met", "met", "missed"], "since June 8");
+    assert_eq!(each["revisions"][0]["sentence"], "We finish what we start.");
+    let limit = goal(&answer, "few-at-once");
+    assert_eq!(json!([limit["state"], limit["open"]["n"], limit["open"]["late"]]), json!(["missed", 2, []]));
+    assert_eq!(*goal(&answer, "of-platform"), Value::Null, "another team's");
+    let (_, of_platform) = backend.get("/v1/teams/platform/goals").await?;
+    assert_eq!(goal(&of_platform, "of-platform")["state"], "met", "Bob's only");
+    let (_, none) = backend.get("/v1/teams/nobody/goals").await?;
+    assert_eq!(goal(&none, "done-fast")["state"], "too_few");
+    assert_eq!(goal(&none, "no-old-ones")["state"], "met");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_range_lists_its_whole_weeks_with_what_came_before_them() -> Result<()> {
+    let backend = backend(&with_goals(GOALS)).await?;
+    let (_, all) = backend.get("/v1/teams/payments/goals").await?;
+    let (_, some) = backend.get("/v1/teams/payments/goals?from=2026-06-01&to=2026-06-15").await?;
+    for id in ["done-fast", "no-old-ones", "few-at-once"] {
+        let (all, some) = (&goal(&all, id)["weeks"], &goal(&some, id)["weeks"]);
+        let last = |weeks: &Value, from: usize| json!(weeks.as_array().expect("weeks")[from..]);
+        assert_eq!(last(some, 0), last(all, 24), "{id}");
+    }
+    let (status, wrong) = backend.get("/v1/teams/payments/goals?interval=day").await?;
+    assert_eq!((status, &wrong["error"]["code"]), (400, &json!("validation_error")), "{wrong}");
+    assert_eq!(backend.get("/v1/teams/unknown/goals").await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_changed_goal_is_a_new_revision_and_a_removed_one_stays_as_history() -> Result<()> {
+    let goals = "goals: [{ id: few, form: limit, open: 1, to: 2026-06-01 }, { id: few, form: limit, open: 9, from: 2026-06-01 }]\n";
+    let backend = backend(&with_goals(goals)).await?;
+    let (_, answer) = backend.get("/v1/teams/payments/goals?last=P4W").await?;
+    let few = goal(&answer, "few");
+    let revisions: Vec<&Value> = few["weeks"].as_array().expect("weeks").iter().map(|it| &it["revision"]).collect();
+    // Its last instant decides to which revision a week belongs: May 31 ends before the new one.
+    assert_eq!(json!([revisions, few["in_force"], few["state"]]), json!([[0, 1, 1], 1, "met"]));
+    let before = few["revisions"].clone();
+    backend.apply(TEAMS).await?;
+    let (_, answer) = backend.get("/v1/teams/payments/goals?last=P4W").await?;
+    let few = goal(&answer, "few");
+    assert_eq!(json!([few["in_force"], few["state"], few["open"]]), json!([null, null, null]));
+    assert_eq!(few["revisions"][0], before[0]);
+    assert_eq!(few["revisions"][1]["in_force"]["to"], "2026-06-17T12:00:00Z", "when the file was applied");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_read_yet_is_not_judged() -> Result<()> {
+    let goals = "goals: [{ id: seen, form: share, measure: pickup, within: 4h, share: 0.5 }]\n";
+    let backend = Backend::with_teams(&with_goals(goals)).await?;
+    let all = history();
+    backend.keep_since("2026-04-20T00:00:00Z", &all).await?;
+    let state = async || -> Result<Value> {
+        let (_, answer) = backend.get("/v1/teams/payments/goals?last=P2W").await?;
+        Ok(goal(&answer, "seen")["state"].clone())
+    };
+    assert_eq!(state().await?, "incomplete", "no reviews were read");
+    let reviewed = |it: &FakePullRequest, hours| Details {
+        ready_at: Some(it.created_at),
+        first_review_at: Some(it.created_at + TimeDelta::hours(hours)),
+        ..Details::default()
+    };
+    // Those of Bob were merged after a day, with a review after nine hours.
+    let details: Vec<_> = all.iter().map(|it| (it, reviewed(it, if it.merged_at.is_some() { 1 } else { 9 }))).collect();
+    backend.add_details(&details).await?;
+    assert_eq!(state().await?, "met");
+    Ok(())
+}
+
+#[tokio::test]
+async fn small_groups_and_titles_are_hidden_in_goals_as_everywhere() -> Result<()> {
+    let backend = backend(&format!("{PRIVACY}\n{}", with_goals(GOALS))).await?;
+    let (_, answer) = backend.get("/v1/teams/platform/goals").await?;
+    let states = |answer: &Value| ["done-fast", "no-old-ones"].map(|id| goal(answer, id)["state"].clone());
+    assert_eq!(states(&answer), [json!("too_few"), json!("too_few")], "Bob alone");
+    let (_, answer) = backend.get("/v1/teams/payments/goals").await?;
+    assert_eq!(states(&answer), [json!("inconclusive"), json!("missed")]);
+    assert_eq!(backend.get("/v1/teams/payments/goals?from=2026-06-02").await?.0, 400, "no whole week");
+    let (keys, texts) = keys(&[(Scope::MetricsRead, &["payments"]), (Scope::PrsRead, &["payments"])])?;
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    let late = async |key: &str| -> Result<Value> {
+        let answered = ask(&router, "GET", "/v1/teams/payments/goals", &[("x-api-key", key)]).await?;
+        Ok(goal(&answered.json()?, "no-old-ones")["open"].clone())
+    };
+    let (metrics, pull_requests) = (late(&texts[0]).await?, late(&texts[1]).await?);
+    assert_eq!(json!([metrics["n_late"], metrics["late"]]), json!([1, null]), "no titles without the scope");
+    assert_eq!(pull_requests["late"][0]["number"], 101);
+    assert_eq!(
+        ask(&router, "GET", "/v1/teams/platform/goals", &[("x-api-key", &texts[0])]).await?.status,
+        404,
+        "another team"
+    );
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! How a team's goals stood, and stand.
+
+use std::collections::HashMap;
+
+use chrono::{Days, NaiveDate};
+use mergeline_domain::insight::{
+    Clock, GoalContext, GoalFacts, GoalHistory, GoalRevision, GoalTimes, ReadWeek, SHARE_WEEKS, goal_history,
+};
+use mergeline_domain::metrics::{DateRange, Incomplete, Warning};
+use mergeline_domain::teams_file::{TeamGoal, goals_of_team};
+use mergeline_domain::{GoalId, monday_of, start_of_day};
+use mergeline_store::{LinkedPullRequest, TeamRef};
+
+use crate::query::ReportError;
+use crate::report::Report;
+
+/// A team's goals, judged by the revision of the time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamGoals {
+    /// The team.
+    pub team: TeamRef,
+    /// By id.
+    pub goals: Vec<JudgedGoal>,
+    /// The pull requests that break one of them, by the number that [`GoalHistory::open`] has.
+    pub pull_requests: HashMap<i64, LinkedPullRequest>,
+    /// What readers must know.
+    pub warnings: Vec<Warning>,
+}
+
+/// A goal of a team, and how it stood and stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedGoal {
+    /// Its short name.
+    pub id: GoalId,
+    /// What it asked for, the oldest first.
+    pub revisions: Vec<GoalRevision>,
+    /// How it stood and stands.
+    pub history: GoalHistory,
+}
+
+impl Report {
+    /// How the goals of a team stood in the whole weeks of the range, and stand now.
+    ///
+    /// # Errors
+    /// [`ReportError::UnknownTeam`] without a team, and when the database fails.
+    pub async fn goals(&mut self) -> Result<TeamGoals, ReportError> {
+        let team = self.required_team()?;
+        let goals = goals_of_team(&self.reader.goals().await?, &team.slug);
+        self.judged(team, goals).await
+    }
+
+    /// The same of goals that are not in force: how they would have stood.
+    ///
+    /// # Errors
+    /// As for [`Self::goals`].
+    pub async fn preview_goals(&mut self, goals: Vec<TeamGoal>) -> Result<TeamGoals, ReportError> {
+        let team = self.required_team()?;
+        self.judged(team, goals).await
+    }
+
+    async fn judged(&mut self, team: TeamRef, goals: Vec<TeamGoal>) -> Result<TeamGoals, ReportError> {
+        let (weeks, since) = self.weeks_of_goals();
+        let times = if goals.is_empty() {
+            Vec::new()
+        } else {
+            self.reader.goal_times(team.id, start_of_day(since, self.range.zone)).await?
+        };
+        let goals = self.judge(goals, &times, &weeks);
+        let breaches = goals.iter().filter_map(|goal| goal.history.open.as_ref()).flat_map(|open| &open.breaches);
+        let ids: Vec<i64> = breaches.map(|breach| breach.id).collect();
+        let listed = if ids.is_empty() { Vec::new() } else { self.reader.linked_pull_requests(&ids).await? };
+        let pull_requests = listed.into_iter().map(|it| (it.id, it)).collect();
+        Ok(TeamGoals { team, goals, pull_requests, warnings: self.warnings().to_vec() })
+    }
+
+    fn judge(&self, goals: Vec<TeamGoal>, times: &[GoalTimes], weeks: &[ReadWeek]) -> Vec<JudgedGoal> {
+        let this_week = DateRange { from: self.running_week(), to: self.running_week() + Days::new(7), ..self.range };
+        let reasons = self.coverage().incomplete_range(&this_week, self.today());
+        let is_read = reasons.iter().all(|reason| *reason == Incomplete::Running);
+        let facts = GoalFacts { times, weeks, is_read, now: self.now };
+        let min_group_size = usize::try_from(self.min_group_size()).unwrap_or_default();
+        let context = GoalContext { clock: &Clock::Wall, zone: self.range.zone, min_group_size };
+        let judged = |goal: TeamGoal| {
+            let history = goal_history(&goal.revisions, &facts, context);
+            JudgedGoal { id: goal.id, revisions: goal.revisions, history }
+        };
+        goals.into_iter().map(judged).collect()
+    }
+
+    /// The whole weeks of the range, with those before that the first window needs, and the first day of all.
+    fn weeks_of_goals(&self) -> (Vec<ReadWeek>, NaiveDate) {
+        let first = monday_of(self.range.from) - Days::new(7 * (SHARE_WEEKS - 1));
+        let end = self.range.to.min(self.running_week());
+        let mondays = std::iter::successors(Some(first), |monday| Some(*monday + Days::new(7)));
+        let week = |start: NaiveDate| {
+            let days = DateRange { from: start, to: start + Days::new(7), ..self.range };
+            ReadWeek { start, is_complete: self.coverage().incomplete_range(&days, self.today()).is_empty() }
+        };
+        (mondays.take_while(|monday| *monday + Days::new(7) <= end).map(week).collect(), first)
+    }
+}
