@@ -17,6 +17,12 @@ LIMITS = {
         "Throttle.BurstLimit": (1, 1000),
         "Quota.Limit": (1000, 100_000_000),
     },
+    "Budgets::Budget": {
+        # USD a month.
+        "Budget.BudgetLimit.Amount": (1, 100_000),
+        # Percent.
+        "NotificationsWithSubscribers.Notification.Threshold": (100, 100),
+    },
     "CloudWatch::Alarm": {
         "DatapointsToAlarm": (1, 24),
         # Three runs eight hours apart, and an hour.
@@ -90,6 +96,7 @@ DEFAULTS = {"ApiKeyVersion": (1, 1), "ApiMonthlyQuota": (1000, 1_000_000)}
 # Numbers without which AWS takes one of its own: too little memory, logs forever, no backups, any number of workers.
 NEEDED = {
     "ApiGateway::UsagePlan": {"Throttle.RateLimit", "Throttle.BurstLimit", "Quota.Limit"},
+    "Budgets::Budget": set(LIMITS["Budgets::Budget"]),
     "Lambda::EventInvokeConfig": {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"},
     "Lambda::EventSourceMapping": {"BatchSize", "ScalingConfig.MaximumConcurrency"},
     "Lambda::Function": {"MemorySize", "Timeout"},

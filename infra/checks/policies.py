@@ -10,6 +10,7 @@ import re
 from functools import cache
 
 import access
+import budget
 import database
 import limits
 import network
@@ -1036,6 +1037,7 @@ EVERYWHERE = [
 # Every template, with its policies.
 JUDGED = {
     "template.yaml": EVERYWHERE + POLICIES,
+    "infra/budget.yaml": EVERYWHERE + budget.POLICIES,
     "infra/database.yaml": EVERYWHERE + database.POLICIES,
     "infra/network.yaml": EVERYWHERE + network.POLICIES,
     "infra/github-oidc.yaml": EVERYWHERE + access.POLICIES,

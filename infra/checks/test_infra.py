@@ -27,6 +27,10 @@ def trust(template, role="DeployRole"):
     return properties(template, role)["AssumeRolePolicyDocument"]["Statement"][0]
 
 
+def notification(template):
+    return properties(template, "Budget")["NotificationsWithSubscribers"][0]
+
+
 def allow(role, action, resource):
     """A change: one more right of a role."""
     one = {"Effect": "Allow", "Action": action, "Resource": resource}
@@ -63,6 +67,37 @@ ANY_ROLE = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*"
 
 # What each policy must notice.
 BREAKS = {
+    "infra/budget.yaml": {
+        "only_a_budget_is_made": {
+            "two": more("Budgets::Budget"),
+            "one that acts": add("Budgets::BudgetsAction", ActionType="RUN_SSM_DOCUMENTS"),
+        },
+        "a_budget_is_what_was_asked_for": {
+            "of requests": put("Budget/Properties/Budget/BudgetType", "USAGE"),
+            "a year's": put("Budget/Properties/Budget/TimeUnit", "ANNUALLY"),
+            "a fixed one": put("Budget/Properties/Budget/BudgetLimit/Amount", 25),
+            "none": put("Budget/Properties/Budget/BudgetLimit", None),
+            "in the way of its next one": put("Budget/Properties/Budget/BudgetName", "mergeline"),
+            "more than a small stack costs": lambda t: t["Parameters"]["MonthlyBudget"].update(MinValue=50),
+        },
+        "only_what_has_the_tag_is_counted": {
+            "the whole account": put("Budget/Properties/Budget/CostFilters", None),
+            "any value": put("Budget/Properties/Budget/CostFilters", {"TagKeyValue": [{"Ref": "TagKey"}]}),
+        },
+        "a_budget_writes_what_was_spent_and_what_will_be": {
+            "not what will be": lambda t: properties(t, "Budget")["NotificationsWithSubscribers"].pop(),
+            "nothing": put("Budget/Properties/NotificationsWithSubscribers", None),
+            "at a dollar": lambda t: notification(t)["Notification"].update(ThresholdType="ABSOLUTE_VALUE"),
+            "while there is some left": lambda t: notification(t)["Notification"].update(ComparisonOperator="LESS_THAN"),
+            "to nobody": lambda t: notification(t)["Subscribers"].clear(),
+            "to somebody else": lambda t: notification(t)["Subscribers"][0].update(Address="me@example.com"),
+        },
+        "numbers_are_within_limits": {
+            "any amount": lambda t: t["Parameters"]["MonthlyBudget"].pop("MaxValue"),
+            "too late": lambda t: notification(t)["Notification"].update(Threshold=1000),
+        },
+        "numbers_are_given": {"no amount": put("Budget/Properties/Budget/BudgetLimit", None)},
+    },
     "infra/database.yaml": {
         "the_engine_exists": {
             "no such version": lambda t: t["Parameters"]["EngineVersion"].update(Default="17.99"),
