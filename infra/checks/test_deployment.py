@@ -44,6 +44,7 @@ EVERYTHING_GIVEN = {
     "StaleAfterHours": "30",
     "Monitoring": "full",
     "InvocationsLimit": "5000",
+    "Authorizer": "key",
     "ApiRateLimit": "3",
     "ApiConcurrency": "20",
     "ApiRollout": "Linear10PercentEvery1Minute",
@@ -144,6 +145,19 @@ def private(aws):
     """A stack that is reached through a VPC endpoint."""
     given = {"EndpointType": "PRIVATE", "VpcEndpointId": "vpce-0a1b2c", "AllowedCidrs": "10.0.0.0/8"}
     return Stack("mergeline-private", given)
+
+
+@pytest.fixture(scope="module")
+def signed(aws):
+    """A stack that identities of IAM ask, from some networks."""
+    return Stack("mergeline-signed", {"Authorizer": "iam", "AllowedCidrs": "203.0.113.0/24"})
+
+
+@pytest.fixture(scope="module")
+def signed_with_page(aws):
+    """The same, with a page for people."""
+    login = {name: EVERYTHING_GIVEN[name] for name in ("OidcIssuer", "OidcClientId", "LoginSecretArn", "PublicUrl")}
+    return Stack("mergeline-signed-page", {"Authorizer": "iam", "AllowedCidrs": "203.0.113.0/24"} | login)
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +373,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     }
     assert usual.variables("Api") == {
         "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
+        "AUTHORIZER": "key",
         "GATEWAY_KEY_SCOPE": "prs:read",
         "REQUEST_TIMEOUT_SECONDS": "5",
         "COLLECT_EVERY_HOURS": "4",
@@ -401,6 +416,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "OIDC_SCOPES": "openid email profile groups",
         "OIDC_GROUPS_CLAIM": "roles",
         "CHANGES_QUEUE_URL": full["Changes"],
+        "AUTHORIZER": "key",
         "GATEWAY_KEY_SCOPE": "metrics:read",
         "CORS_ORIGIN": "https://dashboards.example.com,http://localhost:5173",
         "REQUEST_TIMEOUT_SECONDS": "8",
@@ -599,22 +615,68 @@ def test_logs_end(usual, full):
             assert group["retentionInDays"] == days
 
 
+PAGE = {(path, verb) for path in ("/", "/app", "/app/{proxy+}") for verb in ("GET", "HEAD")}
+PAGE |= {("/app/api/{proxy+}", "GET"), ("/app/api/{proxy+}", "HEAD"), ("/app/logout", "POST")}
+BESIDE = {("/webhook/{plugin}", "POST"), ("/{proxy+}", "OPTIONS")}
+DATA = {("/{proxy+}", verb) for verb in ("GET", "HEAD", "POST", "PUT")}
+
+
+def methods_of(stack):
+    """Every method of the API, by path and verb."""
+    gateway, api = emulator.client("apigateway"), stack["Gateway"]
+    return {
+        (resource["path"], verb): gateway.get_method(restApiId=api, resourceId=resource["id"], httpMethod=verb)
+        for resource in gateway.get_resources(restApiId=api, limit=500)["items"]
+        for verb in resource.get("resourceMethods", {})
+    }
+
+
+def test_where_requests_are_signed_there_is_no_key_and_a_page_only_with_a_login(signed, signed_with_page):
+    gateway = emulator.client("apigateway")
+    for stack, page in ((signed, set()), (signed_with_page, PAGE)):
+        assert stack.status == "CREATE_COMPLETE"
+        methods = methods_of(stack)
+        assert set(methods) == page | BESIDE | DATA
+        for place, method in methods.items():
+            asks = (method["apiKeyRequired"], method["authorizationType"])
+            assert asks == (False, "AWS_IAM" if place in DATA else "NONE"), place
+        assert not {"UsagePlan", "UsagePlanKey", "ApiKey"} & set(stack.resources)
+        assert not {"ReadTheApiKey", "UsagePlanId"} & set(stack.outputs)
+        assert ("PageUrl" in stack.outputs) is bool(page)
+        assert stack.variables("Api")["AUTHORIZER"] == "iam"
+        # Of what is not there, nothing is limited.
+        limits = gateway.get_stage(restApiId=stack["Gateway"], stageName="v1")["methodSettings"]
+        assert len(limits) == len(methods)
+        assert "aws:amz:eu-north-1:execute-api" in stack.outputs["AskForTheTeams"]
+        assert stack.outputs["AskForTheTeams"].endswith(f"--config - {stack.outputs['ApiUrl']}/teams")
+        responses = gateway.get_gateway_responses(restApiId=stack["Gateway"])["items"]
+        (unsigned,) = [it for it in responses if it["responseType"] == "MISSING_AUTHENTICATION_TOKEN"]
+        assert unsigned["statusCode"] == "403"
+
+
+def test_a_signature_of_another_account_opens_nothing(signed, signed_with_page):
+    everybody = {"execute-api:/v1/POST/webhook/*"}
+    of_page = {f"execute-api:/v1/{it}" for it in policies.OF_PAGE}
+    for stack, opened in ((signed, everybody), (signed_with_page, everybody | of_page)):
+        policy = emulator.client("apigateway").get_rest_api(restApiId=stack["Gateway"])["policy"]
+        own, *rest = json.loads(policy)["Statement"]
+        assert (own["Principal"], own["Resource"]) == ({"AWS": "123456789012"}, "execute-api:/*")
+        allowed = [it for it in rest if it["Effect"] == "Allow"]
+        assert {it["Principal"] for it in allowed} == {"*"}
+        assert {resource for it in allowed for resource in nodes.listed(it["Resource"])} == opened
+        assert [it["Condition"] for it in rest if it["Effect"] == "Deny"] == [
+            {"NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24"]}}
+        ]
+
+
 def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
     gateway = emulator.client("apigateway")
     for stack, rate, burst, quota in ((usual, 10, 20, 100000), (full, 3, 7, 5000)):
         api = stack["Gateway"]
-        methods = {
-            (resource["path"], verb): gateway.get_method(restApiId=api, resourceId=resource["id"], httpMethod=verb)
-            for resource in gateway.get_resources(restApiId=api)["items"]
-            for verb in resource.get("resourceMethods", {})
-        }
-        page = {(path, verb) for path in ("/", "/app", "/app/{proxy+}") for verb in ("GET", "HEAD")}
-        page |= {("/app/api/{proxy+}", "GET"), ("/app/api/{proxy+}", "HEAD"), ("/app/logout", "POST")}
-        webhook, preflight = ("/webhook/{plugin}", "POST"), ("/{proxy+}", "OPTIONS")
-        with_key = {("/{proxy+}", verb) for verb in ("GET", "HEAD", "POST", "PUT")}
-        assert set(methods) == page | {webhook, preflight} | with_key
+        methods = methods_of(stack)
+        assert set(methods) == PAGE | BESIDE | DATA
         for place, method in methods.items():
-            assert method["apiKeyRequired"] is (place in with_key)
+            assert (method["apiKeyRequired"], method["authorizationType"]) == (place in DATA, "NONE")
             assert method["methodIntegration"]["type"] == "AWS_PROXY"
             assert f"/{stack.function('Api')['FunctionArn']}:live/" in method["methodIntegration"]["uri"]
         plan = gateway.get_usage_plan(usagePlanId=stack["UsagePlan"])

@@ -133,6 +133,8 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("CorsOrigin", "https://dashboards.example.com, https://grafana.example.com"),
         ("WafAclArn", "arn:aws:wafv2:us-east-1:123456789012:global/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("ApiTotalRateLimit", "0"),
+        ("Authorizer", "jwt"),
+        ("Authorizer", "none"),
         ("ApiConcurrency", "0"),
         ("ApiConcurrency", "1000"),
         ("ApiRollout", "Canary10Percent"),
@@ -219,6 +221,12 @@ def test_an_api_without_any_address_is_refused(written):
     domain = {"DomainName": "metrics.example.com", "CertificateArn": "arn"}
     assert broken_rules(written, DisableExecuteApi="true") == ["OnlyADomainIsLeft"]
     assert broken_rules(written, DisableExecuteApi="true", **domain) == []
+
+
+def test_pages_of_other_sites_cannot_sign(written):
+    assert broken_rules(written, Authorizer="iam") == []
+    assert broken_rules(written, Authorizer="iam", CorsOrigin="https://dashboards.example.com") == ["BrowsersHaveKeys"]
+    assert broken_rules(written, Authorizer="key", CorsOrigin="https://dashboards.example.com") == []
 
 
 def test_networks_of_webhooks_need_webhooks(written):
