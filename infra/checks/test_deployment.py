@@ -16,6 +16,7 @@ EVERYTHING_GIVEN = {
     "DatabaseWriterSecretArn": SECRET.format("Writer"),
     "DatabaseReaderSecretArn": SECRET.format("Reader"),
     "DatabaseLogins": "separate",
+    "DatabaseProxyHost": "mergeline.proxy-abcdefghij.eu-north-1.rds.amazonaws.com",
     "DatabaseRootCertificate": "rds-ca.pem",
     "HttpsProxy": "http://proxy.example.com:3128",
     "NoProxy": ".amazonaws.com,10.0.0.0/16",
@@ -67,12 +68,12 @@ EVERYTHING_GIVEN = {
 class Stack:
     """What CloudFormation and the services say about a stack."""
 
-    def __init__(self, name, parameters):
+    def __init__(self, name, parameters, template=None):
         self.name = name
         cloudformation = emulator.client("cloudformation")
         cloudformation.create_stack(
             StackName=name,
-            TemplateBody=json.dumps(translated(parameters)),
+            TemplateBody=json.dumps(template or translated(parameters)),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -183,13 +184,23 @@ def firewall():
     return {"WafAclArn": made["Summary"]["ARN"]}
 
 
-def network():
+def database(name, **parameters):
+    """A database beside a stack, in a network of its own."""
+    put_into, template = network(f"{name}-functions"), source("infra/database.yaml")
+    (subnet, _) = put_into["SubnetIds"].split(",")
+    (facts,) = emulator.client("ec2").describe_subnets(SubnetIds=[subnet])["Subnets"]
+    place = {"VpcId": facts["VpcId"], "SubnetIds": put_into["SubnetIds"]}
+    stack = Stack(name, place | {"FunctionsSecurityGroupId": put_into["SecurityGroupIds"]} | parameters, template)
+    return stack, put_into["SecurityGroupIds"]
+
+
+def network(group="functions"):
     """A network to be put into."""
     ec2 = emulator.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24")["Subnet"]["SubnetId"] for number in (1, 2)]
-    group = ec2.create_security_group(GroupName="functions", Description="functions", VpcId=vpc)["GroupId"]
-    return {"SubnetIds": ",".join(subnets), "SecurityGroupIds": group}
+    made = ec2.create_security_group(GroupName=group, Description="functions", VpcId=vpc)["GroupId"]
+    return {"SubnetIds": ",".join(subnets), "SecurityGroupIds": made}
 
 
 def zone():
@@ -380,6 +391,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     }
     assert full.variables("Collector") == {
         "DB_URL_SECRET_ARN": SECRET.format("Writer"),
+        "DB_HOST": EVERYTHING_GIVEN["DatabaseProxyHost"],
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
@@ -399,6 +411,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     }
     assert full.variables("Api") == {
         "DB_URL_SECRET_ARN": SECRET.format("Reader"),
+        "DB_HOST": EVERYTHING_GIVEN["DatabaseProxyHost"],
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
@@ -805,6 +818,54 @@ def test_a_budget_writes_what_was_spent_and_what_will_be(aws):
         "ACTUAL",
         "FORECASTED",
     }
+
+
+OF_PROXY = {"Proxy", "ProxySecurityGroup", "ProxyMayConnect", "ProxyRole"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "leads", "to"),
+    [("instance", "ProxyToInstance", "Instance"), ("serverless", "ProxyToCluster", "Cluster")],
+)
+def test_a_proxy_leads_the_functions_logins_to_the_database(kind, leads, to, aws):
+    given = {"Kind": kind, "DatabaseProxy": "yes"} | key()
+    stack, functions = database(f"mergeline-{kind}", **given)
+    assert stack.status == "CREATE_COMPLETE"
+    assert OF_PROXY | {leads, to} <= set(stack.resources)
+    rds, ec2 = emulator.client("rds"), emulator.client("ec2")
+    (proxy,) = rds.describe_db_proxies(DBProxyName=stack["Proxy"])["DBProxies"]
+    assert (proxy["EngineFamily"], proxy["RequireTLS"], proxy["DebugLogging"]) == ("POSTGRESQL", True, False)
+    # Migrating goes past it.
+    known = {it["SecretArn"] for it in proxy["Auth"]}
+    assert known == {stack.outputs["DatabaseWriterSecretArn"], stack.outputs["DatabaseReaderSecretArn"]}
+    assert stack.role("ProxyRole") == {("secretsmanager:GetSecretValue", secret) for secret in known} | {
+        ("kms:Decrypt", given["KmsKeyArn"])
+    }
+    (target,) = rds.describe_db_proxy_targets(DBProxyName=stack["Proxy"])["Targets"]
+    assert target["RdsResourceId"] == stack[to]
+    (group,) = rds.describe_db_proxy_target_groups(DBProxyName=stack["Proxy"])["TargetGroups"]
+    assert group["ConnectionPoolConfig"]["MaxConnectionsPercent"] == 75
+    assert stack.outputs["DatabaseProxyHost"] == proxy["Endpoint"]
+    secret = emulator.client("secretsmanager").get_secret_value(SecretId=stack.outputs["DatabaseReaderSecretArn"])
+    read = json.loads(secret["SecretString"])
+    assert (read["username"], read["host"]) == ("mergeline_reader", stack.outputs["Host"])
+    assert len(read["password"]) == 40
+
+    def comes_from(name):
+        (group,) = ec2.describe_security_groups(GroupIds=[stack[name]])["SecurityGroups"]
+        pairs = [(rule, pair) for rule in group["IpPermissions"] for pair in rule["UserIdGroupPairs"]]
+        return {(pair["GroupId"], rule["FromPort"], rule["ToPort"]) for rule, pair in pairs}
+
+    assert proxy["VpcSecurityGroupIds"] == [stack["ProxySecurityGroup"]]
+    assert comes_from("ProxySecurityGroup") == {(functions, 5432, 5432)}
+    assert comes_from("SecurityGroup") == {(functions, 5432, 5432), (stack["ProxySecurityGroup"], 5432, 5432)}
+
+
+def test_a_database_has_no_proxy_unless_one_is_asked_for(aws):
+    stack, _ = database("mergeline-plain")
+    assert stack.status == "CREATE_COMPLETE"
+    assert not (OF_PROXY | {"ProxyToInstance", "ProxyToCluster", "Cluster", "MonitoringRole"}) & set(stack.resources)
+    assert "DatabaseProxyHost" not in stack.outputs
 
 
 def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):

@@ -147,6 +147,33 @@ BREAKS = {
             "RDS's own parameters": put("Cluster/Properties/DBClusterParameterGroupName", None),
             "another security group": put("Instance/Properties/VPCSecurityGroups", ["sg-1"]),
         },
+        "a_proxy_stands_between_functions_and_database": {
+            "plain text": put("Proxy/Properties/RequireTLS", False),
+            "plain text by default": put("Proxy/Properties/RequireTLS", None),
+            "statements in the log": put("Proxy/Properties/DebugLogging", True),
+            "always": lambda t: t["Resources"]["Proxy"].pop("Condition"),
+            "always leading": lambda t: t["Resources"]["ProxyToInstance"].update(Condition="HasProxy"),
+            "the owner's login": lambda t: properties(t, "Proxy")["Auth"][0].update(SecretArn={"Ref": "SecretAttachment"}),
+            "one login": lambda t: properties(t, "Proxy")["Auth"].pop(),
+            "an old kind of password": lambda t: properties(t, "Proxy")["Auth"][0].update(
+                ClientPasswordAuthType="POSTGRES_MD5"
+            ),
+            "another group": put("Proxy/Properties/VpcSecurityGroupIds", [{"Ref": "SecurityGroup"}]),
+            "another network": put("Proxy/Properties/VpcSubnetIds", ["subnet-0a", "subnet-0b"]),
+            "another database": put("ProxyToCluster/Properties/DBClusterIdentifiers", ["other"]),
+            "no database": lambda t: t["Resources"].pop("ProxyToInstance"),
+            "no way to the database": lambda t: t["Resources"].pop("ProxyMayConnect"),
+            "functions past it only": lambda t: properties(t, "ProxySecurityGroup")["SecurityGroupIngress"].pop(),
+        },
+        "a_proxy_reads_the_logins_of_the_functions": {
+            "the owner's": lambda t: statement(t, "ProxyRole", "secretsmanager:GetSecretValue")["Resource"].append(
+                {"Ref": "Secret"}
+            ),
+            "any": widen("ProxyRole", "secretsmanager:GetSecretValue"),
+            "any key": widen("ProxyRole", "kms:Decrypt"),
+            "a key for anything": lambda t: statement(t, "ProxyRole", "kms:Decrypt").pop("Condition"),
+            "a key that nobody gave": unconditional("ProxyRole", "kms:Decrypt"),
+        },
         "passwords_change_where_it_is_asked_for": {
             "always": lambda t: t["Resources"]["WriterRotation"].pop("Condition"),
             "at once": put("ReaderRotation/Properties/RotateImmediatelyOnUpdate", None),
@@ -176,6 +203,12 @@ BREAKS = {
         "connections_go_where_they_should": {
             "anywhere by default": put("SecurityGroup/Properties/SecurityGroupEgress", None),
             "anywhere": lambda t: properties(t, "SecurityGroup")["SecurityGroupEgress"][0].update(CidrIp="0.0.0.0/0"),
+            "another group": lambda t: properties(t, "ProxySecurityGroup")["SecurityGroupEgress"][0].update(
+                DestinationSecurityGroupId="sg-1"
+            ),
+            "any port of a group": lambda t: properties(t, "ProxySecurityGroup")["SecurityGroupEgress"][0].update(
+                ToPort=65535
+            ),
         },
         "numbers_are_within_limits": {
             "no backups": lambda t: t["Parameters"]["BackupDays"].update(MinValue=0),
@@ -187,7 +220,10 @@ BREAKS = {
             "capacity": put("Cluster/Properties/ServerlessV2ScalingConfiguration", None),
             "TLS": put("Parameters/Properties/Parameters", {}),
         },
-        "what_costs_by_the_hour_is_asked_for": {"both kinds": lambda t: t["Resources"]["Cluster"].pop("Condition")},
+        "what_costs_by_the_hour_is_asked_for": {
+            "both kinds": lambda t: t["Resources"]["Cluster"].pop("Condition"),
+            "a proxy": lambda t: t["Resources"]["Proxy"].pop("Condition"),
+        },
         "what_holds_data_is_kept": {
             "deleted": put("Instance/DeletionPolicy", "Delete"),
             "replaced": put("Cluster/UpdateReplacePolicy", None),
@@ -431,7 +467,8 @@ def test_the_outputs_of_one_template_are_the_parameters_of_the_next(templates, w
     network, database = templates["infra/network.yaml"], templates["infra/database.yaml"]
     assert {"SubnetIds", "SecurityGroupIds"} <= set(network["Outputs"]) & set(written["Parameters"])
     assert {"VpcId", "SubnetIds"} <= set(network["Outputs"]) & set(database["Parameters"])
-    assert {"DatabaseSecretArn", "DatabaseWriterSecretArn", "DatabaseReaderSecretArn", "DatabaseInstanceId"} <= set(database["Outputs"]) & set(written["Parameters"])
+    of_database = {"SecretArn", "WriterSecretArn", "ReaderSecretArn", "InstanceId", "ProxyHost"}
+    assert {f"Database{it}" for it in of_database} <= set(database["Outputs"]) & set(written["Parameters"])
 
 
 def test_a_domain_is_made_with_what_was_given(written):

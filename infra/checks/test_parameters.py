@@ -33,7 +33,7 @@ def holds(condition, given):
     """Whether a rule's condition holds for these parameters."""
     ((function, arguments),) = condition.items()
     if function == "Fn::Equals":
-        one, other = (given[it["Ref"]] if isinstance(it, dict) else it for it in arguments)
+        one, other = (given[it["Ref"]] if isinstance(it, dict) else str(it) for it in arguments)
         return one == other
     results = [holds(argument, given) for argument in arguments]
     return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda parts: not parts[0]}[function](results)
@@ -83,6 +83,9 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("DatabaseWriterSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:writer"),
         ("DatabaseReaderSecretArn", "postgres://user:password@host/db"),
         ("DatabaseLogins", "one"),
+        ("DatabaseProxyHost", "postgres://proxy.example.com"),
+        ("DatabaseProxyHost", "proxy.example.com:5432"),
+        ("DatabaseProxyHost", "localhost"),
         ("ApiKeysSecretArn", "arn:aws:s3:::bucket"),
         ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
         ("WebhookSecretsSecretArn", "It's a Secret to Everybody"),
@@ -167,6 +170,7 @@ def test_nonsense_is_refused(name, value, written):
         ("PublicUrl", "https://abcdefghij.execute-api.eu-north-1.amazonaws.com/v1/app/"),
         ("OidcScopes", "openid email https://example.com/groups"),
         ("OidcGroupsClaim", "realm_access.roles"),
+        ("DatabaseProxyHost", "mergeline-database.proxy-abcdefghij.eu-north-1.rds.amazonaws.com"),
         ("DatabaseRootCertificate", "rds-ca.pem"),
         ("HttpsProxy", "http://proxy.example.com:3128"),
         ("HttpsProxy", "http://10.0.1.7:3128"),
@@ -295,6 +299,23 @@ def test_three_logins_of_the_database_are_given_whole(written):
         assert broken_rules(written, **both, DatabaseSecretArn=both[name]) == ["LoginsAreDifferent"], name
         assert broken_rules(written, **{**both, name: next(it for it in both.values() if it != both[name])}) == ["LoginsAreDifferent"]
     assert broken_rules(written, DatabaseLogins="prepared") == ["PreparedLoginsAreGiven"]
+
+
+def test_a_proxy_of_the_database_knows_two_logins(written):
+    both = {"DatabaseWriterSecretArn": "w", "DatabaseReaderSecretArn": "r"}
+    assert broken_rules(written, DatabaseProxyHost="proxy.example.com", **both) == []
+    assert broken_rules(written, DatabaseProxyHost="proxy.example.com") == ["ProxyKnowsTheLogins"]
+    prepared = {"DatabaseLogins": "prepared", **both}
+    assert broken_rules(written, DatabaseProxyHost="proxy.example.com", **prepared) == ["ProxyKnowsTheLogins"]
+
+
+def test_a_database_that_sleeps_has_no_proxy():
+    database = source("infra/database.yaml")
+    asleep = {"Kind": "serverless", "MinCapacity": "0"}
+    assert broken_rules(database, **asleep) == []
+    assert broken_rules(database, DatabaseProxy="yes") == []
+    assert broken_rules(database, **asleep, DatabaseProxy="yes") == ["ProxyKeepsAwake"]
+    assert broken_rules(database, DatabaseProxy="yes", Kind="instance", MinCapacity="0") == []
 
 
 def test_a_login_is_given_whole(written):
