@@ -21,6 +21,8 @@ PUNCTUATION = ";&|()<>\n"
 # What a new user reads one after the other, each with what the ones before have left behind. The last one removes it.
 WALK = ["README.md", "docs/teams.md", "docs/api.md", "docs/backstage.md", "docs/laptop.md"]
 MOST_LINES_OF_README = 120
+# The heading of the table in docs/security.md whose rows name their tests.
+THREATS = "Who might try, and what stands in the way"
 # Of mergeline's commands: those that end with Ctrl-C, and those that call AWS.
 SERVES, REMOTE = {"demo", "serve"}, {"replay"}
 # Programs that need nothing beyond this machine.
@@ -49,6 +51,11 @@ def documents():
     paths = [ROOT / name for name in names] + sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "infra").rglob("*.md"))
     texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths if path.exists()}
     return {name: texts.pop(name) for name in WALK if name in texts} | texts
+
+
+def section(texts, name, heading):
+    """What stands below a heading of the second level."""
+    return texts[name].partition(f"\n## {heading}\n")[2].split("\n## ", 1)[0]
 
 
 # -- templates ----------------------------------------------------------------------------------------------------------
@@ -93,8 +100,8 @@ def check_templates(texts):
         match = re.search(r"^      AlarmActions: \[!Ref (\w+)\]", body, re.M)
         if match and name in urgency and urgency[name] != topics.get(match[1]):
             error("docs/runbook.md", f"{name} is said to be {urgency[name]!r}, and tells {match[1]}")
-    section = texts["docs/deploy.md"].split("\n## Parameters\n", 1)[-1].split("\n## ", 1)[0]
-    explained = {name for row in re.findall(r"^\| (`[^|]+) \|", section, re.M) for name in re.findall(r"`(\w+)`", row)}
+    of_parameters = section(texts, "docs/deploy.md", "Parameters")
+    explained = {name for row in re.findall(r"^\| (`[^|]+) \|", of_parameters, re.M) for name in re.findall(r"`(\w+)`", row)}
     for name in sorted(set(main["Parameters"]) - explained):
         error("docs/deploy.md", f"the parameter {name} is not in the table of parameters")
     for name in sorted(explained - set(main["Parameters"])):
@@ -113,12 +120,34 @@ def check_codes(texts):
             error("docs/runbook.md", f"no program says `{code}`")
 
 
+@functools.cache
+def tests():
+    """Every test: of the crates, of infra/checks with the policies, and of the page in a browser by its title."""
+
+    def found(folder, files, pattern):
+        return {name for path in (ROOT / folder).glob(files) for name in re.findall(pattern, path.read_text(), re.M)}
+
+    attributes = r"#\[(?:\w+::)?test\b[^\]]*\]\s*(?:#\[[^\]]*\]\s*|//[^\n]*\s*)*"
+    known = found("crates", "**/*.rs", attributes + r"(?:async )?fn (\w+)")
+    known |= found("infra/checks", "test_*.py", r"^def (test_\w+)")
+    known |= found("crates/dashboard/ui/test/browser", "*.mjs", r"^ *test\('([^']+)'")
+    return known | found("infra/checks", "*.py", r"^def (\w+)\(template\):")
+
+
 def check_tests(texts):
-    """Tests that docs/faults.md names are there."""
-    paths = [*(ROOT / "crates").glob("**/*.rs"), *(ROOT / "infra/checks").glob("test_*.py")]
-    known = {name for path in paths for name in re.findall(r"\b(?:fn|def) (\w+)", path.read_text())}
-    for name in sorted(set(re.findall(r"`(\w+?(?:_[a-z0-9]+){3,})`", texts.get("docs/faults.md", ""))) - known):
+    """Tests that docs/faults.md and the table of docs/security.md name are there, and each of its rows names one."""
+    for name in sorted(set(re.findall(r"`(\w+?(?:_[a-z0-9]+){3,})`", texts.get("docs/faults.md", ""))) - tests()):
         error("docs/faults.md", f"there is no test {name}")
+    rows = re.findall(r"^\| (.+?) \|.*\| ([^|]*) \|$", section(texts, "docs/security.md", THREATS), re.M)[2:]
+    if not rows:
+        error("docs/security.md", f"there is no table below `{THREATS}`: is this check outdated?")
+    for attempt, proofs in rows:
+        names = re.findall(r"`([^`]+)`", proofs)
+        if not names:
+            error("docs/security.md", f"{attempt}: no test is named")
+        for name in names:
+            if name not in tests() and not ("." in name and (ROOT / name).is_file()):
+                error("docs/security.md", f"{attempt}: there is no test {name}")
 
 
 def check_length(texts):

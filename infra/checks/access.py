@@ -18,6 +18,7 @@ ROLE_USERS = {
     "Scheduler::Schedule": ("RoleArn", "scheduler.amazonaws.com"),
     "CodeDeploy::DeploymentGroup": ("ServiceRoleArn", "codedeploy.amazonaws.com"),
     "EC2::FlowLog": ("DeliverLogsPermissionArn", "vpc-flow-logs.amazonaws.com"),
+    "RDS::DBProxy": ("RoleArn", "rds.amazonaws.com"),
     "RDS::DBInstance": ("MonitoringRoleArn", "monitoring.rds.amazonaws.com"),
 }
 # The first makes the stack, and alarms publish to its topics.

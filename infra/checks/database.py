@@ -4,7 +4,8 @@ import json
 import re
 
 import access
-from nodes import branches, of_type, properties, target, texts
+import network
+from nodes import branches, of_type, properties, target, texts, written
 
 # Versions of PostgreSQL that RDS and Aurora have: the newest minor of each that is known here.
 VERSIONS = {"17": 11}
@@ -88,13 +89,77 @@ def only_by_tls_and_never_in_public(template):
         for name, group in properties(template, kind).items():
             if group["Parameters"].get("rds.force_ssl") != "1":
                 yield f"{name} takes connections without TLS"
-    (group,) = of_type(template, "EC2::SecurityGroup")
+    groups_of = {name for name, _ in network.rules(template, "Ingress")}
+    if not groups_of <= {DATABASE, PROXY, "ProxyMayConnect"}:
+        yield f"something is reached through {sorted(groups_of)}"
     for name, facts in instances_and_clusters(template):
         groups = facts.get("VPCSecurityGroups", facts.get("VpcSecurityGroupIds"))
-        if list(map(target, groups)) != [group]:
+        if list(map(target, groups)) != [DATABASE]:
             yield f"{name} is reached through {groups}"
         if facts.get("DBParameterGroupName", facts.get("DBClusterParameterGroupName")) is None:
             yield f"{name} has RDS's own parameters"
+
+
+# Security groups.
+DATABASE, PROXY = "SecurityGroup", "ProxySecurityGroup"
+SECRETS_OF_PROXY = ("WriterSecret", "ReaderSecret")
+VIA_SECRETS_MANAGER = {
+    "StringEquals": {"kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}}
+}
+
+
+def a_proxy_stands_between_functions_and_database(template):
+    """Where it is asked for, by TLS, and with the logins of the functions: the owner's goes past it."""
+    proxies = of_type(template, "RDS::DBProxy")
+    led = {}
+    for resource in of_type(template, "RDS::DBProxyTargetGroup").values():
+        facts, condition = resource["Properties"], resource.get("Condition")
+        led[condition] = (target(facts["DBProxyName"]), facts.get("DBInstanceIdentifiers"), facts.get("DBClusterIdentifiers"))
+    if led != {
+        "HasProxyToInstance": ("Proxy", [{"Ref": "Instance"}], None),
+        "HasProxyToCluster": ("Proxy", None, [{"Ref": "Cluster"}]),
+    }:
+        yield f"a proxy leads to {led}"
+    if [resource.get("Condition") for resource in proxies.values()] != ["HasProxy"]:
+        yield f"the proxies {sorted(proxies)} are there although nobody asked"
+    for name, resource in proxies.items():
+        facts = resource["Properties"]
+        if (facts["EngineFamily"], facts.get("RequireTLS"), facts.get("DebugLogging", False)) != ("POSTGRESQL", True, False):
+            yield f"{name} takes connections without TLS, or writes down statements"
+        logins = {target(it["SecretArn"]) for it in facts["Auth"]}
+        ways = {(it["AuthScheme"], it["ClientPasswordAuthType"], it["IAMAuth"]) for it in facts["Auth"]}
+        if logins != {f"{it}Attachment" for it in SECRETS_OF_PROXY}:
+            yield f"{name} knows the logins of {sorted(logins)}"
+        if ways != {("SECRETS", "POSTGRES_SCRAM_SHA_256", "DISABLED")}:
+            yield f"{name} is logged in to by {sorted(ways)}"
+        places = [*map(target, facts["VpcSecurityGroupIds"]), target(facts["VpcSubnetIds"])]
+        if places != [PROXY, "SubnetIds"]:
+            yield f"{name} stands in {places}"
+    # It sees connections from the functions, and makes them to the database.
+    ways = {
+        (target(rule.get("GroupId", {})) or name, way, written(rule.get(key)))
+        for way, key in (("Ingress", "SourceSecurityGroupId"), ("Egress", "DestinationSecurityGroupId"))
+        for name, rule in network.rules(template, way)
+    }
+    functions, proxy, database = (written({"Ref": it}) for it in ("FunctionsSecurityGroupId", PROXY, DATABASE))
+    if ways != {
+        (DATABASE, "Ingress", functions),
+        (DATABASE, "Ingress", proxy),
+        (DATABASE, "Egress", "null"),
+        (PROXY, "Ingress", functions),
+        (PROXY, "Egress", database),
+    }:
+        yield f"connections are {sorted(ways)}"
+
+
+def a_proxy_reads_the_logins_of_the_functions(template):
+    needed = {("ProxyRole", "secretsmanager:GetSecretValue", secret, "{}") for secret in SECRETS_OF_PROXY}
+    needed |= {("ProxyRole", "kms:Decrypt", "KmsKeyArn", written(VIA_SECRETS_MANAGER))}
+    yield from access.differences(set(access.rights(template)), needed)
+    (policy,) = properties(template, "IAM::Role")["ProxyRole"]["Policies"]
+    for statement in policy["PolicyDocument"]["Statement"]:
+        if "kms:" in written(statement) and statement.get("Fn::If", [None])[0] != "HasKey":
+            yield "a proxy uses a key that nobody gave"
 
 
 # By secret. The functions read its user there, and with the attachment host, port and database.
@@ -160,9 +225,12 @@ def the_machine_is_watched_where_it_is_asked_for(template):
         role = {"Fn::If": ["IsMonitored", {"Fn::GetAtt": ["MonitoringRole", "Arn"]}, {"Ref": "AWS::NoValue"}]}
         if (facts.get("MonitoringInterval"), facts.get("MonitoringRoleArn")) != ({"Ref": "MonitoringSeconds"}, role):
             yield f"{name} is not watched as often as asked"
+    watching = properties(template, "IAM::Role")["MonitoringRole"]
+    if watching.get("ManagedPolicyArns") != [WATCHES] or watching.get("Policies"):
+        yield "MonitoringRole may do more than watch"
     for name, role in properties(template, "IAM::Role").items():
-        if role.get("ManagedPolicyArns") != [WATCHES] or role.get("Policies"):
-            yield f"{name} may do more than watch"
+        if name != "MonitoringRole" and role.get("ManagedPolicyArns"):
+            yield f"{name} may do more than its own policies say"
 
 
 POLICIES = [
@@ -175,4 +243,6 @@ POLICIES = [
     only_by_tls_and_never_in_public,
     the_passwords_are_made_by_aws,
     passwords_change_where_it_is_asked_for,
+    a_proxy_stands_between_functions_and_database,
+    a_proxy_reads_the_logins_of_the_functions,
 ]

@@ -193,7 +193,76 @@ def schedule(name, properties):
 
 @makes("SecretsManager::Secret", [], "Name")
 def secret(name, properties):
+    # CloudFormation makes up the password.
+    if made_up := properties.pop("GenerateSecretString", None):
+        template, key = json.loads(made_up.pop("SecretStringTemplate")), made_up.pop("GenerateStringKey")
+        password = call("secretsmanager", "GetRandomPassword", made_up)["RandomPassword"]
+        properties["SecretString"] = json.dumps(template | {key: password})
     return Made(call("secretsmanager", "CreateSecret", {"Name": name, **properties})["ARN"])
+
+
+@makes("SecretsManager::SecretTargetAttachment")
+def secret_target_attachment(name, properties):
+    rds, of = client("rds"), properties["TargetId"]
+    if properties["TargetType"] == "AWS::RDS::DBInstance":
+        (it,) = rds.describe_db_instances(DBInstanceIdentifier=of)["DBInstances"]
+        place = {"host": it["Endpoint"]["Address"], "port": it["Endpoint"]["Port"]}
+    else:
+        (it,) = rds.describe_db_clusters(DBClusterIdentifier=of)["DBClusters"]
+        place = {"host": it["Endpoint"], "port": it["Port"]}
+    secrets, arn = client("secretsmanager"), properties["SecretId"]
+    value = json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"]) | place
+    secrets.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+    return Made(arn)
+
+
+@makes("RDS::DBSubnetGroup", [], "DBSubnetGroupName")
+def subnet_group(name, properties):
+    call("rds", "CreateDBSubnetGroup", {"DBSubnetGroupName": name.lower(), **properties})
+    return Made(name.lower())
+
+
+def parameter_group(operation, key):
+    def make(name, properties):
+        facts = {key: name.lower(), "DBParameterGroupFamily": properties["Family"]}
+        call("rds", operation, facts | {"Description": properties["Description"]})
+        return Made(name.lower())
+
+    return make
+
+
+makes("RDS::DBParameterGroup")(parameter_group("CreateDBParameterGroup", "DBParameterGroupName"))
+makes("RDS::DBClusterParameterGroup")(parameter_group("CreateDBClusterParameterGroup", "DBClusterParameterGroupName"))
+
+
+@makes("RDS::DBInstance", ["Endpoint.Address"], "DBInstanceIdentifier")
+def database_instance(name, properties):
+    # Spelled otherwise than by the service.
+    if "VPCSecurityGroups" in properties:
+        properties["VpcSecurityGroupIds"] = properties.pop("VPCSecurityGroups")
+    made = call("rds", "CreateDBInstance", {"DBInstanceIdentifier": name, **properties})["DBInstance"]
+    return Made(made["DBInstanceIdentifier"], {"Endpoint.Address": made["Endpoint"]["Address"]})
+
+
+@makes("RDS::DBCluster", ["Endpoint.Address"], "DBClusterIdentifier")
+def database_cluster(name, properties):
+    made = call("rds", "CreateDBCluster", {"DBClusterIdentifier": name, **properties})["DBCluster"]
+    return Made(made["DBClusterIdentifier"], {"Endpoint.Address": made["Endpoint"]})
+
+
+@makes("RDS::DBProxy", ["Endpoint"])
+def database_proxy(name, properties):
+    made = call("rds", "CreateDBProxy", properties)["DBProxy"]
+    return Made(made["DBProxyName"], {"Endpoint": made["Endpoint"]})
+
+
+@makes("RDS::DBProxyTargetGroup")
+def database_proxy_target_group(name, properties):
+    place = {"DBProxyName": properties["DBProxyName"], "TargetGroupName": properties["TargetGroupName"]}
+    pool = {"ConnectionPoolConfig": properties.pop("ConnectionPoolConfigurationInfo")}
+    call("rds", "ModifyDBProxyTargetGroup", place | pool)
+    call("rds", "RegisterDBProxyTargets", properties)
+    return Made(name)
 
 
 @makes("SNS::Topic", [], "TopicName")
@@ -295,9 +364,9 @@ def rest_api(name, properties):
     for path, methods in body["paths"].items():
         for verb, operation in methods.items():
             place = {"restApiId": api, "resourceId": resources[path], "httpMethod": verb.upper()}
-            # The only scheme is the key.
-            needs_key = any("api_key" in needed for needed in operation.get("security", []))
-            gateway.put_method(**place, authorizationType="NONE", apiKeyRequired=needs_key)
+            shown = {scheme for needed in operation.get("security", []) for scheme in needed}
+            authorization = "AWS_IAM" if "sigv4" in shown else "NONE"
+            gateway.put_method(**place, authorizationType=authorization, apiKeyRequired="api_key" in shown)
             integration = operation["x-amazon-apigateway-integration"]
             gateway.put_integration(
                 **place,

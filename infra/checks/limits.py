@@ -17,6 +17,12 @@ LIMITS = {
         "Throttle.BurstLimit": (1, 1000),
         "Quota.Limit": (1000, 100_000_000),
     },
+    "Budgets::Budget": {
+        # USD a month.
+        "Budget.BudgetLimit.Amount": (1, 100_000),
+        # Percent.
+        "NotificationsWithSubscribers.Notification.Threshold": (100, 100),
+    },
     "CloudWatch::Alarm": {
         "DatapointsToAlarm": (1, 24),
         # Three runs eight hours apart, and an hour.
@@ -32,6 +38,7 @@ LIMITS = {
         "SecurityGroupIngress.FromPort": (443, 5432),
         "SecurityGroupIngress.ToPort": (443, 5432),
     },
+    "EC2::SecurityGroupIngress": {"FromPort": (5432, 5432), "ToPort": (5432, 5432)},
     "IAM::Role": {"MaxSessionDuration": (900, 3600)},
     "Lambda::EventInvokeConfig": {"MaximumEventAgeInSeconds": (600, 14_400), "MaximumRetryAttempts": (1, 2)},
     # Lambda takes more than ten messages only with a time to wait for them.
@@ -66,6 +73,14 @@ LIMITS = {
         "MonitoringInterval": (0, 60),
     },
     "RDS::DBParameterGroup": {"Parameters.rds.force_ssl": (1, 1)},
+    # Seconds.
+    "RDS::DBProxy": {"IdleClientTimeout": (300, 3600)},
+    "RDS::DBProxyTargetGroup": {
+        # Seconds: less than a request may take.
+        "ConnectionPoolConfigurationInfo.ConnectionBorrowTimeout": (1, 4),
+        "ConnectionPoolConfigurationInfo.MaxConnectionsPercent": (50, 90),
+        "ConnectionPoolConfigurationInfo.MaxIdleConnectionsPercent": (1, 50),
+    },
     "S3::Bucket": {"LifecycleConfiguration.Rules.NoncurrentVersionExpiration.NoncurrentDays": (7, 365)},
     "SQS::Queue": {
         # SQS has no longer ones.
@@ -90,6 +105,7 @@ DEFAULTS = {"ApiKeyVersion": (1, 1), "ApiMonthlyQuota": (1000, 1_000_000)}
 # Numbers without which AWS takes one of its own: too little memory, logs forever, no backups, any number of workers.
 NEEDED = {
     "ApiGateway::UsagePlan": {"Throttle.RateLimit", "Throttle.BurstLimit", "Quota.Limit"},
+    "Budgets::Budget": set(LIMITS["Budgets::Budget"]),
     "Lambda::EventInvokeConfig": {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"},
     "Lambda::EventSourceMapping": {"BatchSize", "ScalingConfig.MaximumConcurrency"},
     "Lambda::Function": {"MemorySize", "Timeout"},
@@ -98,6 +114,8 @@ NEEDED = {
     "RDS::DBClusterParameterGroup": set(LIMITS["RDS::DBClusterParameterGroup"]),
     "RDS::DBInstance": set(LIMITS["RDS::DBInstance"]) - {"MonitoringInterval"},
     "RDS::DBParameterGroup": set(LIMITS["RDS::DBParameterGroup"]),
+    "RDS::DBProxy": set(LIMITS["RDS::DBProxy"]),
+    "RDS::DBProxyTargetGroup": set(LIMITS["RDS::DBProxyTargetGroup"]),
     "S3::Bucket": set(LIMITS["S3::Bucket"]),
     "Scheduler::Schedule": set(LIMITS["Scheduler::Schedule"]),
 }
@@ -268,6 +286,7 @@ BY_THE_HOUR = {
     "EC2::NatGateway": 1,
     "RDS::DBCluster": 0,
     "RDS::DBInstance": 0,
+    "RDS::DBProxy": 0,
 }
 
 

@@ -32,6 +32,12 @@ def nobody_comes_in_from_outside(template):
 
 def connections_go_where_they_should(template):
     for name, rule in rules(template, "Egress"):
+        group = target(rule.get("DestinationSecurityGroupId", {}))
+        ways = (rule.get("IpProtocol"), rule.get("FromPort"), rule.get("ToPort"))
+        if group in properties(template, "EC2::SecurityGroup") and ways == ("tcp", 5432, 5432) and not any(
+            key.startswith("Cidr") for key in rule
+        ):
+            continue
         way = tuple(rule.get(key) for key in ("IpProtocol", "FromPort", "ToPort", "CidrIp"))
         if way not in DESTINATIONS or {key for key in rule if key.startswith("Destination") or key == "CidrIpv6"}:
             yield f"{name} lets out {written(rule)}"

@@ -28,6 +28,21 @@ def branches(value):
     return [] if value == NOTHING else [value]
 
 
+def where(node, holds):
+    """A node as it is where these conditions hold or do not: a dictionary of their names. What stands for nothing then is left out."""
+    if isinstance(node, dict) and "Fn::If" in node:
+        condition, one, other = node["Fn::If"]
+        if condition in holds:
+            return where(one if holds[condition] else other, holds)
+        return {"Fn::If": [condition, where(one, holds), where(other, holds)]}
+    if isinstance(node, dict):
+        facts = {key: where(value, holds) for key, value in node.items()}
+        return {key: value for key, value in facts.items() if value != NOTHING}
+    if isinstance(node, list):
+        return [value for value in (where(item, holds) for item in node) if value != NOTHING]
+    return node
+
+
 def listed(value):
     """A list, of one when it is none, with all that its conditions may choose."""
     items = value if isinstance(value, list) else [value]

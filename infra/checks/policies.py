@@ -10,6 +10,7 @@ import re
 from functools import cache
 
 import access
+import budget
 import database
 import limits
 import network
@@ -21,6 +22,8 @@ from nodes import (
     properties,
     target,
     texts,
+    where,
+    written,
 )
 from translate import ROOT, translated
 
@@ -107,6 +110,8 @@ ACCESS_LOGS_POLICY = {
 GATEWAY_ERRORS = {
     "INVALID_API_KEY": ("forbidden", "403"),
     "ACCESS_DENIED": ("forbidden", "403"),
+    "INVALID_SIGNATURE": ("forbidden", "403"),
+    "EXPIRED_TOKEN": ("forbidden", "403"),
     "MISSING_AUTHENTICATION_TOKEN": ("method_not_allowed", "405"),
     "THROTTLED": ("too_many_requests", "429"),
     "QUOTA_EXCEEDED": ("too_many_requests", "429"),
@@ -116,6 +121,8 @@ GATEWAY_ERRORS = {
     "DEFAULT_4XX": ("bad_request", None),
     "DEFAULT_5XX": ("internal_error", None),
 }
+# Of a request without a signature, where one is needed.
+UNSIGNED = {"MISSING_AUTHENTICATION_TOKEN": ("forbidden", "403")}
 
 
 def for_cadence(template, node, every):
@@ -432,44 +439,71 @@ PREFLIGHT = ("options", "/{proxy+}")
 SESSION = {("get", "/app/api/{proxy+}"), ("head", "/app/api/{proxy+}"), ("post", "/app/logout")}
 
 
-def every_request_needs_a_key(template):
+def held(*conditions):
+    """Which of the conditions about ways to ask hold."""
+    known = ("AsksForKey", "AsksForSignature", "HasPage", "HasPageBesideSignatures")
+    return {name: name in conditions for name in known}
+
+
+# The ways to ask: what holds then, what a request for data shows, and whether there is a page.
+KEY = {"type": "apiKey", "name": "x-api-key", "in": "header"}
+SIGNATURE = {"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "awsSigv4"}
+AUTHORIZERS = {
+    "key": (held("AsksForKey", "HasPage"), KEY, True),
+    "iam": (held("AsksForSignature"), SIGNATURE, False),
+    "iam, with a login": (held("AsksForSignature", "HasPage", "HasPageBesideSignatures"), SIGNATURE, True),
+}
+
+
+def every_request_shows_who_asks(template):
     for name, api in properties(template, "ApiGateway::RestApi").items():
-        body = api["Body"]
-        keys = {
-            scheme
-            for scheme, facts in body.get("components", {}).get("securitySchemes", {}).items()
-            if (facts.get("type"), facts.get("in"), facts.get("name")) == ("apiKey", "header", "x-api-key")
-        }
-        if not body["paths"]:
-            yield f"{name} has no paths"
-        for path, methods in body["paths"].items():
-            for method, operation in methods.items():
-                # Webhooks have signatures, which the program checks. The page's files hold no data.
-                is_webhook = (path, method) == ("/webhook/{plugin}", "post")
-                is_of_session = (method, path) in SESSION
-                is_preflight = (method, path) == PREFLIGHT
-                is_open = is_webhook or is_of_session or is_preflight or (path in PAGE and method in ("get", "head"))
-                if is_open == any(keys & set(needed) for needed in operation.get("security", [])):
-                    yield f"{name}: {method} {path} needs {'a' if is_open else 'no'} key"
-                # Nothing is posted to the documentation.
-                is_written = path == "/{proxy+}" and method in ("post", "put")
-                is_reading = method in ("get", "head") or is_preflight
-                if not (is_reading or is_written or is_webhook or is_of_session):
-                    yield f"{name}: {method} {path} is offered"
-                validator = operation.get("x-amazon-apigateway-request-validator") or body.get(
-                    "x-amazon-apigateway-request-validator"
-                )
-                known = body.get("x-amazon-apigateway-request-validators", {}).get(validator, {})
-                if not known.get("validateRequestParameters") or not known.get("validateRequestBody"):
-                    yield f"{name}: {method} {path} is not validated"
-                if operation["x-amazon-apigateway-integration"]["uri"] != LIVE:
-                    yield f"{name}: {method} {path} leads elsewhere than to the alias live"
+        for way, (holds, wanted, has_page) in AUTHORIZERS.items():
+            for problem in requests_that_show_something_else(where(api["Body"], holds), wanted, has_page):
+                yield f"{name}, {way}: {problem}"
     allowed = {
         permission["SourceArn"]["Fn::Sub"][0].split("/${__Stage__}/")[1]
         for permission in properties(template, "Lambda::Permission").values()
     }
     if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*", "PUT/*", "OPTIONS/*", "POST/webhook/*"}:
         yield f"the gateway may invoke {sorted(allowed)}"
+    facts = template["Conditions"]
+    if [facts[name] for name in ("AsksForKey", "AsksForSignature")] != [
+        {"Fn::Equals": [{"Ref": "Authorizer"}, way]} for way in template["Parameters"]["Authorizer"]["AllowedValues"]
+    ]:
+        yield "an Authorizer asks for something that nobody thought of"
+    if facts["HasPage"] != {"Fn::Or": [{"Condition": "AsksForKey"}, {"Condition": "HasLogin"}]}:
+        yield "there is a page that nobody can log in to"
+
+
+def requests_that_show_something_else(body, wanted, has_page):
+    schemes = {name for name, facts in body["components"]["securitySchemes"].items() if facts == wanted}
+    if not body["paths"]:
+        yield "no paths"
+    if has_page != any(path in PAGE for path in body["paths"]):
+        yield f"there is {'no' if has_page else 'a'} page"
+    for path, methods in body["paths"].items():
+        for method, operation in methods.items():
+            # Webhooks have signatures, which the program checks. The page's files hold no data.
+            is_webhook = (path, method) == ("/webhook/{plugin}", "post")
+            is_of_session = (method, path) in SESSION
+            is_preflight = (method, path) == PREFLIGHT
+            is_open = is_webhook or is_of_session or is_preflight or (path in PAGE and method in ("get", "head"))
+            shown = [set(needed) for needed in operation.get("security", [])]
+            if is_open and shown or not is_open and (not shown or any(not schemes & needed for needed in shown)):
+                yield f"{method} {path} asks for {shown or 'nothing'}"
+            # Nothing is posted to the documentation.
+            is_written = path == "/{proxy+}" and method in ("post", "put")
+            is_reading = method in ("get", "head") or is_preflight
+            if not (is_reading or is_written or is_webhook or is_of_session):
+                yield f"{method} {path} is offered"
+            validator = operation.get("x-amazon-apigateway-request-validator") or body.get(
+                "x-amazon-apigateway-request-validator"
+            )
+            known = body.get("x-amazon-apigateway-request-validators", {}).get(validator, {})
+            if not known.get("validateRequestParameters") or not known.get("validateRequestBody"):
+                yield f"{method} {path} is not validated"
+            if operation["x-amazon-apigateway-integration"]["uri"] != LIVE:
+                yield f"{method} {path} leads elsewhere than to the alias live"
 
 
 def requests_are_bounded(template):
@@ -495,41 +529,61 @@ def every_path_is_bounded(template):
     for name in ("ApiTotalRateLimit", "ApiTotalBurstLimit"):
         if not 1 <= template["Parameters"][name]["MinValue"]:
             yield f"{name} may close the API"
+    for holds, _, _ in AUTHORIZERS.values():
+        offered = {
+            (method.upper(), path)
+            for api in properties(template, "ApiGateway::RestApi").values()
+            for path, methods in where(api["Body"]["paths"], holds).items()
+            for method in methods
+        }
+        for name, stage in properties(template, "ApiGateway::Stage").items():
+            # CloudFormation's own spelling: the root is a slash, and every slash of another path is ~1 behind one more.
+            settings = {
+                (it["HttpMethod"], it["ResourcePath"].removeprefix("/").replace("~1", "/") or "/"): it
+                for it in where(stage.get("MethodSettings", []), holds)
+                if it["ResourcePath"] == "/" or it["ResourcePath"].startswith("/~1") and "/" not in it["ResourcePath"][1:]
+            }
+            if set(settings) != offered:
+                yield f"{name}: any number may come of {sorted(offered ^ set(settings))}"
+                continue
+            yield from (f"{name}: {problem}" for problem in unbounded(settings))
+
+
+def unbounded(settings):
     webhook = ("POST", "/webhook/{plugin}")
     page = {(method, path) for method in ("GET", "HEAD") for path in PAGE}
     session = {(method.upper(), path) for method, path in SESSION}
     preflight = (PREFLIGHT[0].upper(), PREFLIGHT[1])
-    for name, stage in properties(template, "ApiGateway::Stage").items():
-        # CloudFormation's own spelling: the root is a slash, and every slash of another path is ~1 behind one more.
-        settings = {
-            (it["HttpMethod"], it["ResourcePath"].removeprefix("/").replace("~1", "/") or "/"): it
-            for it in stage.get("MethodSettings", [])
-            if it["ResourcePath"] == "/" or it["ResourcePath"].startswith("/~1") and "/" not in it["ResourcePath"][1:]
-        }
-        offered = {
-            (method.upper(), path)
-            for api in properties(template, "ApiGateway::RestApi").values()
-            for path, methods in api["Body"]["paths"].items()
-            for method in methods
-        }
-        if set(settings) != offered:
-            yield f"{name}: any number may come of {sorted(offered ^ set(settings))}"
-            continue
-        for place, it in settings.items():
-            for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
-                limit = {"ThrottlingRateLimit": "ApiTotalRateLimit", "ThrottlingBurstLimit": "ApiTotalBurstLimit"}[key]
-                if place not in page | session | {webhook, preflight} and it.get(key) != {"Ref": limit}:
-                    yield f"{name}: {place} has no {key}"
-                if place == webhook and it.get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
-                    yield f"{name}: webhooks have no {key}, or their path is open where there are none"
-                if place in page and not 0 < it.get(key, 0) <= most:
-                    yield f"{name}: {place} has no {key}"
-                if place in session and it.get(key) not in [{"Fn::If": ["HasLogin", n, 0]} for n in range(1, most + 1)]:
-                    yield f"{name}: {place} has no {key}, or is open where nobody can log in"
-                if place == preflight and it.get(key) not in [
-                    {"Fn::If": ["HasCorsOrigin", n, 0]} for n in range(1, most + 1)
-                ]:
-                    yield f"{name}: {place} has no {key}, or is open where no page of another site may ask"
+    for place, it in settings.items():
+        for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
+            limit = {"ThrottlingRateLimit": "ApiTotalRateLimit", "ThrottlingBurstLimit": "ApiTotalBurstLimit"}[key]
+            if place not in page | session | {webhook, preflight} and it.get(key) != {"Ref": limit}:
+                yield f"{place} has no {key}"
+            if place == webhook and it.get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
+                yield f"webhooks have no {key}, or their path is open where there are none"
+            if place in page and not 0 < it.get(key, 0) <= most:
+                yield f"{place} has no {key}"
+            if place in session and it.get(key) not in [{"Fn::If": ["HasLogin", n, 0]} for n in range(1, most + 1)]:
+                yield f"{place} has no {key}, or is open where nobody can log in"
+            if place == preflight and it.get(key) not in [
+                {"Fn::If": ["HasCorsOrigin", n, 0]} for n in range(1, most + 1)
+            ]:
+                yield f"{place} has no {key}, or is open where no page of another site may ask"
+
+
+def allow(principal, resource):
+    return {"Effect": "Allow", "Principal": principal, "Action": "execute-api:Invoke", "Resource": resource}
+
+
+# What a resource policy allows. An Allow for everybody would stand in for the permission that an identity needs where requests are
+# signed, and let in identities of other accounts: there it is for what needs no signature.
+SIGNED = [allow({"AWS": {"Ref": "AWS::AccountId"}}, "execute-api:/*"), allow("*", "execute-api:/v1/POST/webhook/*")]
+OF_PAGE = ("GET/", "HEAD/", "GET/app", "HEAD/app", "GET/app/*", "HEAD/app/*", "POST/app/logout")
+ALLOWED = {
+    "key": [allow("*", "execute-api:/*")],
+    "iam": SIGNED,
+    "iam, with a login": [*SIGNED, allow("*", [f"execute-api:/v1/{it}" for it in OF_PAGE])],
+}
 
 
 def networks_and_endpoints_are_kept_out(template):
@@ -540,10 +594,11 @@ def networks_and_endpoints_are_kept_out(template):
         if policy[0] != "HasResourcePolicy":
             yield f"{name} has no policy where networks are given"
             continue
-        first, *denied = policy[1]["Statement"]
-        everybody = {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}
-        if first != everybody:
-            yield f"{name}: what is not denied is not allowed either"
+        for way, (holds, _, _) in AUTHORIZERS.items():
+            allowed = [it for it in where(policy[1]["Statement"], holds) if it.get("Effect") == "Allow"]
+            if allowed != ALLOWED[way]:
+                yield f"{name}, {way}: {written(allowed)} is allowed"
+        denied = [it for it in where(policy[1]["Statement"], AUTHORIZERS["key"][0]) if it.get("Effect") != "Allow"]
         seen = set()
         for condition, statement, nothing in (it.get("Fn::If", [None, it, None]) for it in denied):
             seen.add(condition)
@@ -629,25 +684,31 @@ def there_is_one_stage(template):
 
 def the_gateway_speaks_like_the_program(template):
     for name, api in properties(template, "ApiGateway::RestApi").items():
-        responses = api["Body"].get("x-amazon-apigateway-gateway-responses", {})
-        for missing in set(GATEWAY_ERRORS) - set(responses):
-            yield f"{name}: {missing} is not in our form"
-        for kind, response in responses.items():
-            code, status = GATEWAY_ERRORS.get(kind, (None, None))
-            try:
-                error = json.loads(response["responseTemplates"]["application/json"])["error"]
-            except (KeyError, ValueError):
-                yield f"{name}: {kind} is not in our form"
-                continue
-            if list(error) != ["code", "message", "details", "trace_id"] or error["details"] != []:
-                yield f"{name}: {kind} is not in our form"
-            elif error["code"] != code or response.get("statusCode") != status:
-                yield f"{name}: {kind} is {response.get('statusCode')} {error['code']}"
-            elif error["trace_id"] != "$context.requestId":
-                yield f"{name}: {kind} cannot be found again"
-            headers = response.get("responseParameters", {})
-            if status in ("429", "503") and not headers.get("gatewayresponse.header.Retry-After"):
-                yield f"{name}: {kind} does not say when to come back"
+        for holds, wanted, _ in AUTHORIZERS.values():
+            responses = where(api["Body"].get("x-amazon-apigateway-gateway-responses", {}), holds)
+            errors = GATEWAY_ERRORS | (UNSIGNED if wanted == SIGNATURE else {})
+            yield from (f"{name}: {problem}" for problem in what_is_said_otherwise(responses, errors))
+
+
+def what_is_said_otherwise(responses, errors):
+    for missing in set(errors) - set(responses):
+        yield f"{missing} is not in our form"
+    for kind, response in responses.items():
+        code, status = errors.get(kind, (None, None))
+        try:
+            error = json.loads(response["responseTemplates"]["application/json"])["error"]
+        except (KeyError, ValueError):
+            yield f"{kind} is not in our form"
+            continue
+        if list(error) != ["code", "message", "details", "trace_id"] or error["details"] != []:
+            yield f"{kind} is not in our form"
+        elif error["code"] != code or response.get("statusCode") != status:
+            yield f"{kind} is {response.get('statusCode')} {error['code']}"
+        elif error["trace_id"] != "$context.requestId":
+            yield f"{kind} cannot be found again"
+        headers = response.get("responseParameters", {})
+        if status in ("429", "503") and not headers.get("gatewayresponse.header.Retry-After"):
+            yield f"{kind} does not say when to come back"
 
 
 def access_is_logged(template):
@@ -998,7 +1059,7 @@ POLICIES = [
     roles_are_each_for_one,
     access.roles_are_taken_by_their_users,
     access.roles_may_do_what_they_need,
-    every_request_needs_a_key,
+    every_request_shows_who_asks,
     requests_are_bounded,
     every_path_is_bounded,
     networks_and_endpoints_are_kept_out,
@@ -1036,6 +1097,7 @@ EVERYWHERE = [
 # Every template, with its policies.
 JUDGED = {
     "template.yaml": EVERYWHERE + POLICIES,
+    "infra/budget.yaml": EVERYWHERE + budget.POLICIES,
     "infra/database.yaml": EVERYWHERE + database.POLICIES,
     "infra/network.yaml": EVERYWHERE + network.POLICIES,
     "infra/github-oidc.yaml": EVERYWHERE + access.POLICIES,

@@ -16,6 +16,7 @@ EVERYTHING_GIVEN = {
     "DatabaseWriterSecretArn": SECRET.format("Writer"),
     "DatabaseReaderSecretArn": SECRET.format("Reader"),
     "DatabaseLogins": "separate",
+    "DatabaseProxyHost": "mergeline.proxy-abcdefghij.eu-north-1.rds.amazonaws.com",
     "DatabaseRootCertificate": "rds-ca.pem",
     "HttpsProxy": "http://proxy.example.com:3128",
     "NoProxy": ".amazonaws.com,10.0.0.0/16",
@@ -44,6 +45,7 @@ EVERYTHING_GIVEN = {
     "StaleAfterHours": "30",
     "Monitoring": "full",
     "InvocationsLimit": "5000",
+    "Authorizer": "key",
     "ApiRateLimit": "3",
     "ApiConcurrency": "20",
     "ApiRollout": "Linear10PercentEvery1Minute",
@@ -66,12 +68,12 @@ EVERYTHING_GIVEN = {
 class Stack:
     """What CloudFormation and the services say about a stack."""
 
-    def __init__(self, name, parameters):
+    def __init__(self, name, parameters, template=None):
         self.name = name
         cloudformation = emulator.client("cloudformation")
         cloudformation.create_stack(
             StackName=name,
-            TemplateBody=json.dumps(translated(parameters)),
+            TemplateBody=json.dumps(template or translated(parameters)),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -147,6 +149,19 @@ def private(aws):
 
 
 @pytest.fixture(scope="module")
+def signed(aws):
+    """A stack that identities of IAM ask, from some networks."""
+    return Stack("mergeline-signed", {"Authorizer": "iam", "AllowedCidrs": "203.0.113.0/24"})
+
+
+@pytest.fixture(scope="module")
+def signed_with_page(aws):
+    """The same, with a page for people."""
+    login = {name: EVERYTHING_GIVEN[name] for name in ("OidcIssuer", "OidcClientId", "LoginSecretArn", "PublicUrl")}
+    return Stack("mergeline-signed-page", {"Authorizer": "iam", "AllowedCidrs": "203.0.113.0/24"} | login)
+
+
+@pytest.fixture(scope="module")
 def little(aws):
     """A stack to develop with, which has what would bring alarms of its own."""
     given = {"Monitoring": "minimal", "DatabaseInstanceId": "db", "AccessLogs": "role-exists"}
@@ -169,13 +184,23 @@ def firewall():
     return {"WafAclArn": made["Summary"]["ARN"]}
 
 
-def network():
+def database(name, **parameters):
+    """A database beside a stack, in a network of its own."""
+    put_into, template = network(f"{name}-functions"), source("infra/database.yaml")
+    (subnet, _) = put_into["SubnetIds"].split(",")
+    (facts,) = emulator.client("ec2").describe_subnets(SubnetIds=[subnet])["Subnets"]
+    place = {"VpcId": facts["VpcId"], "SubnetIds": put_into["SubnetIds"]}
+    stack = Stack(name, place | {"FunctionsSecurityGroupId": put_into["SecurityGroupIds"]} | parameters, template)
+    return stack, put_into["SecurityGroupIds"]
+
+
+def network(group="functions"):
     """A network to be put into."""
     ec2 = emulator.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24")["Subnet"]["SubnetId"] for number in (1, 2)]
-    group = ec2.create_security_group(GroupName="functions", Description="functions", VpcId=vpc)["GroupId"]
-    return {"SubnetIds": ",".join(subnets), "SecurityGroupIds": group}
+    made = ec2.create_security_group(GroupName=group, Description="functions", VpcId=vpc)["GroupId"]
+    return {"SubnetIds": ",".join(subnets), "SecurityGroupIds": made}
 
 
 def zone():
@@ -359,12 +384,14 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     }
     assert usual.variables("Api") == {
         "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
+        "AUTHORIZER": "key",
         "GATEWAY_KEY_SCOPE": "prs:read",
         "REQUEST_TIMEOUT_SECONDS": "5",
         "COLLECT_EVERY_HOURS": "4",
     }
     assert full.variables("Collector") == {
         "DB_URL_SECRET_ARN": SECRET.format("Writer"),
+        "DB_HOST": EVERYTHING_GIVEN["DatabaseProxyHost"],
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
@@ -384,6 +411,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
     }
     assert full.variables("Api") == {
         "DB_URL_SECRET_ARN": SECRET.format("Reader"),
+        "DB_HOST": EVERYTHING_GIVEN["DatabaseProxyHost"],
         "PGSSLROOTCERT": "/opt/rds-ca.pem",
         "HTTPS_PROXY": "http://proxy.example.com:3128",
         "NO_PROXY": ".amazonaws.com,10.0.0.0/16",
@@ -401,6 +429,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "OIDC_SCOPES": "openid email profile groups",
         "OIDC_GROUPS_CLAIM": "roles",
         "CHANGES_QUEUE_URL": full["Changes"],
+        "AUTHORIZER": "key",
         "GATEWAY_KEY_SCOPE": "metrics:read",
         "CORS_ORIGIN": "https://dashboards.example.com,http://localhost:5173",
         "REQUEST_TIMEOUT_SECONDS": "8",
@@ -599,22 +628,68 @@ def test_logs_end(usual, full):
             assert group["retentionInDays"] == days
 
 
+PAGE = {(path, verb) for path in ("/", "/app", "/app/{proxy+}") for verb in ("GET", "HEAD")}
+PAGE |= {("/app/api/{proxy+}", "GET"), ("/app/api/{proxy+}", "HEAD"), ("/app/logout", "POST")}
+BESIDE = {("/webhook/{plugin}", "POST"), ("/{proxy+}", "OPTIONS")}
+DATA = {("/{proxy+}", verb) for verb in ("GET", "HEAD", "POST", "PUT")}
+
+
+def methods_of(stack):
+    """Every method of the API, by path and verb."""
+    gateway, api = emulator.client("apigateway"), stack["Gateway"]
+    return {
+        (resource["path"], verb): gateway.get_method(restApiId=api, resourceId=resource["id"], httpMethod=verb)
+        for resource in gateway.get_resources(restApiId=api, limit=500)["items"]
+        for verb in resource.get("resourceMethods", {})
+    }
+
+
+def test_where_requests_are_signed_there_is_no_key_and_a_page_only_with_a_login(signed, signed_with_page):
+    gateway = emulator.client("apigateway")
+    for stack, page in ((signed, set()), (signed_with_page, PAGE)):
+        assert stack.status == "CREATE_COMPLETE"
+        methods = methods_of(stack)
+        assert set(methods) == page | BESIDE | DATA
+        for place, method in methods.items():
+            asks = (method["apiKeyRequired"], method["authorizationType"])
+            assert asks == (False, "AWS_IAM" if place in DATA else "NONE"), place
+        assert not {"UsagePlan", "UsagePlanKey", "ApiKey"} & set(stack.resources)
+        assert not {"ReadTheApiKey", "UsagePlanId"} & set(stack.outputs)
+        assert ("PageUrl" in stack.outputs) is bool(page)
+        assert stack.variables("Api")["AUTHORIZER"] == "iam"
+        # Of what is not there, nothing is limited.
+        limits = gateway.get_stage(restApiId=stack["Gateway"], stageName="v1")["methodSettings"]
+        assert len(limits) == len(methods)
+        assert "aws:amz:eu-north-1:execute-api" in stack.outputs["AskForTheTeams"]
+        assert stack.outputs["AskForTheTeams"].endswith(f"--config - {stack.outputs['ApiUrl']}/teams")
+        responses = gateway.get_gateway_responses(restApiId=stack["Gateway"])["items"]
+        (unsigned,) = [it for it in responses if it["responseType"] == "MISSING_AUTHENTICATION_TOKEN"]
+        assert unsigned["statusCode"] == "403"
+
+
+def test_a_signature_of_another_account_opens_nothing(signed, signed_with_page):
+    everybody = {"execute-api:/v1/POST/webhook/*"}
+    of_page = {f"execute-api:/v1/{it}" for it in policies.OF_PAGE}
+    for stack, opened in ((signed, everybody), (signed_with_page, everybody | of_page)):
+        policy = emulator.client("apigateway").get_rest_api(restApiId=stack["Gateway"])["policy"]
+        own, *rest = json.loads(policy)["Statement"]
+        assert (own["Principal"], own["Resource"]) == ({"AWS": "123456789012"}, "execute-api:/*")
+        allowed = [it for it in rest if it["Effect"] == "Allow"]
+        assert {it["Principal"] for it in allowed} == {"*"}
+        assert {resource for it in allowed for resource in nodes.listed(it["Resource"])} == opened
+        assert [it["Condition"] for it in rest if it["Effect"] == "Deny"] == [
+            {"NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24"]}}
+        ]
+
+
 def test_the_api_asks_for_a_key_and_bounds_what_it_is_good_for(usual, full):
     gateway = emulator.client("apigateway")
     for stack, rate, burst, quota in ((usual, 10, 20, 100000), (full, 3, 7, 5000)):
         api = stack["Gateway"]
-        methods = {
-            (resource["path"], verb): gateway.get_method(restApiId=api, resourceId=resource["id"], httpMethod=verb)
-            for resource in gateway.get_resources(restApiId=api)["items"]
-            for verb in resource.get("resourceMethods", {})
-        }
-        page = {(path, verb) for path in ("/", "/app", "/app/{proxy+}") for verb in ("GET", "HEAD")}
-        page |= {("/app/api/{proxy+}", "GET"), ("/app/api/{proxy+}", "HEAD"), ("/app/logout", "POST")}
-        webhook, preflight = ("/webhook/{plugin}", "POST"), ("/{proxy+}", "OPTIONS")
-        with_key = {("/{proxy+}", verb) for verb in ("GET", "HEAD", "POST", "PUT")}
-        assert set(methods) == page | {webhook, preflight} | with_key
+        methods = methods_of(stack)
+        assert set(methods) == PAGE | BESIDE | DATA
         for place, method in methods.items():
-            assert method["apiKeyRequired"] is (place in with_key)
+            assert (method["apiKeyRequired"], method["authorizationType"]) == (place in DATA, "NONE")
             assert method["methodIntegration"]["type"] == "AWS_PROXY"
             assert f"/{stack.function('Api')['FunctionArn']}:live/" in method["methodIntegration"]["uri"]
         plan = gateway.get_usage_plan(usagePlanId=stack["UsagePlan"])
@@ -743,6 +818,54 @@ def test_a_budget_writes_what_was_spent_and_what_will_be(aws):
         "ACTUAL",
         "FORECASTED",
     }
+
+
+OF_PROXY = {"Proxy", "ProxySecurityGroup", "ProxyMayConnect", "ProxyRole"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "leads", "to"),
+    [("instance", "ProxyToInstance", "Instance"), ("serverless", "ProxyToCluster", "Cluster")],
+)
+def test_a_proxy_leads_the_functions_logins_to_the_database(kind, leads, to, aws):
+    given = {"Kind": kind, "DatabaseProxy": "yes"} | key()
+    stack, functions = database(f"mergeline-{kind}", **given)
+    assert stack.status == "CREATE_COMPLETE"
+    assert OF_PROXY | {leads, to} <= set(stack.resources)
+    rds, ec2 = emulator.client("rds"), emulator.client("ec2")
+    (proxy,) = rds.describe_db_proxies(DBProxyName=stack["Proxy"])["DBProxies"]
+    assert (proxy["EngineFamily"], proxy["RequireTLS"], proxy["DebugLogging"]) == ("POSTGRESQL", True, False)
+    # Migrating goes past it.
+    known = {it["SecretArn"] for it in proxy["Auth"]}
+    assert known == {stack.outputs["DatabaseWriterSecretArn"], stack.outputs["DatabaseReaderSecretArn"]}
+    assert stack.role("ProxyRole") == {("secretsmanager:GetSecretValue", secret) for secret in known} | {
+        ("kms:Decrypt", given["KmsKeyArn"])
+    }
+    (target,) = rds.describe_db_proxy_targets(DBProxyName=stack["Proxy"])["Targets"]
+    assert target["RdsResourceId"] == stack[to]
+    (group,) = rds.describe_db_proxy_target_groups(DBProxyName=stack["Proxy"])["TargetGroups"]
+    assert group["ConnectionPoolConfig"]["MaxConnectionsPercent"] == 75
+    assert stack.outputs["DatabaseProxyHost"] == proxy["Endpoint"]
+    secret = emulator.client("secretsmanager").get_secret_value(SecretId=stack.outputs["DatabaseReaderSecretArn"])
+    read = json.loads(secret["SecretString"])
+    assert (read["username"], read["host"]) == ("mergeline_reader", stack.outputs["Host"])
+    assert len(read["password"]) == 40
+
+    def comes_from(name):
+        (group,) = ec2.describe_security_groups(GroupIds=[stack[name]])["SecurityGroups"]
+        pairs = [(rule, pair) for rule in group["IpPermissions"] for pair in rule["UserIdGroupPairs"]]
+        return {(pair["GroupId"], rule["FromPort"], rule["ToPort"]) for rule, pair in pairs}
+
+    assert proxy["VpcSecurityGroupIds"] == [stack["ProxySecurityGroup"]]
+    assert comes_from("ProxySecurityGroup") == {(functions, 5432, 5432)}
+    assert comes_from("SecurityGroup") == {(functions, 5432, 5432), (stack["ProxySecurityGroup"], 5432, 5432)}
+
+
+def test_a_database_has_no_proxy_unless_one_is_asked_for(aws):
+    stack, _ = database("mergeline-plain")
+    assert stack.status == "CREATE_COMPLETE"
+    assert not (OF_PROXY | {"ProxyToInstance", "ProxyToCluster", "Cluster", "MonitoringRole"}) & set(stack.resources)
+    assert "DatabaseProxyHost" not in stack.outputs
 
 
 def test_the_dashboard_shows_the_alarms_and_numbers_of_this_stack(usual, full):

@@ -27,6 +27,10 @@ def trust(template, role="DeployRole"):
     return properties(template, role)["AssumeRolePolicyDocument"]["Statement"][0]
 
 
+def notification(template):
+    return properties(template, "Budget")["NotificationsWithSubscribers"][0]
+
+
 def allow(role, action, resource):
     """A change: one more right of a role."""
     one = {"Effect": "Allow", "Action": action, "Resource": resource}
@@ -63,6 +67,37 @@ ANY_ROLE = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*"
 
 # What each policy must notice.
 BREAKS = {
+    "infra/budget.yaml": {
+        "only_a_budget_is_made": {
+            "two": more("Budgets::Budget"),
+            "one that acts": add("Budgets::BudgetsAction", ActionType="RUN_SSM_DOCUMENTS"),
+        },
+        "a_budget_is_what_was_asked_for": {
+            "of requests": put("Budget/Properties/Budget/BudgetType", "USAGE"),
+            "a year's": put("Budget/Properties/Budget/TimeUnit", "ANNUALLY"),
+            "a fixed one": put("Budget/Properties/Budget/BudgetLimit/Amount", 25),
+            "none": put("Budget/Properties/Budget/BudgetLimit", None),
+            "in the way of its next one": put("Budget/Properties/Budget/BudgetName", "mergeline"),
+            "more than a small stack costs": lambda t: t["Parameters"]["MonthlyBudget"].update(MinValue=50),
+        },
+        "only_what_has_the_tag_is_counted": {
+            "the whole account": put("Budget/Properties/Budget/CostFilters", None),
+            "any value": put("Budget/Properties/Budget/CostFilters", {"TagKeyValue": [{"Ref": "TagKey"}]}),
+        },
+        "a_budget_writes_what_was_spent_and_what_will_be": {
+            "not what will be": lambda t: properties(t, "Budget")["NotificationsWithSubscribers"].pop(),
+            "nothing": put("Budget/Properties/NotificationsWithSubscribers", None),
+            "at a dollar": lambda t: notification(t)["Notification"].update(ThresholdType="ABSOLUTE_VALUE"),
+            "while there is some left": lambda t: notification(t)["Notification"].update(ComparisonOperator="LESS_THAN"),
+            "to nobody": lambda t: notification(t)["Subscribers"].clear(),
+            "to somebody else": lambda t: notification(t)["Subscribers"][0].update(Address="me@example.com"),
+        },
+        "numbers_are_within_limits": {
+            "any amount": lambda t: t["Parameters"]["MonthlyBudget"].pop("MaxValue"),
+            "too late": lambda t: notification(t)["Notification"].update(Threshold=1000),
+        },
+        "numbers_are_given": {"no amount": put("Budget/Properties/Budget/BudgetLimit", None)},
+    },
     "infra/database.yaml": {
         "the_engine_exists": {
             "no such version": lambda t: t["Parameters"]["EngineVersion"].update(Default="17.99"),
@@ -112,6 +147,33 @@ BREAKS = {
             "RDS's own parameters": put("Cluster/Properties/DBClusterParameterGroupName", None),
             "another security group": put("Instance/Properties/VPCSecurityGroups", ["sg-1"]),
         },
+        "a_proxy_stands_between_functions_and_database": {
+            "plain text": put("Proxy/Properties/RequireTLS", False),
+            "plain text by default": put("Proxy/Properties/RequireTLS", None),
+            "statements in the log": put("Proxy/Properties/DebugLogging", True),
+            "always": lambda t: t["Resources"]["Proxy"].pop("Condition"),
+            "always leading": lambda t: t["Resources"]["ProxyToInstance"].update(Condition="HasProxy"),
+            "the owner's login": lambda t: properties(t, "Proxy")["Auth"][0].update(SecretArn={"Ref": "SecretAttachment"}),
+            "one login": lambda t: properties(t, "Proxy")["Auth"].pop(),
+            "an old kind of password": lambda t: properties(t, "Proxy")["Auth"][0].update(
+                ClientPasswordAuthType="POSTGRES_MD5"
+            ),
+            "another group": put("Proxy/Properties/VpcSecurityGroupIds", [{"Ref": "SecurityGroup"}]),
+            "another network": put("Proxy/Properties/VpcSubnetIds", ["subnet-0a", "subnet-0b"]),
+            "another database": put("ProxyToCluster/Properties/DBClusterIdentifiers", ["other"]),
+            "no database": lambda t: t["Resources"].pop("ProxyToInstance"),
+            "no way to the database": lambda t: t["Resources"].pop("ProxyMayConnect"),
+            "functions past it only": lambda t: properties(t, "ProxySecurityGroup")["SecurityGroupIngress"].pop(),
+        },
+        "a_proxy_reads_the_logins_of_the_functions": {
+            "the owner's": lambda t: statement(t, "ProxyRole", "secretsmanager:GetSecretValue")["Resource"].append(
+                {"Ref": "Secret"}
+            ),
+            "any": widen("ProxyRole", "secretsmanager:GetSecretValue"),
+            "any key": widen("ProxyRole", "kms:Decrypt"),
+            "a key for anything": lambda t: statement(t, "ProxyRole", "kms:Decrypt").pop("Condition"),
+            "a key that nobody gave": unconditional("ProxyRole", "kms:Decrypt"),
+        },
         "passwords_change_where_it_is_asked_for": {
             "always": lambda t: t["Resources"]["WriterRotation"].pop("Condition"),
             "at once": put("ReaderRotation/Properties/RotateImmediatelyOnUpdate", None),
@@ -141,6 +203,12 @@ BREAKS = {
         "connections_go_where_they_should": {
             "anywhere by default": put("SecurityGroup/Properties/SecurityGroupEgress", None),
             "anywhere": lambda t: properties(t, "SecurityGroup")["SecurityGroupEgress"][0].update(CidrIp="0.0.0.0/0"),
+            "another group": lambda t: properties(t, "ProxySecurityGroup")["SecurityGroupEgress"][0].update(
+                DestinationSecurityGroupId="sg-1"
+            ),
+            "any port of a group": lambda t: properties(t, "ProxySecurityGroup")["SecurityGroupEgress"][0].update(
+                ToPort=65535
+            ),
         },
         "numbers_are_within_limits": {
             "no backups": lambda t: t["Parameters"]["BackupDays"].update(MinValue=0),
@@ -152,7 +220,10 @@ BREAKS = {
             "capacity": put("Cluster/Properties/ServerlessV2ScalingConfiguration", None),
             "TLS": put("Parameters/Properties/Parameters", {}),
         },
-        "what_costs_by_the_hour_is_asked_for": {"both kinds": lambda t: t["Resources"]["Cluster"].pop("Condition")},
+        "what_costs_by_the_hour_is_asked_for": {
+            "both kinds": lambda t: t["Resources"]["Cluster"].pop("Condition"),
+            "a proxy": lambda t: t["Resources"]["Proxy"].pop("Condition"),
+        },
         "what_holds_data_is_kept": {
             "deleted": put("Instance/DeletionPolicy", "Delete"),
             "replaced": put("Cluster/UpdateReplacePolicy", None),
@@ -396,7 +467,8 @@ def test_the_outputs_of_one_template_are_the_parameters_of_the_next(templates, w
     network, database = templates["infra/network.yaml"], templates["infra/database.yaml"]
     assert {"SubnetIds", "SecurityGroupIds"} <= set(network["Outputs"]) & set(written["Parameters"])
     assert {"VpcId", "SubnetIds"} <= set(network["Outputs"]) & set(database["Parameters"])
-    assert {"DatabaseSecretArn", "DatabaseWriterSecretArn", "DatabaseReaderSecretArn", "DatabaseInstanceId"} <= set(database["Outputs"]) & set(written["Parameters"])
+    of_database = {"SecretArn", "WriterSecretArn", "ReaderSecretArn", "InstanceId", "ProxyHost"}
+    assert {f"Database{it}" for it in of_database} <= set(database["Outputs"]) & set(written["Parameters"])
 
 
 def test_a_domain_is_made_with_what_was_given(written):

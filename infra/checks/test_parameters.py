@@ -6,10 +6,10 @@ from importlib import import_module
 
 import pytest
 from nodes import names_in
+from policies import JUDGED
 from translate import ROOT, source
 
-TEMPLATES = ["template.yaml", *(f"infra/{name}.yaml" for name in ("budget", "database", "network", "github-oidc"))]
-PARAMETERS = [(path, name) for path in TEMPLATES for name in source(path)["Parameters"]]
+PARAMETERS = [(path, name) for path in JUDGED for name in source(path)["Parameters"]]
 
 
 def refused(parameter, value):
@@ -33,7 +33,7 @@ def holds(condition, given):
     """Whether a rule's condition holds for these parameters."""
     ((function, arguments),) = condition.items()
     if function == "Fn::Equals":
-        one, other = (given[it["Ref"]] if isinstance(it, dict) else it for it in arguments)
+        one, other = (given[it["Ref"]] if isinstance(it, dict) else str(it) for it in arguments)
         return one == other
     results = [holds(argument, given) for argument in arguments]
     return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda parts: not parts[0]}[function](results)
@@ -83,6 +83,9 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("DatabaseWriterSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:writer"),
         ("DatabaseReaderSecretArn", "postgres://user:password@host/db"),
         ("DatabaseLogins", "one"),
+        ("DatabaseProxyHost", "postgres://proxy.example.com"),
+        ("DatabaseProxyHost", "proxy.example.com:5432"),
+        ("DatabaseProxyHost", "localhost"),
         ("ApiKeysSecretArn", "arn:aws:s3:::bucket"),
         ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
         ("WebhookSecretsSecretArn", "It's a Secret to Everybody"),
@@ -133,6 +136,8 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("CorsOrigin", "https://dashboards.example.com, https://grafana.example.com"),
         ("WafAclArn", "arn:aws:wafv2:us-east-1:123456789012:global/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("ApiTotalRateLimit", "0"),
+        ("Authorizer", "jwt"),
+        ("Authorizer", "none"),
         ("ApiConcurrency", "0"),
         ("ApiConcurrency", "1000"),
         ("ApiRollout", "Canary10Percent"),
@@ -165,6 +170,7 @@ def test_nonsense_is_refused(name, value, written):
         ("PublicUrl", "https://abcdefghij.execute-api.eu-north-1.amazonaws.com/v1/app/"),
         ("OidcScopes", "openid email https://example.com/groups"),
         ("OidcGroupsClaim", "realm_access.roles"),
+        ("DatabaseProxyHost", "mergeline-database.proxy-abcdefghij.eu-north-1.rds.amazonaws.com"),
         ("DatabaseRootCertificate", "rds-ca.pem"),
         ("HttpsProxy", "http://proxy.example.com:3128"),
         ("HttpsProxy", "http://10.0.1.7:3128"),
@@ -219,6 +225,12 @@ def test_an_api_without_any_address_is_refused(written):
     domain = {"DomainName": "metrics.example.com", "CertificateArn": "arn"}
     assert broken_rules(written, DisableExecuteApi="true") == ["OnlyADomainIsLeft"]
     assert broken_rules(written, DisableExecuteApi="true", **domain) == []
+
+
+def test_pages_of_other_sites_cannot_sign(written):
+    assert broken_rules(written, Authorizer="iam") == []
+    assert broken_rules(written, Authorizer="iam", CorsOrigin="https://dashboards.example.com") == ["BrowsersHaveKeys"]
+    assert broken_rules(written, Authorizer="key", CorsOrigin="https://dashboards.example.com") == []
 
 
 def test_networks_of_webhooks_need_webhooks(written):
@@ -287,6 +299,23 @@ def test_three_logins_of_the_database_are_given_whole(written):
         assert broken_rules(written, **both, DatabaseSecretArn=both[name]) == ["LoginsAreDifferent"], name
         assert broken_rules(written, **{**both, name: next(it for it in both.values() if it != both[name])}) == ["LoginsAreDifferent"]
     assert broken_rules(written, DatabaseLogins="prepared") == ["PreparedLoginsAreGiven"]
+
+
+def test_a_proxy_of_the_database_knows_two_logins(written):
+    both = {"DatabaseWriterSecretArn": "w", "DatabaseReaderSecretArn": "r"}
+    assert broken_rules(written, DatabaseProxyHost="proxy.example.com", **both) == []
+    assert broken_rules(written, DatabaseProxyHost="proxy.example.com") == ["ProxyKnowsTheLogins"]
+    prepared = {"DatabaseLogins": "prepared", **both}
+    assert broken_rules(written, DatabaseProxyHost="proxy.example.com", **prepared) == ["ProxyKnowsTheLogins"]
+
+
+def test_a_database_that_sleeps_has_no_proxy():
+    database = source("infra/database.yaml")
+    asleep = {"Kind": "serverless", "MinCapacity": "0"}
+    assert broken_rules(database, **asleep) == []
+    assert broken_rules(database, DatabaseProxy="yes") == []
+    assert broken_rules(database, **asleep, DatabaseProxy="yes") == ["ProxyKeepsAwake"]
+    assert broken_rules(database, DatabaseProxy="yes", Kind="instance", MinCapacity="0") == []
 
 
 def test_a_login_is_given_whole(written):

@@ -19,6 +19,11 @@ def body(template):
     return properties(template, "Gateway")["Body"]
 
 
+def page(template, path):
+    """A path of the page, where there is one."""
+    return body(template)["paths"][path]["Fn::If"][1]
+
+
 def operation(template):
     return body(template)["paths"]["/{proxy+}"]["get"]
 
@@ -29,6 +34,11 @@ def responses(template):
 
 def stage(template):
     return properties(template, named(template, "ApiGateway::Stage"))
+
+
+def setting(template, place):
+    """The limits of a method that is there under a condition."""
+    return stage(template)["MethodSettings"][place]["Fn::If"][1]
 
 
 def kept_out(template):
@@ -348,10 +358,15 @@ BREAKS = {
         "no traces": put("Api/Properties/TracingConfig", None),
         "no network": lambda t: t["Resources"].pop("NetworkPolicy"),
     },
-    "every_request_needs_a_key": {
+    "every_request_shows_who_asks": {
         "open": lambda t: operation(t).pop("security"),
         "other header": lambda t: body(t)["components"]["securitySchemes"]["api_key"].update(name="key"),
-        "writing": lambda t: body(t)["paths"]["/"].update(post=copy.deepcopy(operation(t))),
+        "other signature": lambda t: body(t)["components"]["securitySchemes"]["sigv4"].pop(
+            "x-amazon-apigateway-authtype"
+        ),
+        "a key in place of a signature": lambda t: operation(t).update(security=[{"api_key": []}]),
+        "a key or a signature": lambda t: operation(t).update(security=[{"api_key": []}, {"sigv4": []}]),
+        "writing": lambda t: page(t, "/").update(post=copy.deepcopy(operation(t))),
         "not validated": lambda t: body(t).pop("x-amazon-apigateway-request-validator"),
         "nowhere": lambda t: operation(t)["x-amazon-apigateway-integration"].update(
             uri={"Fn::GetAtt": ["Collector", "Arn"]}
@@ -364,9 +379,14 @@ BREAKS = {
         "a webhook with a key": lambda t: body(t)["paths"]["/webhook/{plugin}"]["post"].update(
             security=[{"api_key": []}]
         ),
-        "the page with a key": lambda t: body(t)["paths"]["/app/{proxy+}"]["get"].update(security=[{"api_key": []}]),
+        "the page with a key": lambda t: page(t, "/app/{proxy+}")["get"].update(security=[{"api_key": []}]),
+        "a page for nobody": lambda t: body(t)["paths"].update({"/app": page(t, "/app")}),
+        "a page for nobody, by its condition": lambda t: t["Conditions"]["HasPage"]["Fn::Or"].append(
+            {"Condition": "AsksForSignature"}
+        ),
+        "one more way": lambda t: t["Parameters"]["Authorizer"]["AllowedValues"].append("none"),
         "a preflight with a key": lambda t: body(t)["paths"]["/{proxy+}"]["options"].update(security=[{"api_key": []}]),
-        "a preflight of the page": lambda t: body(t)["paths"]["/app/api/{proxy+}"].update(
+        "a preflight of the page": lambda t: page(t, "/app/api/{proxy+}").update(
             options=copy.deepcopy(body(t)["paths"]["/{proxy+}"]["options"])
         ),
         "data without a key": lambda t: body(t)["paths"]["/{proxy+}"]["get"].pop("security"),
@@ -375,18 +395,22 @@ BREAKS = {
         "keys without a limit": lambda t: stage(t)["MethodSettings"][1].pop("ThrottlingRateLimit"),
         "no requests at all": lambda t: t["Parameters"]["ApiTotalRateLimit"].update(MinValue=0),
         "a path without a limit": lambda t: stage(t)["MethodSettings"].pop(2),
-        "an unbounded page": lambda t: stage(t)["MethodSettings"][5].pop("ThrottlingBurstLimit"),
-        "sessions without a provider": lambda t: stage(t)["MethodSettings"][11].update(ThrottlingRateLimit=20),
+        "an unbounded page": lambda t: setting(t, 5).pop("ThrottlingBurstLimit"),
+        "sessions without a provider": lambda t: setting(t, 11).update(ThrottlingRateLimit=20),
         "preflights without an origin": lambda t: stage(t)["MethodSettings"][14].update(ThrottlingRateLimit=20),
-        "a path spelled otherwise": lambda t: stage(t)["MethodSettings"][7].update(ResourcePath="/app/{proxy+}"),
+        "a path spelled otherwise": lambda t: setting(t, 7).update(ResourcePath="/app/{proxy+}"),
+        "a limit for what is not there": lambda t: stage(t)["MethodSettings"].append(setting(t, 7)),
         "unbounded": lambda t: stage(t).pop("MethodSettings"),
         "open without secrets": lambda t: stage(t)["MethodSettings"][0].update(ThrottlingRateLimit=100),
     },
     "networks_and_endpoints_are_kept_out": {
         "no policy": put("Gateway/Properties/Policy", None),
         "webhooks everywhere": lambda t: kept_out(t).pop(),
-        "allowed, not denied": lambda t: kept_out(t)[2]["Fn::If"][1].update(Effect="Allow"),
-        "webhooks too": lambda t: kept_out(t)[2]["Fn::If"][1].update(Resource="execute-api:/*", NotResource=None),
+        "everybody signs": lambda t: kept_out(t)[0].update(Principal="*"),
+        "everybody, if": lambda t: kept_out(t)[1]["Fn::If"].__setitem__(2, kept_out(t)[1]["Fn::If"][1]),
+        "more than the page": lambda t: kept_out(t)[2]["Fn::If"][1].update(Resource="execute-api:/*"),
+        "allowed, not denied": lambda t: kept_out(t)[4]["Fn::If"][1].update(Effect="Allow"),
+        "webhooks too": lambda t: kept_out(t)[4]["Fn::If"][1].update(Resource="execute-api:/*", NotResource=None),
         "nobody": lambda t: kept_out(t)[0].update(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
         "not deployed": lambda t: t["Resources"].update(
             {
@@ -422,6 +446,9 @@ BREAKS = {
     },
     "the_gateway_speaks_like_the_program": {
         "missing": lambda t: responses(t).pop("THROTTLED"),
+        "what is not signed": lambda t: responses(t).update(
+            MISSING_AUTHENTICATION_TOKEN=responses(t)["MISSING_AUTHENTICATION_TOKEN"]["Fn::If"][2]
+        ),
         "no JSON": lambda t: responses(t)["DEFAULT_5XX"].update(responseTemplates={"application/json": "{oops"}),
         "other form": lambda t: responses(t)["DEFAULT_4XX"].update(
             responseTemplates={"application/json": '{"error":{"code":"bad_request"}}'}

@@ -351,6 +351,17 @@ def test_an_api_that_is_closed_to_the_runner_is_not_asked(deployment):
     assert done.stdout.splitlines()[-1] == "not asked: the stack takes requests from other networks only"
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, 0), (200, 1)])
+def test_an_api_that_takes_signed_requests_is_asked_without_a_signature(status, code, deployment):
+    deployment.parameters["Authorizer"] = "iam"
+    # There is no key then.
+    del deployment.resources["ApiKey"]
+    deployment.api.without_key = status
+    assert deployment.check().returncode == code
+    assert deployment.api.asked == [("/v1/teams", None)]
+    assert ("without a signature: 403" in deployment.done.stdout) is (status == 403)
+
+
 def test_a_private_api_is_not_asked(deployment):
     deployment.outputs["ApiUrl"] = "https://a1b2c3-vpce-0a1b2c.execute-api.eu-north-1.amazonaws.com/v1"
     assert deployment.check().returncode == 0

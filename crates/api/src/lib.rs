@@ -11,6 +11,7 @@ mod router;
 mod settings;
 mod state;
 
+pub use auth::callers::{Authorizer, Caller};
 pub use auth::hosts::AllowedHosts;
 pub use auth::keys::{ApiKey, ApiKeys, KeyName, KeyNameError, NewKey, ServiceName, ServiceNameError};
 pub use auth::origins::AllowedOrigins;

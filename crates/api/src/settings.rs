@@ -9,6 +9,7 @@ use mergeline_login::LoginSettings;
 use mergeline_store::DatabaseSettings;
 use mergeline_webhooks::WebhookSecrets;
 
+use crate::auth::callers::Authorizer;
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
 use crate::auth::origins::AllowedOrigins;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// The keys, one of which each request must carry; `None` if a component in front of the program checks them.
     pub keys: Option<ApiKeys>,
+    /// Whether requests carry a key, or are signed by identities of IAM.
+    pub authorizer: Authorizer,
     /// What a request may do that API Gateway let in, while there are no keys. Never everything: all keys of the gateway are alike.
     pub gateway_key_scope: Scope,
     /// The secrets that webhooks are signed with.
@@ -43,8 +46,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `CORS_ORIGIN`, `REQUEST_TIMEOUT_SECONDS`, `COLLECT_EVERY_HOURS` and what
-    /// [`LoginSettings`] reads, each through `lookup`.
+    /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `AUTHORIZER`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `CORS_ORIGIN`,
+    /// `REQUEST_TIMEOUT_SECONDS`, `COLLECT_EVERY_HOURS` and what [`LoginSettings`] reads, each through `lookup`.
     ///
     /// # Errors
     /// Every missing or invalid variable.
@@ -52,6 +55,10 @@ impl Settings {
         let mut problems = Vec::new();
         let database = DatabaseSettings::from_vars(&lookup).map_err(|problem| problems.push(problem)).ok();
         let keys = ApiKeys::from_vars(&lookup).map_err(|refused| problems.extend(refused.list)).ok().flatten();
+        let authorizer = Authorizer::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
+        if authorizer == Authorizer::Iam && keys.as_ref().is_some_and(|keys| !keys.name_callers()) {
+            problems.push(nobody());
+        }
         let gateway_key_scope =
             gateway_key_scope(&lookup).map_err(|problem| problems.push(problem)).unwrap_or(DEFAULT_SCOPE);
         let webhooks = WebhookSecrets::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
@@ -70,11 +77,31 @@ impl Settings {
         match database {
             Some(database) if problems.is_empty() => {
                 let database = database.for_requests_within(timeout);
-                Ok(Self { database, keys, gateway_key_scope, webhooks, login, hosts, origins, timeout, stale_after })
+                Ok(Self {
+                    database,
+                    keys,
+                    authorizer,
+                    gateway_key_scope,
+                    webhooks,
+                    login,
+                    hosts,
+                    origins,
+                    timeout,
+                    stale_after,
+                })
             }
             _ => Err(Problems::of_settings(problems)),
         }
     }
+}
+
+fn nobody() -> Problem {
+    Problem::setting(
+        "config.api_keys",
+        "API_KEYS",
+        "no entry has an `arn`, so no request would be accepted with AUTHORIZER=iam",
+        "add an entry with `arn` in place of `sha256` for each user or role of IAM that may ask",
+    )
 }
 
 fn gateway_key_scope(lookup: impl Fn(&str) -> Option<String>) -> Result<Scope, Problem> {
@@ -135,6 +162,23 @@ mod tests {
             let refused = codes(&[DB, ("GATEWAY_KEY_SCOPE", text)]);
             assert_eq!(refused == ["config.gateway_key_scope"], expected, "{text}: {refused:?}");
         }
+    }
+
+    #[test]
+    fn signed_requests_need_a_list_that_names_callers_or_none() {
+        let sha256 = "ccecef4cea4247d249a8564333749220b1ff39429ee34fa792a60295a9f3fd63";
+        let key = format!(r#"[{{"name":"grafana","sha256":"{sha256}","scopes":["metrics:read"]}}]"#);
+        let caller = r#"[{"name":"grafana","arn":"arn:aws:iam::123456789012:role/grafana","scopes":["metrics:read"]}]"#;
+        for (authorizer, list, expected) in [
+            ("iam", key.as_str(), &["config.api_keys"][..]),
+            ("iam", caller, &[]),
+            ("key", caller, &[]),
+            ("iam", "", &["config.api_keys"]),
+            ("jwt", caller, &["config.authorizer"]),
+        ] {
+            assert_eq!(codes(&[DB, ("AUTHORIZER", authorizer), ("API_KEYS", list)]), expected, "{authorizer} {list}");
+        }
+        assert_eq!(codes(&[DB, ("AUTHORIZER", "iam")]), Vec::<&str>::new());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use mergeline_login::{LoginError, LoginSettings, Provider};
 use mergeline_store::{Poster, Reader};
 use mergeline_webhooks::{ChangeNotice, WebhookSecrets};
 
+use crate::auth::callers::Authorizer;
 use crate::auth::hosts::AllowedHosts;
 use crate::auth::keys::ApiKeys;
 use crate::auth::origins::AllowedOrigins;
@@ -65,6 +66,8 @@ pub struct Api {
     pub poster: Option<Poster>,
     /// The keys, one of which each request must carry, if any are set.
     pub keys: Option<ApiKeys>,
+    /// Whether requests carry a key, or are signed by identities of IAM.
+    pub authorizer: Authorizer,
     /// What each request may do if no keys are set; `None` for everything.
     pub gateway_key_scope: Option<Scope>,
     /// What receiving webhooks needs.
@@ -95,6 +98,7 @@ impl Api {
             store,
             poster: None,
             keys: None,
+            authorizer: Authorizer::default(),
             gateway_key_scope: None,
             webhooks: Webhooks::default(),
             hosts: None,

@@ -33,6 +33,10 @@ enum Form {
     OptionalField(&'static str),
 }
 
+/// The host that is connected to in place of the one in the database's secret: that of a proxy in front of it, which the secret does
+/// not know.
+const DATABASE_HOST: &str = "DB_HOST";
+
 /// The database's URL.
 pub const DATABASE_URL: SecretVariable =
     SecretVariable { name: "DB_URL", arn: "DB_URL_SECRET_ARN", form: Form::Database };
@@ -115,11 +119,11 @@ impl VariableError {
 }
 
 impl SecretValues {
-    /// Fetches the variables that `lookup` has an ARN for. `fresh` bypasses the cache.
+    /// Fetches the variables that `lookup` has an ARN for. `fresh` bypasses the cache. With `DB_HOST`, `DB_URL` leads there.
     ///
     /// # Errors
     /// `config.ambiguous_source` when a variable is set both ways, `config.secret_form` for JSON without the required
-    /// keys, and any error from Secrets Manager.
+    /// keys, and for a URL where `DB_HOST` is set, and any error from Secrets Manager.
     pub async fn fetch(
         secrets: &Secrets,
         variables: &[SecretVariable],
@@ -137,9 +141,10 @@ impl SecretValues {
                     Problems::from(Problem::setting("config.ambiguous_source", variable.name, message, help)).into()
                 );
             }
+            let host = set_value(DATABASE_HOST).filter(|_| *variable == DATABASE_URL);
             let arn = arn.trim();
             let text = if fresh { secrets.refresh(arn).await? } else { secrets.get(arn).await? };
-            values.insert(variable.name, variable.read(&text)?);
+            values.insert(variable.name, variable.read(&text, host.as_deref().map(str::trim))?);
         }
         Ok(Self(values))
     }
@@ -167,11 +172,17 @@ struct Database {
 }
 
 impl SecretVariable {
-    fn read(self, text: &SecretString) -> Result<SecretString, Problems> {
+    /// The value in a secret. `host` replaces the database's.
+    fn read(self, text: &SecretString, host: Option<&str>) -> Result<SecretString, Problems> {
         // Pasted values often end with a line break.
         let value = text.expose_secret().trim();
+        let has_host_elsewhere = || {
+            let message = format!("the secret is a URL, and {DATABASE_HOST} is set");
+            let help = format!("write the host into the URL, and unset {DATABASE_HOST}");
+            Problems::from(Problem::setting("config.secret_form", self.arn, message, help))
+        };
         if !value.starts_with('{') {
-            return Ok(value.into());
+            return if host.is_none() { Ok(value.into()) } else { Err(has_host_elsewhere()) };
         }
         let unusable = |needs: &str| {
             let message = format!("the secret's JSON lacks the required keys ({needs})");
@@ -186,7 +197,10 @@ impl SecretVariable {
             Form::Database => {
                 let needs = "url, or username, password and host";
                 let database: Database = serde_json::from_str(value).map_err(|_| unusable(needs))?;
-                database.into_url().ok_or_else(|| unusable(needs))
+                if host.is_some() && database.url.is_some() {
+                    return Err(has_host_elsewhere());
+                }
+                database.into_url(host).ok_or_else(|| unusable(needs))
             }
         }
     }
@@ -199,11 +213,12 @@ fn field(json: &str, key: &str) -> Option<SecretString> {
 }
 
 impl Database {
-    fn into_url(self) -> Option<SecretString> {
+    fn into_url(self, host: Option<&str>) -> Option<SecretString> {
         if let Some(url) = self.url {
             return Some(url);
         }
-        let (user, password, host) = (self.username?, self.password?, self.host?);
+        let (user, password, own) = (self.username?, self.password?, self.host?);
+        let host = host.unwrap_or(&own);
         let (user, password) = (percent_encoded(&user), percent_encoded(password.expose_secret()));
         let (port, name) = (self.port.unwrap_or(5432), self.dbname.unwrap_or_else(|| "mergeline".to_owned()));
         Some(format!("postgres://{user}:{password}@{host}:{port}/{}", percent_encoded(&name)).into())
@@ -227,7 +242,7 @@ mod tests {
     use super::*;
 
     fn read(variable: SecretVariable, text: &str) -> Result<String, String> {
-        let value = variable.read(&SecretString::from(text.to_owned()));
+        let value = variable.read(&SecretString::from(text.to_owned()), None);
         value.map(|value| value.expose_secret().to_owned()).map_err(|problems| problems.to_string())
     }
 
@@ -244,6 +259,18 @@ mod tests {
         let url = "postgres://mergeline:p%40ss%2Fword@db.example.com:5433/numbers";
         assert_eq!(read(DATABASE_URL, rds), Ok(url.to_owned()));
         assert_eq!(read(GITHUB_TOKEN, r#"{"token":"ghp_x"}"#), Ok("ghp_x".to_owned()));
+    }
+
+    #[test]
+    fn a_proxy_takes_the_place_of_the_databases_host() {
+        let at_proxy = |text: &str| DATABASE_URL.read(&SecretString::from(text.to_owned()), Some("proxy.example.com"));
+        let rds = r#"{"host":"db.example.com","port":5432,"username":"reader","password":"s3cret"}"#;
+        let url = at_proxy(rds).map(|value| value.expose_secret().to_owned()).map_err(|problems| problems.to_string());
+        assert_eq!(url, Ok("postgres://reader:s3cret@proxy.example.com:5432/mergeline".to_owned()));
+        for text in ["postgres://u:s3cret@db.example.com/m", r#"{"url":"postgres://u:s3cret@db.example.com/m"}"#] {
+            let problem = at_proxy(text).expect_err("refused").to_string();
+            assert!(problem.contains("DB_HOST") && !problem.contains("s3cret"), "{problem}");
+        }
     }
 
     #[test]

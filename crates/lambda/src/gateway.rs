@@ -4,7 +4,7 @@ use lambda_http::http::Uri;
 use lambda_http::http::uri::PathAndQuery;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
-use mergeline_api::ClientPath;
+use mergeline_api::{Caller, ClientPath};
 
 /// The path parameter of the resources that match every path below them.
 const PROXY: &str = "proxy";
@@ -15,7 +15,7 @@ const PAGE_AND_BELOW: &str = "/app/";
 
 /// The request as the router expects it: below `/v1`, without the prefix of the client's path. The prefix may be the
 /// stage, the base path of a custom domain (`/delivery`, `/delivery/v1`), nothing, or the stage of the console's Test
-/// button.
+/// button. If the gateway checked a signature of IAM, the request says whose it was.
 pub fn without_base_path(mut request: Request) -> Request {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return request };
     let raw = request.raw_http_path();
@@ -47,9 +47,13 @@ pub fn without_base_path(mut request: Request) -> Request {
         }
     };
     let client = ClientPath(requested.unwrap_or_else(|| path.clone()));
+    let caller = context.identity.user_arn.clone().map(Caller);
     // A path that is none leads nowhere: what the URI was made of may have been resolved to somewhere else.
     *request.uri_mut() = with_path(request.uri(), &path).unwrap_or_else(|| Uri::from_static("/v1/app/-"));
     request.extensions_mut().insert(client);
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
     request
 }
 

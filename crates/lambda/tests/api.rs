@@ -132,6 +132,49 @@ async fn a_posted_event_is_stored_plain_or_encoded() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_signed_request_has_the_scopes_of_its_caller() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let keys = r#"[
+        {"name": "grafana", "arn": "arn:aws:iam::123456789012:role/tools/grafana", "scopes": ["metrics:read"], "teams": ["payments"]},
+        {"name": "ops", "arn": "arn:aws:iam::123456789012:user/ops", "scopes": ["admin"]}]"#;
+    let mut environment =
+        HashMap::from([("DB_URL", backend.database.url().to_owned()), ("AUTHORIZER", "iam".to_owned())]);
+    let role = "arn:aws:sts::123456789012:assumed-role/grafana/i-0123456789";
+    let (user, stranger) = ("arn:aws:iam::123456789012:user/ops", "arn:aws:iam::123456789012:user/grafana");
+    let signed_by = |path: &str, arn: Option<&str>| -> Result<String> {
+        let mut event = event(path, &[], ("x-api-key", "local-only-not-a-secret"))?;
+        event["requestContext"]["identity"]["userArn"] = json!(arn);
+        Ok(event.to_string())
+    };
+    for (list, arn, expected) in [
+        (Some(keys), Some(role), [200, 404, 403, 403]),
+        (Some(keys), Some(user), [200, 200, 200, 200]),
+        (Some(keys), Some(stranger), [403; 4]),
+        (Some(keys), None, [403; 4]),
+        // Without a list, all that the gateway lets in are alike, and none administers.
+        (None, Some(stranger), [200, 200, 200, 403]),
+        (None, None, [403; 4]),
+    ] {
+        environment.remove("API_KEYS");
+        environment.extend(list.map(|list| ("API_KEYS", list.to_owned())));
+        let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+        let mut found = [0; 4];
+        for (status, path) in found.iter_mut().zip([
+            "/metrics/team/payments/velocity",
+            "/metrics/team/platform/velocity",
+            "/metrics/team/payments/pull-requests",
+            "/collection/status",
+        ]) {
+            *status = ask(&mut function, &signed_by(path, arn)?).await?.0;
+        }
+        assert_eq!(found, expected, "{arn:?} {list:?}");
+        let (status, answer) = ask(&mut function, &signed_by("/app/config.json", arn)?).await?;
+        assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")), "nobody could log in to the page");
+    }
+    Ok(())
+}
+
 /// A function URL event. `cargo lambda watch` sends one for every request to its port.
 fn function_url_event(headers: &[(&str, &str)]) -> Value {
     let headers: serde_json::Map<_, _> =

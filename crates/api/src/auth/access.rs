@@ -8,7 +8,8 @@ use axum::response::Response;
 use mergeline_reporting::Viewer;
 use mergeline_store::Sender;
 
-use crate::auth::keys::{ApiKey, KeyName};
+use crate::auth::callers::{Authorizer, Caller};
+use crate::auth::keys::{ApiKey, ApiKeys, KeyName};
 use crate::auth::scope::Scope;
 use crate::auth::sessions::Person;
 use crate::http::errors::ApiError;
@@ -28,7 +29,7 @@ enum Holder {
     Anyone,
     /// No keys are set, and what is in front of the program lets in everybody who has a key of its own: they all have this scope.
     Gateway(Scope),
-    /// The holder of a key.
+    /// The holder of a key, or an identity of IAM that the list of keys names.
     Key(Arc<ApiKey>),
     /// Somebody who logged in to the page.
     Person(Arc<Person>),
@@ -110,25 +111,41 @@ impl Access {
     }
 }
 
-/// Accepts a request with a known key, or any request if no keys are set, and records what it may do.
+/// Accepts a request with a known key or by a known caller, or any request that the gateway let in if no keys are set, and records
+/// what it may do.
 pub(crate) async fn require_key(
     State(api): State<Api>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let access = match (&api.keys, api.gateway_key_scope) {
+        (None, _) if api.authorizer == Authorizer::Iam && caller(&request).is_none() => {
+            return Err(ApiError::UnknownCaller);
+        }
         (None, None) => Access::everything(),
         (None, Some(scope)) => Access::of_gateway(scope),
-        (Some(keys), _) => {
-            let given = request.headers().get(KEY_HEADER).ok_or(ApiError::Unauthorized)?;
-            Access::of(keys.find(given.as_bytes()).ok_or(ApiError::WrongKey)?)
-        }
+        (Some(keys), _) => Access::of(entry(api.authorizer, keys, &request)?),
     };
     if let Some(key) = access.key() {
         tracing::debug!(key = %key.name(), "Request with the key {}", key.name());
     }
     request.extensions_mut().insert(access);
     Ok(next.run(request).await)
+}
+
+/// The entry that a request belongs to.
+fn entry(authorizer: Authorizer, keys: &ApiKeys, request: &Request) -> Result<Arc<ApiKey>, ApiError> {
+    match authorizer {
+        Authorizer::Key => {
+            let given = request.headers().get(KEY_HEADER).ok_or(ApiError::Unauthorized)?;
+            keys.find(given.as_bytes()).ok_or(ApiError::WrongKey)
+        }
+        Authorizer::Iam => caller(request).and_then(|Caller(arn)| keys.find_caller(arn)).ok_or(ApiError::UnknownCaller),
+    }
+}
+
+fn caller(request: &Request) -> Option<&Caller> {
+    request.extensions().get()
 }
 
 #[cfg(test)]

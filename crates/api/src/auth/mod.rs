@@ -1,6 +1,7 @@
 //! Authentication and authorization.
 
 pub(crate) mod access;
+pub(crate) mod callers;
 pub(crate) mod hosts;
 pub(crate) mod keys;
 pub(crate) mod origins;

@@ -63,6 +63,8 @@ pub(crate) enum ApiError {
     NoAccess,
     /// 403 `cross_site`: something but the page asks below the page's path.
     NotOfThePage,
+    /// 403 `insufficient_scope`: no entry of the list of keys is for the identity of IAM that signed the request.
+    UnknownCaller,
     /// 403 `insufficient_scope`: the key lacks the required scope.
     InsufficientScope(Scope),
     /// 403 `limited_to_teams`: the key is limited to teams, and this does not belong to a team.
@@ -125,6 +127,7 @@ impl ApiError {
             | Self::HostNotAllowed
             | Self::CrossSite
             | Self::NotOfThePage
+            | Self::UnknownCaller
             | Self::NoAccess => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -156,7 +159,7 @@ impl ApiError {
             Self::Validation(_) => "validation_error",
             Self::InvalidCursor => "invalid_cursor",
             Self::Unauthorized | Self::WrongKey | Self::WrongSignature => "unauthorized",
-            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::InsufficientScope(_) | Self::UnknownCaller => "insufficient_scope",
             Self::LimitedToTeams => "limited_to_teams",
             Self::HostNotAllowed => "host_not_allowed",
             Self::CrossSite | Self::NotOfThePage => "cross_site",
@@ -186,6 +189,10 @@ impl ApiError {
             Self::WrongKey => "The API key is not accepted.".to_owned(),
             Self::WrongSignature => {
                 "The signature is missing or wrong: the secret must be the one in WEBHOOK_SECRETS.".to_owned()
+            }
+            Self::UnknownCaller => {
+                "The list of keys has no entry for the identity of IAM that signed this, so it may do nothing."
+                    .to_owned()
             }
             Self::InsufficientScope(scope) => format!("The API key lacks the scope {scope}."),
             Self::LimitedToTeams => "The API key is limited to teams, and this does not belong to a team.".to_owned(),
@@ -416,6 +423,7 @@ mod tests {
             ApiError::Unauthorized,
             ApiError::WrongKey,
             ApiError::InsufficientScope(Scope::Admin),
+            ApiError::UnknownCaller,
             ApiError::LimitedToTeams,
             ApiError::HostNotAllowed,
             ApiError::CrossSite,

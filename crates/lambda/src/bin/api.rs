@@ -6,7 +6,7 @@ use chrono::Utc;
 use futures::FutureExt;
 use lambda_runtime::Runtime;
 use lambda_runtime::layers::TracingLayer;
-use mergeline_api::{Api, Login, NoticeQueue, Settings, Webhooks, router};
+use mergeline_api::{Api, Authorizer, Login, NoticeQueue, Settings, Webhooks, router};
 use mergeline_aws::{
     API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, Secrets,
     VariableError, WEBHOOK_SECRETS,
@@ -53,14 +53,17 @@ async fn main() -> Result<(), lambda_http::Error> {
     let queue = queue.map(|queue| -> Arc<dyn NoticeQueue> { Arc::new(queue) });
     let webhooks = Webhooks { secrets: settings.webhooks, queue };
     let (keys, gateway_key_scope) = (settings.keys, Some(settings.gateway_key_scope));
-    // Never without a login: anyone can reach the page through the gateway.
-    let page = Some(match settings.login {
-        Some(login) => Login::oidc(login)?,
-        None => Login::Key,
-    });
+    // Never without a login: anyone can reach the page through the gateway. A browser has no key where there are none, and cannot
+    // sign.
+    let page = match (settings.login, settings.authorizer) {
+        (Some(login), _) => Some(Login::oidc(login)?),
+        (None, Authorizer::Key) => Some(Login::Key),
+        (None, Authorizer::Iam) => None,
+    };
     let api = Api {
         poster: Some(poster),
         keys,
+        authorizer: settings.authorizer,
         gateway_key_scope,
         webhooks,
         hosts,

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use self::reading::Reading;
+use crate::auth::callers::Identity;
 use crate::auth::scope::Scope;
 
 /// The single plain-text key.
@@ -101,11 +102,23 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A key as the program knows it: by its hash.
+/// What shows who a request belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+enum Proof {
+    /// The key that it carries.
+    #[serde(rename = "sha256")]
+    Key(KeyHash),
+    /// The identity of IAM that signed it.
+    #[serde(rename = "arn")]
+    Caller(Identity),
+}
+
+/// A key as the program knows it: by its hash. Or an identity of IAM in place of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApiKey {
     name: KeyName,
-    sha256: KeyHash,
+    #[serde(flatten)]
+    proof: Proof,
     scopes: BTreeSet<Scope>,
     /// The only teams that it shows; `None` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,7 +178,7 @@ impl ApiKey {
         let scopes = BTreeSet::from([Scope::Admin]);
         Self {
             name: KeyName(PLAIN.to_owned()),
-            sha256: KeyHash::of(text.as_bytes()),
+            proof: Proof::Key(KeyHash::of(text.as_bytes())),
             scopes,
             teams: None,
             services: None,
@@ -212,7 +225,7 @@ impl NewKey {
         let teams: BTreeSet<_> = teams.into_iter().collect();
         let entry = ApiKey {
             name,
-            sha256: KeyHash::of(key.as_bytes()),
+            proof: Proof::Key(KeyHash::of(key.as_bytes())),
             scopes: scopes.into_iter().collect(),
             teams: (!teams.is_empty()).then_some(teams),
             services: None,
@@ -283,11 +296,24 @@ impl ApiKeys {
         self.position(&KeyHash::of(given)).and_then(|position| self.0.get(position)).cloned()
     }
 
+    /// The entry of this user or role of IAM; `None` if there is none.
+    pub(crate) fn find_caller(&self, arn: &str) -> Option<Arc<ApiKey>> {
+        let caller = Proof::Caller(arn.parse().ok()?);
+        self.0.iter().find(|key| key.proof == caller).cloned()
+    }
+
+    /// Whether an entry is for an identity of IAM.
+    pub(crate) fn name_callers(&self) -> bool {
+        self.0.iter().any(|key| matches!(key.proof, Proof::Caller(_)))
+    }
+
     /// Compares with every key to the last byte, so that the time reveals nothing about any of them.
     fn position(&self, given: &KeyHash) -> Option<usize> {
         let mut found = u64::MAX;
         for (position, key) in (0_u64..).zip(self.0.iter()) {
-            found.conditional_assign(&position, key.sha256.0.ct_eq(&given.0));
+            if let Proof::Key(hash) = &key.proof {
+                found.conditional_assign(&position, hash.0.ct_eq(&given.0));
+            }
         }
         usize::try_from(found).ok().filter(|position| *position < self.0.len())
     }
@@ -337,6 +363,25 @@ mod tests {
         let key = keys.find(OTHER.as_bytes()).expect("a key");
         assert_eq!(Scope::ALL.map(|scope| key.allows(scope)), [true; 4]);
         assert_eq!(key.teams(), None);
+    }
+
+    #[test]
+    fn a_caller_is_found_by_its_arn_and_has_no_key() {
+        let caller = r#"{"name":"grafana","arn":"arn:aws:iam::123456789012:role/tools/grafana","scopes":["metrics:read"],"teams":["web"]}"#;
+        let keys =
+            ApiKeys::parse(&format!("[{caller},{}]", entry("ops", KEY, r#""scopes":["admin"]"#))).expect("valid");
+        let found = keys.find_caller("arn:aws:sts::123456789012:assumed-role/grafana/1").expect("a caller");
+        assert_eq!(found.name().to_string(), "grafana");
+        assert_eq!(found.teams(), Some(&BTreeSet::from([team("web")])));
+        assert_eq!(
+            serde_json::to_string(&*found).expect("JSON"),
+            caller.replace("/tools", ""),
+            "an entry is written as it is read"
+        );
+        assert!(keys.find_caller("arn:aws:sts::123456789012:assumed-role/ops/1").is_none());
+        assert!(keys.find(b"arn:aws:iam::123456789012:role/grafana").is_none());
+        assert!(keys.find(KEY.as_bytes()).is_some_and(|key| key.name().to_string() == "ops"));
+        assert!(keys.name_callers() && !ApiKeys::single(KEY).name_callers());
     }
 
     #[test]

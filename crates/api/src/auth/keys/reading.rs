@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{ApiKey, KeyHash, KeyName, KeyNameError, LIST, PLAIN, ServiceName, ServiceNameError};
+use super::{ApiKey, KeyHash, KeyName, KeyNameError, LIST, PLAIN, Proof, ServiceName, ServiceNameError};
 use crate::auth::scope::{Scope, ScopeError};
 
 /// A guessable key is not a key.
@@ -50,6 +50,8 @@ struct Draft {
     #[serde(default, deserialize_with = "given")]
     sha256: Option<Value>,
     #[serde(default, deserialize_with = "given")]
+    arn: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
     scopes: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     teams: Option<Value>,
@@ -71,9 +73,9 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D:
 pub(super) struct Reading {
     keys: Vec<ApiKey>,
     problems: Vec<Problem>,
-    /// Where each name and each hash was first seen.
+    /// Where each name, and each key or caller, was first seen.
     names: HashMap<KeyName, String>,
-    hashes: HashMap<KeyHash, String>,
+    proofs: HashMap<Proof, String>,
 }
 
 impl Reading {
@@ -90,7 +92,7 @@ impl Reading {
             return;
         }
         let key = ApiKey::plain(text);
-        self.note(PLAIN, Some(&key.name), Some(key.sha256));
+        self.note(PLAIN, Some(&key.name), Some(&key.proof));
         self.keys.push(key);
     }
 
@@ -132,19 +134,19 @@ impl Reading {
         for field in draft.unknown.keys() {
             self.refuse(
                 format!("{entry} has a field that does not exist{}", shown(field)),
-                "the fields are `name`, `sha256`, `scopes`, `teams`, `services` and `source`",
+                "the fields are `name`, `sha256` or `arn`, `scopes`, `teams`, `services` and `source`",
             );
         }
         let name = self.name(entry, draft.name.as_ref());
-        let sha256 = self.sha256(entry, draft.sha256.as_ref());
+        let proof = self.proof(entry, draft.sha256.as_ref(), draft.arn.as_ref());
         let scopes = self.scopes(entry, draft.scopes);
         let teams = self.teams(entry, draft.teams);
         let services = self.services(entry, draft.services);
         let source = self.source(entry, draft.source.as_ref());
-        self.note(entry, name.as_ref(), sha256);
+        self.note(entry, name.as_ref(), proof.as_ref());
         Some(ApiKey {
             name: name?,
-            sha256: sha256?,
+            proof: proof?,
             scopes: scopes?,
             teams: teams?,
             services: services?,
@@ -155,6 +157,25 @@ impl Reading {
     fn name(&mut self, entry: &str, value: Option<&Value>) -> Option<KeyName> {
         let name = value.and_then(Value::as_str).ok_or(KeyNameError).and_then(str::parse);
         name.map_err(|error| self.refuse(format!("{entry} has no valid `name`"), error.to_string())).ok()
+    }
+
+    fn proof(&mut self, entry: &str, sha256: Option<&Value>, arn: Option<&Value>) -> Option<Proof> {
+        match (sha256, arn) {
+            (Some(_), Some(_)) => {
+                let help = "write `sha256` for a key, or `arn` for a user or role of IAM that signs its requests";
+                self.refuse(format!("{entry} has a `sha256` and an `arn`"), help);
+                None
+            }
+            (None, Some(arn)) => {
+                let identity = arn.as_str().and_then(|arn| arn.parse().ok());
+                if identity.is_none() {
+                    let help = "write it like arn:aws:iam::123456789012:role/NAME, or with user/NAME";
+                    self.refuse(format!("{entry}: `arn` is not that of a user or a role"), help);
+                }
+                identity.map(Proof::Caller)
+            }
+            (sha256, None) => self.sha256(entry, sha256).map(Proof::Key),
+        }
     }
 
     fn sha256(&mut self, entry: &str, value: Option<&Value>) -> Option<KeyHash> {
@@ -223,8 +244,8 @@ impl Reading {
         parsed.into_iter().collect()
     }
 
-    /// Records which entry has this name and hash, and rejects duplicates.
-    fn note(&mut self, entry: &str, name: Option<&KeyName>, sha256: Option<KeyHash>) {
+    /// Records which entry has this name and key or caller, and rejects duplicates.
+    fn note(&mut self, entry: &str, name: Option<&KeyName>, proof: Option<&Proof>) {
         if let Some(name) = name {
             match self.names.get(name) {
                 Some(first) => {
@@ -233,13 +254,13 @@ impl Reading {
                 None => drop(self.names.insert(name.clone(), entry.to_owned())),
             }
         }
-        if let Some(sha256) = sha256 {
-            match self.hashes.get(&sha256) {
+        if let Some(proof) = proof {
+            match self.proofs.get(proof) {
                 Some(first) => self.refuse(
                     format!("{entry} is the same key as {first}"),
                     "remove one of them: a key has one set of scopes",
                 ),
-                None => drop(self.hashes.insert(sha256, entry.to_owned())),
+                None => drop(self.proofs.insert(proof.clone(), entry.to_owned())),
             }
         }
     }
@@ -371,6 +392,24 @@ mod tests {
                 "entry 5: `teams` is not a list of teams",
             ]
         );
+    }
+
+    #[test]
+    fn an_entry_is_for_a_key_or_for_a_caller() {
+        let role = "arn:aws:iam::123456789012:role/grafana";
+        let both = format!(r#"[{{"name":"a","sha256":"{}","arn":"{role}","scopes":["admin"]}}]"#, hash(KEY));
+        assert_eq!(refused(&both), ["entry 1 has a `sha256` and an `arn`"]);
+        for arn in
+            [r#""arn:aws:iam::123456789012:role/*""#, r#""arn:aws:iam::123456789012:root""#, r#""*""#, "null", "7"]
+        {
+            let list = format!(r#"[{{"name":"a","arn":{arn},"scopes":["admin"]}}]"#);
+            assert_eq!(refused(&list), ["entry 1: `arn` is not that of a user or a role"], "{arn}");
+        }
+        let again = role.replace("role/", "role/tools/");
+        let twice = format!(
+            r#"[{{"name":"a","arn":"{role}","scopes":["admin"]}},{{"name":"b","arn":"{again}","scopes":["metrics:read"]}}]"#
+        );
+        assert_eq!(refused(&twice), ["entry 2 is the same key as entry 1"]);
     }
 
     const GUESSABLE: &str = "it consists of common words, sequences and repetitions";
