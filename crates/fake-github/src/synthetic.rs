@@ -89,10 +89,12 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
     let issues = incidents(&deployments, &mut pull_requests, now);
     deployments.extend(every_thursday("acme/web", &web, now));
     if let Some(mut pull_request) = next {
-        pull_request.base_ref = "next".to_owned();
+        "next".clone_into(&mut pull_request.base_ref);
         let before = pull_request.merged_at.and_then(|at| newest_at(&api, at)).map(|newest| api[newest].oid.clone());
         let mut commits = merge_in_a_line(slice::from_mut(&mut pull_request), "acme/api", 3);
-        commits.iter_mut().for_each(|commit| commit.parents.extend(before.clone()));
+        for commit in &mut commits {
+            commit.parents.extend(before.clone());
+        }
         api.extend(commits);
         pull_requests.push(pull_request);
     }
