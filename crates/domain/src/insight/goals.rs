@@ -1,6 +1,6 @@
 //! Goals and working agreements of a team (`goal@1`): what is judged, when its state changes, and how it would have stood.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::share_interval::{effective, jeffreys};
 use crate::metrics::{COLLECT_EVERY_HOURS, FEW, PR_CYCLE_TIME, PR_PICKUP_WORKING};
-use crate::{Weight, start_of_day};
+use crate::{Weight, monday_of, start_of_day};
 
 /// A share is judged over so many whole weeks.
 pub const SHARE_WEEKS: u64 = 4;
@@ -288,8 +288,10 @@ pub fn judge_share(
     before: Option<GoalState>,
     context: GoalContext<'_>,
 ) -> Vec<ShareEvaluation> {
+    let few = weeks_of_few(items, context);
+    let shown = items.iter().filter(|item| !few.contains(&week_of(item, context.zone)));
     let mut dated: Vec<(&GoalItem, DateTime<Utc>)> =
-        items.iter().map(|item| (item, context.clock.due(item.since, target.within, context.zone))).collect();
+        shown.map(|item| (item, context.clock.due(item.since, target.within, context.zone))).collect();
     dated.sort_by_key(|(item, _)| item.since);
     let mut held = before.filter(|state| state.is_judgment());
     let mut result = Vec::with_capacity(weeks.len());
@@ -318,6 +320,21 @@ pub fn judge_share(
         result.push(ShareEvaluation { week: week.start, from, state, is_changed, numbers });
     }
     result
+}
+
+/// The Monday of the week in which it began to wait.
+fn week_of(item: &GoalItem, zone: Tz) -> NaiveDate {
+    monday_of(item.since.with_timezone(&zone).date_naive())
+}
+
+/// The weeks that are hidden because fewer people than may be shown began something in them. They are in no window: of two windows that
+/// differ by one week, the difference would be that week.
+fn weeks_of_few(items: &[GoalItem], context: GoalContext<'_>) -> BTreeSet<NaiveDate> {
+    let mut people: BTreeMap<NaiveDate, BTreeSet<i64>> = BTreeMap::new();
+    for item in items {
+        people.entry(week_of(item, context.zone)).or_default().insert(item.person);
+    }
+    people.into_iter().filter(|(_, people)| people.len() < context.min_group_size).map(|(week, _)| week).collect()
 }
 
 /// The numbers of those that had their time at the end; `None` if they are too few.
@@ -552,7 +569,9 @@ pub fn suggest(within: TimeDelta, items: &[GoalItem], week: GoalWeek, context: G
         return Suggestion::default();
     }
     let (from, end) = week.window(context.zone);
-    let started: Vec<&GoalItem> = items.iter().filter(|item| from <= item.since && item.since < end).collect();
+    let few = weeks_of_few(items, context);
+    let started = items.iter().filter(|item| from <= item.since && item.since < end);
+    let started: Vec<&GoalItem> = started.filter(|item| !few.contains(&week_of(item, context.zone))).collect();
     let share_within = |within: TimeDelta| {
         let due = |item: &GoalItem| context.clock.due(item.since, within, context.zone);
         let dated: Vec<_> = started.iter().map(|item| (*item, due(item))).collect();

@@ -372,6 +372,23 @@ mod goals {
     }
 
     #[test]
+    fn a_week_of_few_people_cannot_be_found_by_subtracting_windows() {
+        let mut items = history(&[(9, 0), (8, 1), (1, 2), (9, 0), (9, 0)]);
+        // In the third week, one person.
+        let third = start_of_day(monday(2), Tz::UTC)..start_of_day(monday(3), Tz::UTC);
+        items.iter_mut().filter(|item| third.contains(&item.since)).for_each(|item| item.person = 1);
+        let weeks: Vec<GoalWeek> = (0..5).map(|week| GoalWeek { start: monday(week), is_complete: true }).collect();
+        let numbers = |items: &[GoalItem], min_group_size| -> Vec<Option<(usize, usize)>> {
+            let context = GoalContext { min_group_size, ..context(&Clock::Wall) };
+            let judged = judge_share(target(80), items, &weeks, None, context);
+            judged.into_iter().map(|it| it.numbers.map(|it| (it.n, it.n_within))).collect()
+        };
+        let without: Vec<GoalItem> = items.iter().copied().filter(|item| !third.contains(&item.since)).collect();
+        assert_eq!(numbers(&items, 3), numbers(&without, 3), "as if it were not there");
+        assert_ne!(numbers(&items, 0), numbers(&without, 0));
+    }
+
+    #[test]
     fn each_and_limit_hide_what_few_people_have_open() {
         let by = |person: i64, id| GoalItem { person, ..item(id, "2024-01-01T10:00:00Z", None) };
         let now = at("2024-01-10T11:00:00Z");
