@@ -5,6 +5,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use mergeline_api::goals_json;
 use mergeline_domain::insight::{GoalForm, GoalState, GoalWeekState, ShareNumbers};
 use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
 use mergeline_domain::teams_file::{ConfiguredGoals, TeamGoal, TeamsFile, goals_of_team};
@@ -19,7 +21,7 @@ use crate::database::collected;
 use crate::failure::Failure;
 use crate::show::{current, find};
 use crate::status::NOTHING;
-use crate::tables::wrapped;
+use crate::tables::{local, wrapped};
 use crate::terminal;
 
 /// In the order in which they are counted.
@@ -50,17 +52,18 @@ pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) 
         judged.push(of_team(&store, team, file.as_ref(), now).await?);
     }
     judged.retain(|found| !found.goals.is_empty());
+    let zone = store.timezone().await?;
     store.close().await;
     if options.json {
-        let teams: Vec<Value> = judged.iter().map(as_json).collect();
-        writeln!(out, "{}", json!({ "teams": teams }))?;
+        let teams: Result<Vec<Value>, Failure> = judged.into_iter().map(|found| as_json(found, now)).collect();
+        writeln!(out, "{}", json!({ "teams": teams? }))?;
         return Ok(ExitCode::SUCCESS);
     }
     if judged.is_empty() {
         writeln!(out, "No goals: see `goals` in docs/teams.md.")?;
     }
     for found in &judged {
-        let text = if file.is_some() { previewed(found) } else { shown(found, now) };
+        let text = if file.is_some() { previewed(found) } else { shown(found, zone, now) };
         write!(out, "{text}")?;
     }
     Ok(ExitCode::SUCCESS)
@@ -86,45 +89,41 @@ async fn of_team(
     Ok(report.preview_goals(goals).await?)
 }
 
-fn as_json(found: &TeamGoals) -> Value {
-    let goals = found.goals.iter().map(|goal| {
-        json!({
-            "id": goal.id,
-            "state": goal.history.state,
-            "revisions": goal.revisions,
-            "open": goal.history.open,
-            "weeks": goal.history.weeks,
-            "messages": goal.history.messages,
-            "suggestion": goal.history.suggestion,
-        })
-    });
-    json!({ "team": found.team.slug, "goals": goals.collect::<Vec<Value>>() })
+/// As in the API, and the messages that its weeks would have caused.
+fn as_json(found: TeamGoals, now: DateTime<Utc>) -> Result<Value, Failure> {
+    let messages: Vec<usize> = found.goals.iter().map(|goal| goal.history.messages()).collect();
+    let mut json = goals_json(found, now)?;
+    for (goal, messages) in json["goals"].as_array_mut().into_iter().flatten().zip(messages) {
+        goal["messages"] = messages.into();
+    }
+    Ok(json)
 }
 
 /// The goals of a team as they stand.
-fn shown(found: &TeamGoals, now: DateTime<Utc>) -> String {
+fn shown(found: &TeamGoals, zone: Tz, now: DateTime<Utc>) -> String {
     let mut text = format!("{}\n", found.team.name);
     for goal in &found.goals {
-        let in_force = goal.revisions.iter().find(|revision| revision.in_force.contains(now));
-        let Some(revision) = in_force else {
+        let in_force = goal.revisions.iter().position(|revision| revision.in_force.contains(now));
+        let Some((in_force, revision)) = in_force.map(|index| (index, &goal.revisions[index])) else {
             let _ = writeln!(text, "{}", wrapped(&format!("  {}: not in force", goal.id), 4));
             continue;
         };
         let state = goal.history.state.map_or("not judged yet", words);
-        let _ = writeln!(text, "{}", wrapped(&format!("  {}: {state} ({})", goal.id, revision.goal), 4));
+        let _ = writeln!(text, "{}", wrapped(&format!("  {}: {state} ({})", goal.id, revision.asks()), 4));
         if let Some(sentence) = &revision.sentence {
             let _ = writeln!(text, "{}", wrapped(&format!("    {sentence}"), 4));
         }
-        if let Some(numbers) = goal.history.weeks.last().and_then(|week| week.numbers) {
+        if let Some(numbers) = goal.last.as_ref().filter(|week| week.revision == in_force).and_then(|week| week.numbers)
+        {
             let _ = writeln!(text, "{}", wrapped(&format!("    last 4 whole weeks: {}", share(&numbers)), 4));
         }
         if let Some(open) = &goal.history.open {
-            let _ = writeln!(text, "    {} open", open.open);
+            let _ = writeln!(text, "    {} at present", count_of_waiting(open.open));
             for breach in &open.breaches {
                 let listed = found.pull_requests.get(&breach.id);
                 let name =
                     listed.map_or_else(String::new, |it| format!("{}#{}: {}", it.repository, it.number, it.title));
-                let day = breach.broken_since.format("%Y-%m-%d %H:%M UTC");
+                let day = local(breach.broken_since, zone);
                 let _ = writeln!(text, "{}", wrapped(&format!("    too long since {day}: {name}"), 6));
             }
         }
@@ -136,10 +135,10 @@ fn shown(found: &TeamGoals, now: DateTime<Utc>) -> String {
 /// How the goals of a file would have stood.
 fn previewed(found: &TeamGoals) -> String {
     let mut text = format!("{}, if these goals had been in force\n", found.team.name);
-    for JudgedGoal { id, revisions, history } in &found.goals {
+    for JudgedGoal { id, revisions, history, .. } in &found.goals {
         let Some(revision) = revisions.first() else { continue };
-        let _ = writeln!(text, "{}", wrapped(&format!("  {id}: {}", revision.goal), 4));
-        let messages = count_of(history.messages, "message");
+        let _ = writeln!(text, "{}", wrapped(&format!("  {id}: {}", revision.asks()), 4));
+        let messages = count_of(history.messages(), "message");
         let _ = writeln!(text, "{}", wrapped(&format!("    {}; {messages}", weeks(&history.weeks)), 4));
         let suggestion = history.suggestion.filter(|_| matches!(revision.goal, GoalForm::Share { .. }));
         if let Some((share, hours)) = suggestion.and_then(|it| it.share.zip(it.p50_hours)) {
@@ -149,6 +148,10 @@ fn previewed(found: &TeamGoals) -> String {
         }
     }
     text
+}
+
+fn count_of_waiting(n: usize) -> String {
+    if n == 1 { "1 waits".to_owned() } else { format!("{n} wait") }
 }
 
 /// How many weeks a goal stood how.

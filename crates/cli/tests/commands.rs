@@ -732,7 +732,9 @@ async fn goals_are_planned_previewed_and_shown() -> Result<()> {
     assert!(laptop.run(&["goals", "show"]).await?.out().starts_with("No goals"));
     laptop.run(&["teams", "apply"]).await?;
     let shown = laptop.run(&["goals", "show", "payments"]).await?;
-    for said in ["no-old-ones: missed", "acme/api#4: Old one", "few: met (at most 9 open)", "fast: "] {
+    for said in
+        ["no-old-ones: missed", "1 waits at present", "acme/api#4: Old one", "few: met (at most 9 open)", "fast: "]
+    {
         assert!(shown.out().contains(said), "{said}: {} {}", shown.out(), shown.err());
     }
     let unknown = laptop.run(&["goals", "show", "web"]).await?;

@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use mergeline_domain::insight::{
-    Clock, GoalContext, GoalFacts, GoalHistory, GoalRevision, GoalTimes, ReadWeek, SHARE_WEEKS, goal_history,
+    Clock, GoalContext, GoalFacts, GoalHistory, GoalRevision, GoalTimes, GoalWeekState, ReadWeek, SHARE_WEEKS,
+    goal_history,
 };
-use mergeline_domain::metrics::{DateRange, Incomplete, Warning};
+use mergeline_domain::metrics::{DateRange, Warning};
 use mergeline_domain::teams_file::{TeamGoal, goals_of_team};
 use mergeline_domain::{GoalId, monday_of, start_of_day};
 use mergeline_store::{LinkedPullRequest, TeamRef};
 
 use crate::query::ReportError;
 use crate::report::Report;
+
+/// How long before the range a share may have got the state that it still has.
+const MEMORY_WEEKS: u64 = 104;
 
 /// A team's goals, judged by the revision of the time.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +38,10 @@ pub struct JudgedGoal {
     pub id: GoalId,
     /// What it asked for, the oldest first.
     pub revisions: Vec<GoalRevision>,
-    /// How it stood and stands.
+    /// How it stands, and how it stood in the weeks of the range.
     pub history: GoalHistory,
+    /// How it stood after the last whole week, whatever the range.
+    pub last: Option<GoalWeekState>,
 }
 
 impl Report {
@@ -74,23 +80,28 @@ impl Report {
     }
 
     fn judge(&self, goals: Vec<TeamGoal>, times: &[GoalTimes], weeks: &[ReadWeek]) -> Vec<JudgedGoal> {
-        let this_week = DateRange { from: self.running_week(), to: self.running_week() + Days::new(7), ..self.range };
-        let reasons = self.coverage().incomplete_range(&this_week, self.today());
-        let is_read = reasons.iter().all(|reason| *reason == Incomplete::Running);
-        let facts = GoalFacts { times, weeks, is_read, now: self.now };
+        let coverage = self.coverage();
+        let is_fresh = |at: &DateTime<Utc>| self.now - self.stale_after <= *at && !coverage.is_reattributing;
+        let read_until = coverage.complete_until.map(|at| at.min(self.now)).filter(is_fresh);
+        let facts = GoalFacts { times, weeks, read_until, now: self.now };
         let min_group_size = usize::try_from(self.min_group_size()).unwrap_or_default();
         let context = GoalContext { clock: &Clock::Wall, zone: self.range.zone, min_group_size };
         let judged = |goal: TeamGoal| {
-            let history = goal_history(&goal.revisions, &facts, context);
-            JudgedGoal { id: goal.id, revisions: goal.revisions, history }
+            let mut history = goal_history(&goal.revisions, &facts, context);
+            let is_asked =
+                |week: &GoalWeekState| self.range.from <= week.week && week.week + Days::new(7) <= self.range.to;
+            let last = history.weeks.last().cloned();
+            history.weeks.retain(is_asked);
+            JudgedGoal { id: goal.id, revisions: goal.revisions, history, last }
         };
         goals.into_iter().map(judged).collect()
     }
 
-    /// The whole weeks of the range, with those before that the first window needs, and the first day of all.
+    /// The whole weeks up to now, from long before the range on, and the first day of all: a share that is between the two sides keeps its
+    /// state, which must not depend on the range.
     fn weeks_of_goals(&self) -> (Vec<ReadWeek>, NaiveDate) {
-        let first = monday_of(self.range.from) - Days::new(7 * (SHARE_WEEKS - 1));
-        let end = self.range.to.min(self.running_week());
+        let end = self.running_week();
+        let first = monday_of(self.range.from).min(end) - Days::new(7 * (MEMORY_WEEKS + SHARE_WEEKS - 1));
         let mondays = std::iter::successors(Some(first), |monday| Some(*monday + Days::new(7)));
         let week = |start: NaiveDate| {
             let days = DateRange { from: start, to: start + Days::new(7), ..self.range };

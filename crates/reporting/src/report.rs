@@ -23,6 +23,8 @@ pub struct Report {
     /// How far deployments are read; only for lead times.
     pub(crate) deployments: Option<DeploymentCoverage>,
     pub(crate) now: DateTime<Utc>,
+    /// After this time without a complete collection, the data is stale.
+    pub(crate) stale_after: TimeDelta,
     pub(crate) is_limited: bool,
     /// Whether everything that could be read was read and is counted. Only then does a 0 mean that there is nothing.
     pub(crate) is_read: bool,
@@ -106,6 +108,7 @@ impl Report {
             status,
             deployments,
             now,
+            stale_after,
             is_limited,
             is_read: warnings.is_read,
             reader,

@@ -2,12 +2,12 @@
 select
     p.id as "id!",
     p.created_at as "created_at!",
-    -- A draft that was never ready does not wait. Without a known time, what is ready has been so since the opening (pr_phases@1).
-    case when p.ready_at is not null or not p.is_draft then coalesce(p.ready_at, p.created_at) end as ready_at,
+    -- A draft does not wait. Without a known time, what is ready has been so since the opening (pr_phases@1).
+    case when not p.is_draft then coalesce(p.ready_at, p.created_at) end as ready_at,
     p.first_review_at,
     p.closed_at,
     p.merged_at,
-    p.detailed_at is not null as "has_details!",
+    p.detailed_at is not distinct from p.updated_at as "has_details!",
     (a.weight * 10000)::integer as "weight_units!",
     p.author_id as "author_id!"
 from (

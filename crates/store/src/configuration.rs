@@ -868,6 +868,24 @@ async fn write_slugs(connection: &mut Session, plan: &Plan) -> Result<(), StoreE
         &ids,
         &slugs
     )
+    .execute(&mut *connection)
+    .await?;
+    // Goals of former teams files stay those of their team.
+    sqlx::query!(
+        "update configurations as c
+        set goals = (
+            select
+                jsonb_agg(
+                    case when f.slug is null then g.goal else jsonb_set(g.goal, '{team}', to_jsonb(f.slug)) end
+                    order by g.place
+                )
+            from jsonb_array_elements(c.goals) with ordinality as g (goal, place)
+            left join unnest($1::text [], $2::text []) as f (former, slug) on g.goal ->> 'team' = f.former
+        )
+        where c.goals <> '[]' and c.revision < (select max(m.revision) from configurations as m)",
+        &before as &[&str],
+        &after as &[&str]
+    )
     .execute(connection)
     .await?;
     Ok(())

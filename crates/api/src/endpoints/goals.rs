@@ -13,6 +13,7 @@ use mergeline_reporting::{JudgedGoal, ReportKind};
 use mergeline_store::LinkedPullRequest;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::reports::RequestedReport;
 use super::resources::{Meta, TeamRef, instant};
@@ -31,8 +32,8 @@ pub(crate) const GOALS: Operation = Operation {
     admission: Admit::Statistics,
     id: "listGoals",
     summary: "How a team's goals stand",
-    description: "goal@1, for each goal of the teams file that is or was for the team: how it stood after each whole week of the range, by the \
-                  revision that was in force then, and how it stands now. The default range is the last 26 whole weeks. Which pull \
+    description: "goal@1, for each goal of the teams file that is or was for the team: how it stood in each whole week of the range, by the \
+                  revision that was in force then, and how it stands as of the last collection. The default range is the last 26 whole weeks. Which pull \
                   requests break an agreement needs the scope prs:read.",
     scope: Some(Scope::MetricsRead),
     parameters: GoalParameters::DESCRIPTIONS,
@@ -66,15 +67,19 @@ pub(crate) struct TeamGoals {
 pub(crate) struct Goal {
     /// Its short name in the teams file.
     id: String,
-    /// How it stands: of a share after the last whole week, of the others now. Null if it is not in force, or no week was judged yet.
+    /// How it stands: of a share after the last whole week, of the others as of the last collection. Null if it is not in force, or no week
+    /// was judged yet.
     state: Option<GoalState>,
+    /// The week after which a share has this state, whatever the range; null for the others, and where there is none.
+    last: Option<GoalWeekState>,
     /// Which of the revisions is in force, counted from 0; null if none is.
     in_force: Option<usize>,
     /// What it asked for, the oldest first.
     revisions: Vec<Revision>,
-    /// How many pull requests are open that it is about, and which of them wait too long; null for a share.
+    /// How many pull requests wait for what it is about, and which of them wait too long; null for a share.
     open: Option<OpenNow>,
-    /// The whole weeks during which it was in force, oldest first.
+    /// The whole weeks of the range at whose end it was in force, oldest first: of a share how it stood then, of the others whether it held
+    /// all week.
     weeks: Vec<GoalWeekState>,
     /// What could be asked for at present, going by the last four weeks; only of a share in force.
     suggestion: Option<Suggestion>,
@@ -92,13 +97,13 @@ pub(crate) struct Revision {
 /// What is open.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct OpenNow {
-    /// As of when.
+    /// As of when: of the last collection.
     #[schemars(extend("format" = "date-time"))]
     at: String,
     /// How many wait.
     n: usize,
-    /// How many of them wait too long; 0 for a limit.
-    n_late: usize,
+    /// How many of them wait too long; 0 for a limit. Null if all of them are by fewer people than may be shown.
+    n_late: Option<usize>,
     /// Those that wait too long, the longest first; null without the scope prs:read.
     late: Option<Vec<LatePullRequest>>,
 }
@@ -128,20 +133,34 @@ async fn goals(State(api): State<Api>, request: ApiRequest) -> Result<Response, 
     let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Goals, selection, Form::DEFAULT).await?;
     let found = requested.report.goals().await?;
     let meta = requested.meta(Some(Interval::Week), &found.warnings);
-    let listed = shows_pull_requests.then_some(&found.pull_requests);
-    let now = requested.report.now();
-    let goals = found.goals.into_iter().map(|goal| Goal::of(goal, listed, now)).collect();
-    Ok(requested.with_freshness(answer(TeamGoals { team: (&found.team).into(), goals }, meta)))
+    let data = TeamGoals::of(found, shows_pull_requests, requested.report.now());
+    Ok(requested.with_freshness(answer(data, meta)))
+}
+
+/// A team's goals as in the API, with all that may be shown.
+///
+/// # Errors
+/// If a number is not finite.
+pub fn goals_json(found: mergeline_reporting::TeamGoals, now: DateTime<Utc>) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(TeamGoals::of(found, true, now))
+}
+
+impl TeamGoals {
+    fn of(found: mergeline_reporting::TeamGoals, shows_pull_requests: bool, now: DateTime<Utc>) -> Self {
+        let listed = shows_pull_requests.then_some(&found.pull_requests);
+        let goals = found.goals.into_iter().map(|goal| Goal::of(goal, listed, now)).collect();
+        Self { team: (&found.team).into(), goals }
+    }
 }
 
 impl Goal {
     fn of(goal: JudgedGoal, listed: Option<&HashMap<i64, LinkedPullRequest>>, now: DateTime<Utc>) -> Self {
-        let JudgedGoal { id, revisions, history } = goal;
+        let JudgedGoal { id, revisions, history, last } = goal;
         let in_force = revisions.iter().position(|revision| revision.in_force.contains(now));
         let open = history.open.map(|open| OpenNow {
             at: instant(open.at),
             n: open.open,
-            n_late: open.breaches.len(),
+            n_late: (!open.is_suppressed).then_some(open.breaches.len()),
             late: listed.map(|listed| {
                 let late = open.breaches.iter().filter_map(|breach| {
                     let it = listed.get(&breach.id)?;
@@ -157,10 +176,11 @@ impl Goal {
                 late.collect()
             }),
         });
-        let revision = |revision: GoalRevision| Revision { measured_by: revision.duration(), revision };
+        let revision = |revision: GoalRevision| Revision { measured_by: revision.measured_by(), revision };
         Self {
             id: id.to_string(),
             state: history.state,
+            last: last.filter(|week| open.is_none() && in_force == Some(week.revision)),
             in_force,
             revisions: revisions.into_iter().map(revision).collect(),
             open,

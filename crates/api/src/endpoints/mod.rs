@@ -25,6 +25,7 @@ mod webhooks;
 
 pub(crate) use documents::{Documents, redirect_to_docs, redirect_to_folder, redirect_to_page};
 pub use dora::dora_json;
+pub use goals::goals_json;
 pub(crate) use health::ALIVE;
 pub(crate) use prometheus::PROMETHEUS;
 pub use statistics::statistics_json;

@@ -90,6 +90,8 @@ async fn each_form_of_goal_is_judged_by_its_rule() -> Result<()> {
     );
     assert_eq!(states(each)[23..], ["met", "met", "missed"], "since June 8");
     assert_eq!(each["revisions"][0]["sentence"], "We finish what we start.");
+    assert_eq!(each["open"]["at"], "2026-06-17T08:00:00Z", "as of the last collection");
+    assert_eq!(json!([share["last"]["week"], each["last"]]), json!(["2026-06-08", null]));
     let limit = goal(&answer, "few-at-once");
     assert_eq!(json!([limit["state"], limit["open"]["n"], limit["open"]["late"]]), json!(["missed", 2, []]));
     assert_eq!(*goal(&answer, "of-platform"), Value::Null, "another team's");
@@ -114,6 +116,89 @@ async fn a_range_lists_its_whole_weeks_with_what_came_before_them() -> Result<()
     let (status, wrong) = backend.get("/v1/teams/payments/goals?interval=day").await?;
     assert_eq!((status, &wrong["error"]["code"]), (400, &json!("validation_error")), "{wrong}");
     assert_eq!(backend.get("/v1/teams/unknown/goals").await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_does_not_depend_on_the_range() -> Result<()> {
+    // Met by the first weeks, and between the two sides since.
+    let goals = "goals: [{ id: fast, form: share, measure: cycle_time, within: 4h, share: 0.6 }]\n";
+    let backend = Backend::with_teams(&with_goals(goals)).await?;
+    let mut all = Vec::new();
+    for week in 0..20 {
+        for index in 0..8 {
+            let opened = at("2026-01-27T08:00:00Z") + TimeDelta::weeks(week);
+            let hours = if week >= 8 && index % 8 >= 5 { 24 } else { 1 };
+            let (number, merged) = (i64::try_from(all.len())? + 1, opened + TimeDelta::hours(hours));
+            all.push(pr("acme/api", number).created(&opened.to_rfc3339()).merged(&merged.to_rfc3339()));
+        }
+    }
+    backend.keep_since("2026-01-26T00:00:00Z", &all).await?;
+    let of = async |range: &str| -> Result<(Value, Value)> {
+        let (status, answer) = backend.get(&format!("/v1/teams/payments/goals?{range}")).await?;
+        assert_eq!(status, 200, "{answer}");
+        Ok((goal(&answer, "fast")["state"].clone(), goal(&answer, "fast")["weeks"].clone()))
+    };
+    let (state, weeks) = of("from=2026-02-02&to=2026-06-15").await?;
+    assert_eq!(state, "met");
+    let last = weeks.as_array().and_then(|weeks| weeks.last()).cloned().unwrap_or_default();
+    let numbers = &last["numbers"];
+    assert!(numbers["low"].as_f64() < Some(0.6) && Some(0.6) < numbers["high"].as_f64(), "between: {numbers}");
+    assert_eq!(of("from=2026-06-08&to=2026-06-15").await?, (json!("met"), json!([last])), "one week");
+    assert_eq!(of("from=2027-01-04&to=2027-02-01").await?, (json!("met"), json!([])), "a range to come");
+    assert_eq!(of("from=2026-02-02&to=2026-04-13").await?.0, "met", "the state is that of now");
+    // From a Wednesday on, the first whole week starts on the Monday after.
+    let (_, weeks) = of("from=2026-06-03&to=2026-06-16").await?;
+    assert_eq!((weeks.as_array().map(Vec::len), &weeks[0]["week"]), (Some(1), &json!("2026-06-08")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn goals_stay_those_of_a_team_that_is_renamed() -> Result<()> {
+    let goals = |team: &str, open: u32| format!("goals: [{{ id: few, team: {team}, form: limit, open: {open} }}]\n");
+    let backend = Backend::with_teams(&with_goals(&goals("platform", 1))).await?;
+    backend.apply(&with_goals(&goals("platform", 2))).await?;
+    let revisions = async |team: &str| -> Result<Value> {
+        let (_, answer) = backend.get(&format!("/v1/teams/{team}/goals")).await?;
+        Ok(goal(&answer, "few")["revisions"].clone())
+    };
+    let before = revisions("platform").await?;
+    assert_eq!(before.as_array().map(Vec::len), Some(2), "{before}");
+    let renamed = with_goals(&goals("plat", 2)).replace("{ slug: platform,", "{ slug: plat, renamed_from: platform,");
+    backend.apply(&renamed).await?;
+    assert_eq!(revisions("plat").await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_open_is_not_judged_by_old_data() -> Result<()> {
+    let backend = backend(&with_goals(GOALS)).await?;
+    let at_noon = backend.get("/v1/teams/payments/goals").await?.1;
+    assert_eq!(goal(&at_noon, "no-old-ones")["state"], "missed");
+    let later = Api::new(backend.reader.clone(), std::time::Duration::from_secs(20), || at("2026-06-18T12:00:00Z"));
+    let answered = ask(&router(later), "GET", "/v1/teams/payments/goals", &[]).await?.json()?;
+    assert_eq!(goal(&answered, "no-old-ones")["state"], "incomplete", "nothing was read for a day");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_draft_does_not_wait_and_unread_changes_are_not_judged() -> Result<()> {
+    let goals = "goals: [{ id: old, form: each, measure: age, within: 7d }]\n";
+    let backend = Backend::with_teams(&with_goals(goals)).await?;
+    let draft = pr("acme/api", 1).created("2026-06-01T08:00:00Z").drafted_at("2026-06-02T08:00:00Z");
+    let open = pr("acme/api", 2).created("2026-06-01T08:00:00Z");
+    backend.keep_since("2026-05-01T00:00:00Z", &[draft.clone(), open.clone()]).await?;
+    let read = |it: &FakePullRequest| Details { ready_at: Some(it.created_at), ..Details::default() };
+    backend.add_details(&[(&draft, read(&draft)), (&open, read(&open))]).await?;
+    let found = async || -> Result<Value> {
+        let (_, answer) = backend.get("/v1/teams/payments/goals").await?;
+        let old = goal(&answer, "old");
+        Ok(json!([old["state"], old["open"]["n"], old["open"]["late"][0]["number"]]))
+    };
+    assert_eq!(found().await?, json!(["missed", 1, 2]), "turned back into a draft, one does not wait");
+    let changed = "update pull_requests set updated_at = updated_at + interval '1 hour' where number = 2";
+    sqlx::raw_sql(changed).execute(&backend.database.pool().await?).await?;
+    assert_eq!(found().await?[0], "incomplete", "it changed, and what did is not read yet");
     Ok(())
 }
 
@@ -165,6 +250,13 @@ async fn small_groups_and_titles_are_hidden_in_goals_as_everywhere() -> Result<(
     let (_, answer) = backend.get("/v1/teams/platform/goals").await?;
     let states = |answer: &Value| ["done-fast", "no-old-ones"].map(|id| goal(answer, id)["state"].clone());
     assert_eq!(states(&answer), [json!("too_few"), json!("too_few")], "Bob alone");
+    let open = |id| goal(&answer, id)["open"].clone();
+    assert_eq!(
+        json!([open("no-old-ones")["n"], open("no-old-ones")["n_late"]]),
+        json!([1, null]),
+        "how long is hidden"
+    );
+    assert_eq!(goal(&answer, "of-platform")["state"], "met", "how many is not");
     let (_, answer) = backend.get("/v1/teams/payments/goals").await?;
     assert_eq!(states(&answer), [json!("inconclusive"), json!("missed")]);
     assert_eq!(backend.get("/v1/teams/payments/goals?from=2026-06-02").await?.0, 400, "no whole week");

@@ -9,6 +9,7 @@ use super::goals::{
     Suggestion, judge_each, judge_limit, preview,
 };
 use super::{Clock, ShareNumbers};
+use crate::metrics::GOAL;
 use crate::{Period, Weight, start_of_day};
 
 /// The instants of a pull request that goals are about.
@@ -18,7 +19,7 @@ pub struct GoalTimes {
     pub id: i64,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
-    /// When it was first ready for review; `None` of a draft that never was.
+    /// When it was first ready for review; `None` of a draft.
     pub ready_at: Option<DateTime<Utc>>,
     /// When another person first reviewed it.
     pub first_review_at: Option<DateTime<Utc>>,
@@ -26,7 +27,7 @@ pub struct GoalTimes {
     pub closed_at: Option<DateTime<Utc>>,
     /// When it was merged.
     pub merged_at: Option<DateTime<Utc>>,
-    /// Whether its reviews were read.
+    /// Whether its reviews were read as of its last change.
     pub has_details: bool,
     /// The team's share in it.
     pub weight: Weight,
@@ -88,7 +89,19 @@ struct Since {
     to: Option<DateTime<Utc>>,
 }
 
+impl GoalHistory {
+    /// How many messages these weeks would have caused.
+    pub fn messages(&self) -> usize {
+        self.weeks.iter().map(|week| week.messages).sum()
+    }
+}
+
 impl GoalRevision {
+    /// What it asks for, for people.
+    pub fn asks(&self) -> String {
+        self.goal.text(&self.clock)
+    }
+
     fn measure(&self) -> GoalMeasure {
         match self.goal {
             GoalForm::Share { measure, .. } | GoalForm::Each { measure, .. } => measure,
@@ -96,9 +109,12 @@ impl GoalRevision {
         }
     }
 
-    /// The ID of the duration's formula.
-    pub fn duration(&self) -> &'static str {
-        self.measure().definition(&self.clock)
+    /// The ID of the formula of what it measures.
+    pub fn measured_by(&self) -> &'static str {
+        match self.goal {
+            GoalForm::Limit { .. } => GOAL,
+            GoalForm::Share { measure, .. } | GoalForm::Each { measure, .. } => measure.definition(&self.clock),
+        }
     }
 }
 
@@ -122,19 +138,21 @@ pub struct GoalWeekState {
     pub state: GoalState,
     /// The numbers of a share, of the four weeks that end with this one.
     pub numbers: Option<ShareNumbers>,
+    /// How many messages there would be because of this week.
+    #[serde(skip)]
+    pub messages: usize,
 }
 
 /// How a goal stood, and stands now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GoalHistory {
-    /// How it stands: of a share after the last week, of the others now. `None` if it is not in force, or no week was judged yet.
+    /// How it stands: of a share after the last week, of the others as of the last collection. `None` if it is not in force, or no week
+    /// was judged yet.
     pub state: Option<GoalState>,
-    /// How it stands now, if it is about what is open.
+    /// How it stands as of the last collection, if it is about what is open.
     pub open: Option<OpenEvaluation>,
     /// The weeks during which it was in force, oldest first.
     pub weeks: Vec<GoalWeekState>,
-    /// How many messages these weeks would have caused.
-    pub messages: usize,
     /// What could be asked for at present; only of a share in force.
     pub suggestion: Option<Suggestion>,
 }
@@ -146,15 +164,15 @@ pub struct GoalFacts<'a> {
     pub times: &'a [GoalTimes],
     /// Consecutive whole weeks, oldest first. A share needs four weeks, so that the first three are not judged.
     pub weeks: &'a [ReadWeek],
-    /// Whether everything was read up to now.
-    pub is_read: bool,
+    /// Up to when everything was read; `None` if that is too long ago, or something was not read.
+    pub read_until: Option<DateTime<Utc>>,
     /// Now.
     pub now: DateTime<Utc>,
 }
 
 /// Judges each week by the revision that was in force at its end. A new revision starts without a state.
 pub fn goal_history(revisions: &[GoalRevision], facts: &GoalFacts<'_>, context: GoalContext<'_>) -> GoalHistory {
-    let mut history = GoalHistory { state: None, open: None, weeks: Vec::new(), messages: 0, suggestion: None };
+    let mut history = GoalHistory { state: None, open: None, weeks: Vec::new(), suggestion: None };
     for (index, revision) in revisions.iter().enumerate() {
         let context = GoalContext { clock: &revision.clock, ..context };
         let measure = revision.measure();
@@ -179,23 +197,26 @@ pub fn goal_history(revisions: &[GoalRevision], facts: &GoalFacts<'_>, context: 
             })
             .collect();
         let shown = preview(&revision.goal, &items, &judged, context);
-        history.messages += shown.messages;
         history.weeks.extend(shown.weeks.into_iter().map(|it: PreviewWeek| GoalWeekState {
             week: it.week,
             revision: index,
             state: it.state,
             numbers: it.numbers,
+            messages: it.messages,
         }));
         if !revision.in_force.contains(facts.now) {
             continue;
         }
-        let is_complete = facts.is_read && !is_pending(facts.now, facts.now);
+        let at = facts.read_until.unwrap_or(facts.now);
+        let is_complete = facts.read_until.is_some() && !is_pending(at, at);
+        // What a webhook has closed since is not open, either.
+        let open: Vec<GoalItem> = items.into_iter().filter(|it| it.done.is_none() && it.ended.is_none()).collect();
         history.open = match revision.goal {
             GoalForm::Share { .. } => None,
             GoalForm::Each { within_hours, .. } => {
-                Some(judge_each(TimeDelta::hours(within_hours.into()), &items, facts.now, is_complete, context))
+                Some(judge_each(TimeDelta::hours(within_hours.into()), &open, at, is_complete, context))
             }
-            GoalForm::Limit { open } => Some(judge_limit(open, &items, facts.now, is_complete, context)),
+            GoalForm::Limit { open: limit } => Some(judge_limit(limit, &open, at, is_complete)),
         };
         let of_weeks = || history.weeks.last().filter(|week| week.revision == index).map(|week| week.state);
         history.state = history.open.as_ref().map(|open| open.state).or_else(of_weeks);

@@ -1,7 +1,6 @@
 //! Goals and working agreements of a team (`goal@1`): what is judged, when its state changes, and how it would have stood.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::share_interval::{effective, jeffreys};
-use crate::metrics::{COLLECT_EVERY_HOURS, FEW, PR_CYCLE_TIME, PR_PICKUP_WORKING};
+use crate::metrics::{COLLECT_EVERY_HOURS, FEW, GOAL, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING};
 use crate::{Weight, monday_of, start_of_day};
 
 /// A share is judged over so many whole weeks.
@@ -47,13 +46,13 @@ pub enum GoalMeasure {
 }
 
 impl GoalMeasure {
-    /// The ID of the duration's formula. Of the pickup by working hours it is one of its own.
+    /// The ID of the formula by which it is measured. That of the pickup by working hours is one of its own.
     pub fn definition(self, clock: &Clock) -> &'static str {
         match (self, clock) {
             (Self::Pickup, Clock::Working(_)) => PR_PICKUP_WORKING,
-            (Self::Pickup | Self::Review, _) => crate::metrics::PR_PHASES,
-            (Self::CycleTime, _) => PR_CYCLE_TIME,
-            (Self::Age, _) => crate::metrics::WIP_AGE,
+            (Self::Age, _) | (_, Clock::Working(_)) => GOAL,
+            (Self::Pickup | Self::Review, Clock::Wall) => PR_PHASES,
+            (Self::CycleTime, Clock::Wall) => PR_CYCLE_TIME,
         }
     }
 }
@@ -123,24 +122,27 @@ pub enum GoalForm {
     },
 }
 
-/// As the middle of a line, for people.
-impl fmt::Display for GoalForm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl GoalForm {
+    /// What it asks for, as the middle of a line for people.
+    pub fn text(&self, clock: &Clock) -> String {
         let what = |measure: GoalMeasure| match measure {
             GoalMeasure::Pickup => "get their first review",
             GoalMeasure::Review => "are merged after their first review",
             GoalMeasure::CycleTime => "are merged",
             GoalMeasure::Age => "are merged or closed",
         };
-        let time = |hours: u32| {
-            if hours.is_multiple_of(24) { format!("{} d", hours / 24) } else { format!("{hours} h") }
+        let time = |hours: u32| match clock {
+            // A day of work has as many hours as the file says.
+            Clock::Working(_) => format!("{hours} h of work"),
+            Clock::Wall if hours.is_multiple_of(24) => format!("{} d", hours / 24),
+            Clock::Wall => format!("{hours} h"),
         };
         match *self {
             Self::Share { measure, within_hours, share } => {
-                write!(f, "{}% {} within {}", share.hundredths(), what(measure), time(within_hours))
+                format!("{}% {} within {}", share.hundredths(), what(measure), time(within_hours))
             }
-            Self::Each { measure, within_hours } => write!(f, "all {} within {}", what(measure), time(within_hours)),
-            Self::Limit { open } => write!(f, "at most {open} open"),
+            Self::Each { measure, within_hours } => format!("all {} within {}", what(measure), time(within_hours)),
+            Self::Limit { open } => format!("at most {open} open"),
         }
     }
 }
@@ -390,6 +392,8 @@ pub struct OpenEvaluation {
     pub open: usize,
     /// Those that wait too long, the longest first; of a limit none.
     pub breaches: Vec<Breach>,
+    /// Whether those that wait too long are hidden, because what waits is by fewer people than may be shown.
+    pub is_suppressed: bool,
 }
 
 /// Judges at an instant that none waits longer than a time.
@@ -406,12 +410,12 @@ pub fn judge_each(
     let mut breaches: Vec<Breach> =
         late.map(|(item, due)| Breach { id: item.id, since: item.since, broken_since: due }).collect();
     breaches.sort_by_key(|breach| (breach.broken_since, breach.id));
-    if is_of_few(open.iter().copied(), context.min_group_size) {
+    let hides = is_of_few(open.iter().copied(), context.min_group_size);
+    if hides {
         breaches.clear();
-        return OpenEvaluation { at, state: GoalState::TooFew, open: open.len(), breaches };
     }
-    let state = state_of(is_complete, breaches.is_empty());
-    OpenEvaluation { at, state, open: open.len(), breaches }
+    let state = if is_complete && hides { GoalState::TooFew } else { state_of(is_complete, breaches.is_empty()) };
+    OpenEvaluation { at, state, open: open.len(), breaches, is_suppressed: hides }
 }
 
 /// Whether pull requests are by fewer people than may be shown. None are by nobody.
@@ -421,20 +425,10 @@ fn is_of_few<'a>(items: impl Iterator<Item = &'a GoalItem>, min_group_size: usiz
 }
 
 /// Judges at an instant that at most so many wait.
-pub fn judge_limit(
-    limit: u32,
-    items: &[GoalItem],
-    at: DateTime<Utc>,
-    is_complete: bool,
-    context: GoalContext<'_>,
-) -> OpenEvaluation {
-    let open: Vec<&GoalItem> = items.iter().filter(|item| item.waits(at)).collect();
-    let state = if is_of_few(open.iter().copied(), context.min_group_size) {
-        GoalState::TooFew
-    } else {
-        state_of(is_complete, u32::try_from(open.len()).is_ok_and(|open| open <= limit))
-    };
-    OpenEvaluation { at, state, open: open.len(), breaches: Vec::new() }
+pub fn judge_limit(limit: u32, items: &[GoalItem], at: DateTime<Utc>, is_complete: bool) -> OpenEvaluation {
+    let open = items.iter().filter(|item| item.waits(at)).count();
+    let state = state_of(is_complete, u32::try_from(open).is_ok_and(|open| open <= limit));
+    OpenEvaluation { at, state, open, breaches: Vec::new(), is_suppressed: false }
 }
 
 fn state_of(is_complete: bool, is_met: bool) -> GoalState {
@@ -506,13 +500,12 @@ pub fn preview(form: &GoalForm, items: &[GoalItem], weeks: &[GoalWeek], context:
         GoalForm::Limit { open } => limit_weeks(open, items, weeks, context.zone),
     };
     let weeks: Vec<PreviewWeek> = match form {
-        GoalForm::Share { .. } => weeks,
-        GoalForm::Each { .. } | GoalForm::Limit { .. } => {
-            weeks.into_iter().map(|week| hide_few(week, items, context)).collect()
-        }
+        // Counts are never hidden.
+        GoalForm::Share { .. } | GoalForm::Limit { .. } => weeks,
+        GoalForm::Each { .. } => weeks.into_iter().map(|week| hide_few(week, items, context)).collect(),
     };
     let messages = weeks.iter().map(|week| week.messages).sum();
-    GoalPreview { definition: crate::metrics::GOAL, weeks, messages, suggestion }
+    GoalPreview { definition: GOAL, weeks, messages, suggestion }
 }
 
 /// A week in which only few people had something open says nothing.

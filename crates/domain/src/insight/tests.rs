@@ -366,9 +366,9 @@ mod goals {
         assert_eq!((each.state, each.open), (GoalState::Missed, 3));
         assert_eq!(each.breaches.iter().map(|breach| breach.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(each.breaches[0].broken_since, at("2024-01-08T10:00:00Z"));
-        let limit = |open| judge_limit(open, &items, now, true, context(&Clock::Wall)).state;
+        let limit = |open| judge_limit(open, &items, now, true).state;
         assert_eq!((limit(3), limit(2)), (GoalState::Met, GoalState::Missed));
-        assert_eq!(judge_limit(9, &items, now, false, context(&Clock::Wall)).state, GoalState::Incomplete);
+        assert_eq!(judge_limit(9, &items, now, false).state, GoalState::Incomplete);
     }
 
     #[test]
@@ -389,15 +389,15 @@ mod goals {
     }
 
     #[test]
-    fn each_and_limit_hide_what_few_people_have_open() {
+    fn each_hides_what_few_people_have_open_and_a_count_is_no_secret() {
         let by = |person: i64, id| GoalItem { person, ..item(id, "2024-01-01T10:00:00Z", None) };
         let now = at("2024-01-10T11:00:00Z");
         let few = GoalContext { min_group_size: 2, ..context(&Clock::Wall) };
         let judged = |items: &[GoalItem]| {
             let each = judge_each(TimeDelta::days(7), items, now, true, few);
-            (each.state, each.breaches.len(), judge_limit(1, items, now, true, few).state)
+            (each.state, each.breaches.len(), judge_limit(1, items, now, true).state)
         };
-        assert_eq!(judged(&[by(1, 1), by(1, 2)]), (GoalState::TooFew, 0, GoalState::TooFew));
+        assert_eq!(judged(&[by(1, 1), by(1, 2)]), (GoalState::TooFew, 0, GoalState::Missed));
         assert_eq!(judged(&[by(1, 1), by(2, 2)]), (GoalState::Missed, 2, GoalState::Missed));
         assert_eq!(judged(&[]), (GoalState::Met, 0, GoalState::Met), "nothing open is of nobody");
         let weeks = [GoalWeek { start: monday(1), is_complete: true }];
@@ -484,7 +484,7 @@ mod goals {
             (0..10).map(|week| ReadWeek { start: monday(week), is_complete: unread != Some(week) }).collect()
         };
         let judged = |weeks: &[ReadWeek], times: &[GoalTimes]| {
-            let facts = GoalFacts { times, weeks, is_read: true, now: since(10) };
+            let facts = GoalFacts { times, weeks, read_until: Some(since(10)), now: since(10) };
             let history = goal_history(&revisions, &facts, context(&Clock::Wall));
             let states: Vec<(usize, GoalState)> = history.weeks.iter().map(|it| (it.revision, it.state)).collect();
             (states, history.state)
@@ -501,7 +501,7 @@ mod goals {
         let mut pending = times.clone();
         pending[79].has_details = false;
         assert_eq!(judged(&read(None), &pending).1, Some(incomplete), "its reviews are not read yet");
-        let facts = GoalFacts { times: &times, weeks: &read(None), is_read: true, now: since(10) };
+        let facts = GoalFacts { times: &times, weeks: &read(None), read_until: Some(since(10)), now: since(10) };
         let ended = goal_history(&revisions[..1], &facts, context(&Clock::Wall));
         assert_eq!((ended.state, ended.weeks.len(), ended.suggestion), (None, 3, None), "not in force any more");
     }

@@ -324,15 +324,17 @@ pub const DEFINITIONS: [Definition; 29] = [
         name: "Goal",
         formula: "share: of what began to wait in the last 4 whole weeks and had its time by their end, the weighted part that took no longer. Met if the 80 % \
                   interval (Beta(x + 1/2, n - x + 1/2), with x and n scaled to n = sum(w)^2 / sum(w^2)) lies wholly at or above the target, missed if it lies \
-                  wholly below; otherwise as it was before, or inconclusive. each: missed while a pull request waits longer. limit: missed while \
-                  more are open.",
+                  wholly below; otherwise as it was before, or inconclusive. each: missed while a pull request waits longer; limit: while more are \
+                  ready for review and open; a week of them is met if it held all week, for limit every four hours. Pickup and review are those of \
+                  pr_phases@1, cycle_time is pr_cycle_time@1, age ends with the merge or the close; a goal may count working hours only.",
         unit: "state",
-        includes: "Done within its time, done late, and still waiting beyond it. A draft waits from ready for review on.",
+        includes: "Done within its time, done late, and still waiting beyond it. A draft waits from ready for review on, and not while it is one again.",
         excludes: "What has not had its time, and what was closed, or merged without the review it waited for, before its time. Fewer than 5 pull requests, or people \
                    than may be shown: too_few.",
         caveats: &[
             "A goal set at what a team does anyway changes its state twice a year by chance.",
             "The past is judged by the goal of its time.",
+            "What was not touched since before the first collection began to read is not known, so it is not among what is open.",
             NOT_FOR_PEOPLE,
         ],
     },

@@ -20,6 +20,8 @@ pub(super) const GOAL_KEYS: &[&str] = &[
 
 /// The longest sentence.
 const MOST_SENTENCE: usize = 200;
+/// Of four weeks, what began in the first two has had a time of two weeks.
+const MOST_SHARE_HOURS: u32 = 14 * 24;
 /// More open pull requests than this are no limit.
 const MOST_OPEN: u32 = 10_000;
 
@@ -58,10 +60,7 @@ impl GoalEntry {
 /// The goal on one line, for people.
 impl fmt::Display for GoalEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.id, self.form)?;
-        if let Clock::Working(_) = self.clock {
-            f.write_str(" of work")?;
-        }
+        write!(f, "{}: {}", self.id, self.form.text(&self.clock))?;
         match &self.team {
             Some(team) => write!(f, ", team {team}")?,
             None => f.write_str(", all teams")?,
@@ -130,7 +129,7 @@ pub fn goals_of_team(files: &[ConfiguredGoals], team: &TeamSlug) -> Vec<TeamGoal
         }
         TeamGoal { id: id.clone(), revisions }
     };
-    ids.into_iter().map(of_id).collect()
+    ids.into_iter().map(of_id).filter(|goal| !goal.revisions.is_empty()).collect()
 }
 
 /// What the next file makes of the revisions of a goal.
@@ -157,7 +156,12 @@ fn revise(revisions: &mut Vec<GoalRevision>, entries: &[&GoalEntry], applied_at:
     }
     match revisions.last_mut() {
         None => revisions.push(revision(entry, Period::ALWAYS)),
-        Some(last) if last.goal == entry.form && last.clock == entry.clock && last.in_force.to().is_none() => {
+        Some(last)
+            if last.goal == entry.form
+                && last.clock == entry.clock
+                && last.in_force.to().is_none()
+                && last.in_force.contains(applied_at) =>
+        {
             last.sentence.clone_from(&entry.sentence);
         }
         Some(_) => {
@@ -272,6 +276,14 @@ impl Reader<'_> {
             is_right = false;
             let help = "write it in hours: `8h` is a day of eight hours";
             self.report("config.goal", node.at, &join(path, "within"), "working time is not measured in days", help);
+        }
+        if let Some(node) =
+            within_node.filter(|_| name == FormName::Share && within_hours.is_some_and(|it| it > MOST_SHARE_HOURS))
+        {
+            is_right = false;
+            let message = "a share is judged on four weeks, in which hardly anything would have had this time";
+            let help = "write `14d` at most, or `form: each`";
+            self.report("config.goal", node.at, &join(path, "within"), message, help);
         }
         if Period::new(from, to).is_err() {
             let at = to_node.map_or(node.at, |node| node.at);

@@ -1002,7 +1002,7 @@ fn revisions(team: &str, files: &[&str]) -> Vec<String> {
     let goals = goals_of_team(&files, &team.parse().expect("a slug"));
     assert!(goals.len() <= 1, "{goals:?}");
     let shown = |at: Option<DateTime<Utc>>| at.map_or_else(String::new, |at| at.format("%d %Hh").to_string());
-    let line = |it: &GoalRevision| format!("{} {}..{}", it.goal, shown(it.in_force.from()), shown(it.in_force.to()));
+    let line = |it: &GoalRevision| format!("{} {}..{}", it.asks(), shown(it.in_force.from()), shown(it.in_force.to()));
     goals.iter().flat_map(|goal| &goal.revisions).map(line).collect()
 }
 
@@ -1023,6 +1023,9 @@ fn the_past_is_judged_by_the_goal_of_its_time() {
     assert_eq!(of(&[&three, &four, &later])[1..], ["at most 4 open 02 12h..09 00h", "at most 5 open 09 00h.."]);
     let said = "  - { id: few, sentence: We finish first., form: limit, open: 3 }";
     assert_eq!(of(&[&three, said]), ["at most 3 open .."], "another sentence is the same goal");
+    let from_july = limit(3, ", from: 2026-07-09");
+    assert_eq!(of(&[&from_july, &three]), ["at most 3 open 02 12h.."], "in force since it has no date any more");
+    assert_eq!(of(&[&from_july, ""]), Vec::<String>::new(), "it never was in force");
     let of_web = "  - { id: few, team: pay, form: limit, open: 3 }";
     assert_eq!(revisions("web", &[&three, of_web]), ["at most 3 open ..02 12h"], "it is not for web any more");
 }
@@ -1038,6 +1041,7 @@ fn wrong_goals_say_where_and_what_to_do() {
             "for all of them write `form: each`",
         ),
         ("{ id: a, form: share, measure: pickup, within: 4h }", "config.goal", "add, for example, `share: 0.8`"),
+        ("{ id: a, form: share, measure: pickup, within: 15d, share: 0.8 }", "config.goal", "write `14d` at most"),
         ("{ id: a, form: limit, open: 3, within: 4h }", "config.goal", "leave it out"),
         (
             "{ id: a, form: each, measure: mood, within: 4h }",

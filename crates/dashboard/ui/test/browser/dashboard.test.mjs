@@ -268,10 +268,10 @@ describe('insight', () => {
       const late = await section.locator('table').filter({ hasText: 'Too long since' }).locator('tbody tr').count()
       assert.equal(late, goal.open?.late?.length ?? 0, goal.id)
     }
-    const share = data.goals.find((goal) => goal.revisions[0].goal.form === 'share')
-    const numbers = share.weeks.filter((week) => week.numbers).at(-1).numbers
+    const { last } = data.goals.find((goal) => goal.revisions[0].goal.form === 'share')
+    const { numbers } = last
     const percent = (value) => new Intl.NumberFormat('en-US', { style: 'percent', maximumFractionDigits: 1 }).format(value)
-    const text = await page.locator('.goal', { hasText: '80% get their first review within 8 h.' }).innerText()
+    const text = await page.locator('.goal', { hasText: 'Goal: 80% get their first review within 8 hours' }).innerText()
     assert.ok(text.includes(`${percent(numbers.share)} of ${numbers.n} in the four weeks`), text)
     assert.deepEqual(problems, [])
     await context.close()
