@@ -1593,6 +1593,7 @@ CREATE TABLE public.configurations (
     min_group_size integer DEFAULT 0 NOT NULL,
     delivery jsonb DEFAULT '{}'::jsonb NOT NULL,
     access jsonb DEFAULT '[]'::jsonb NOT NULL,
+    goals jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
 
@@ -1608,7 +1609,8 @@ CREATE VIEW public.configuration_in_force AS
     configurations.min_group_size,
     configurations.repository_rules,
     configurations.delivery,
-    configurations.access
+    configurations.access,
+    configurations.goals
    FROM public.configurations
   ORDER BY configurations.revision DESC
  LIMIT 1;
@@ -3030,6 +3032,8 @@ CREATE INDEX incident_facts_started_idx ON public.incident_facts USING btree (te
 CREATE INDEX incidents_merged_into_idx ON public.incidents USING btree (tenant_id, source, merged_into) WHERE (merged_into IS NOT NULL);
 
 CREATE INDEX incidents_service_idx ON public.incidents USING btree (tenant_id, service_id, started_at);
+
+CREATE INDEX pr_attributions_closed_idx ON public.pr_attributions USING btree (tenant_id, team_id, closed_at) INCLUDE (pull_request_id, weight) WHERE ((closed_at IS NOT NULL) AND (merged_at IS NULL));
 
 CREATE INDEX pr_attributions_delivered_idx ON public.pr_attributions USING btree (tenant_id, team_id, delivered_at) INCLUDE (weight, author_id, repository_id, lead_seconds, deploy_seconds) WHERE (delivered_at IS NOT NULL);
 
