@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_api::goals_json;
-use mergeline_domain::insight::{GoalForm, GoalState, GoalWeekState, ShareNumbers};
+use mergeline_domain::insight::{GoalState, GoalWeekState, ShareNumbers};
 use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
 use mergeline_domain::teams_file::{ConfiguredGoals, TeamGoal, TeamsFile, goals_of_team};
 use mergeline_domain::{Period, TeamSlug, count_of};
@@ -23,10 +23,6 @@ use crate::show::{current, find};
 use crate::status::NOTHING;
 use crate::tables::{local, wrapped};
 use crate::terminal;
-
-/// In the order in which they are counted.
-const STATES: [GoalState; 5] =
-    [GoalState::Met, GoalState::Missed, GoalState::Inconclusive, GoalState::TooFew, GoalState::Incomplete];
 
 pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
     let file = match command {
@@ -55,7 +51,7 @@ pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) 
     let zone = store.timezone().await?;
     store.close().await;
     if options.json {
-        let teams: Result<Vec<Value>, Failure> = judged.into_iter().map(|found| as_json(found, now)).collect();
+        let teams: Result<Vec<Value>, Failure> = judged.into_iter().map(as_json).collect();
         writeln!(out, "{}", json!({ "teams": teams? }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -63,7 +59,7 @@ pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) 
         writeln!(out, "No goals: see `goals` in docs/teams.md.")?;
     }
     for found in &judged {
-        let text = if file.is_some() { previewed(found) } else { shown(found, zone, now) };
+        let text = if file.is_some() { previewed(found) } else { shown(found, zone) };
         write!(out, "{text}")?;
     }
     Ok(ExitCode::SUCCESS)
@@ -86,13 +82,13 @@ async fn of_team(
         goal
     };
     let goals = goals_of_team(&[configured], team).into_iter().map(last).collect();
-    Ok(report.preview_goals(goals).await?)
+    Ok(report.judge_goals(goals).await?)
 }
 
 /// As in the API, and the messages that its weeks would have caused.
-fn as_json(found: TeamGoals, now: DateTime<Utc>) -> Result<Value, Failure> {
+fn as_json(found: TeamGoals) -> Result<Value, Failure> {
     let messages: Vec<usize> = found.goals.iter().map(|goal| goal.history.messages()).collect();
-    let mut json = goals_json(found, now)?;
+    let mut json = goals_json(found)?;
     for (goal, messages) in json["goals"].as_array_mut().into_iter().flatten().zip(messages) {
         goal["messages"] = messages.into();
     }
@@ -100,11 +96,10 @@ fn as_json(found: TeamGoals, now: DateTime<Utc>) -> Result<Value, Failure> {
 }
 
 /// The goals of a team as they stand.
-fn shown(found: &TeamGoals, zone: Tz, now: DateTime<Utc>) -> String {
+fn shown(found: &TeamGoals, zone: Tz) -> String {
     let mut text = format!("{}\n", found.team.name);
     for goal in &found.goals {
-        let in_force = goal.revisions.iter().position(|revision| revision.in_force.contains(now));
-        let Some((in_force, revision)) = in_force.map(|index| (index, &goal.revisions[index])) else {
+        let Some(revision) = goal.in_force.map(|index| &goal.revisions[index]) else {
             let _ = writeln!(text, "{}", wrapped(&format!("  {}: not in force", goal.id), 4));
             continue;
         };
@@ -113,8 +108,7 @@ fn shown(found: &TeamGoals, zone: Tz, now: DateTime<Utc>) -> String {
         if let Some(sentence) = &revision.sentence {
             let _ = writeln!(text, "{}", wrapped(&format!("    {sentence}"), 4));
         }
-        if let Some(numbers) = goal.last.as_ref().filter(|week| week.revision == in_force).and_then(|week| week.numbers)
-        {
+        if let Some(numbers) = goal.last.as_ref().and_then(|week| week.numbers) {
             let _ = writeln!(text, "{}", wrapped(&format!("    last 4 whole weeks: {}", share(&numbers)), 4));
         }
         if let Some(open) = &goal.history.open {
@@ -140,8 +134,7 @@ fn previewed(found: &TeamGoals) -> String {
         let _ = writeln!(text, "{}", wrapped(&format!("  {id}: {}", revision.asks()), 4));
         let messages = count_of(history.messages(), "message");
         let _ = writeln!(text, "{}", wrapped(&format!("    {}; {messages}", weeks(&history.weeks)), 4));
-        let suggestion = history.suggestion.filter(|_| matches!(revision.goal, GoalForm::Share { .. }));
-        if let Some((share, hours)) = suggestion.and_then(|it| it.share.zip(it.p50_hours)) {
+        if let Some((share, hours)) = history.suggestion.and_then(|it| it.share.zip(it.p50_hours)) {
             let present =
                 format!("at present {} are within that time, and half of them within {hours} h", percent(share));
             let _ = writeln!(text, "{}", wrapped(&format!("    {present}"), 4));
@@ -156,7 +149,7 @@ fn count_of_waiting(n: usize) -> String {
 
 /// How many weeks a goal stood how.
 fn weeks(weeks: &[GoalWeekState]) -> String {
-    let counts = STATES.into_iter().filter_map(|state| {
+    let counts = GoalState::ALL.iter().copied().filter_map(|state| {
         let n = weeks.iter().filter(|week| week.state == state).count();
         (n > 0).then(|| format!("{} in {n}", words(state)))
     });

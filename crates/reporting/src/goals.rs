@@ -40,7 +40,9 @@ pub struct JudgedGoal {
     pub revisions: Vec<GoalRevision>,
     /// How it stands, and how it stood in the weeks of the range.
     pub history: GoalHistory,
-    /// How it stood after the last whole week, whatever the range.
+    /// Which of the revisions is in force, counted from 0.
+    pub in_force: Option<usize>,
+    /// The last whole week, also outside of the range, after which a share has its state.
     pub last: Option<GoalWeekState>,
 }
 
@@ -50,21 +52,16 @@ impl Report {
     /// # Errors
     /// [`ReportError::UnknownTeam`] without a team, and when the database fails.
     pub async fn goals(&mut self) -> Result<TeamGoals, ReportError> {
-        let team = self.required_team()?;
-        let goals = goals_of_team(&self.reader.goals().await?, &team.slug);
-        self.judged(team, goals).await
+        let goals = goals_of_team(&self.reader.goals().await?, &self.required_team()?.slug);
+        self.judge_goals(goals).await
     }
 
-    /// The same of goals that are not in force: how they would have stood.
+    /// The same of any goals, also of those that are not in force: how they would have stood.
     ///
     /// # Errors
     /// As for [`Self::goals`].
-    pub async fn preview_goals(&mut self, goals: Vec<TeamGoal>) -> Result<TeamGoals, ReportError> {
+    pub async fn judge_goals(&mut self, goals: Vec<TeamGoal>) -> Result<TeamGoals, ReportError> {
         let team = self.required_team()?;
-        self.judged(team, goals).await
-    }
-
-    async fn judged(&mut self, team: TeamRef, goals: Vec<TeamGoal>) -> Result<TeamGoals, ReportError> {
         let (weeks, since) = self.weeks_of_goals();
         let times = if goals.is_empty() {
             Vec::new()
@@ -90,9 +87,11 @@ impl Report {
             let mut history = goal_history(&goal.revisions, &facts, context);
             let is_asked =
                 |week: &GoalWeekState| self.range.from <= week.week && week.week + Days::new(7) <= self.range.to;
-            let last = history.weeks.last().cloned();
+            let in_force = goal.revisions.iter().position(|revision| revision.in_force.contains(self.now));
+            let decides = |week: &GoalWeekState| history.open.is_none() && in_force == Some(week.revision);
+            let last = history.weeks.last().filter(|week| decides(week)).cloned();
             history.weeks.retain(is_asked);
-            JudgedGoal { id: goal.id, revisions: goal.revisions, history, last }
+            JudgedGoal { id: goal.id, revisions: goal.revisions, history, in_force, last }
         };
         goals.into_iter().map(judged).collect()
     }

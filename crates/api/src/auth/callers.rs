@@ -41,7 +41,7 @@ pub struct Caller(pub String);
 
 /// A user or a role of IAM. Everybody who takes a role is that role.
 ///
-/// Names of users and of roles occur once in an account, whatever their path, and the ARN of a role that was taken has no path.
+/// Names of users and of roles occur once in an account, with or without a path, and the ARN of a role that was taken has no path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     partition: String,

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::on;
-use chrono::{DateTime, Utc};
 use http::Method;
 use mergeline_domain::insight::{GoalRevision, GoalState, GoalWeekState, Suggestion};
 use mergeline_domain::metrics::Interval;
@@ -70,7 +69,7 @@ pub(crate) struct Goal {
     /// How it stands: of a share after the last whole week, of the others as of the last collection. Null if it is not in force, or no week
     /// was judged yet.
     state: Option<GoalState>,
-    /// The week after which a share has this state, whatever the range; null for the others, and where there is none.
+    /// The week after which a share has this state, also outside of the range; null for the others, and where there is none.
     last: Option<GoalWeekState>,
     /// Which of the revisions is in force, counted from 0; null if none is.
     in_force: Option<usize>,
@@ -133,7 +132,7 @@ async fn goals(State(api): State<Api>, request: ApiRequest) -> Result<Response, 
     let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Goals, selection, Form::DEFAULT).await?;
     let found = requested.report.goals().await?;
     let meta = requested.meta(Some(Interval::Week), &found.warnings);
-    let data = TeamGoals::of(found, shows_pull_requests, requested.report.now());
+    let data = TeamGoals::of(found, shows_pull_requests);
     Ok(requested.with_freshness(answer(data, meta)))
 }
 
@@ -141,22 +140,21 @@ async fn goals(State(api): State<Api>, request: ApiRequest) -> Result<Response, 
 ///
 /// # Errors
 /// If a number is not finite.
-pub fn goals_json(found: mergeline_reporting::TeamGoals, now: DateTime<Utc>) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(TeamGoals::of(found, true, now))
+pub fn goals_json(found: mergeline_reporting::TeamGoals) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(TeamGoals::of(found, true))
 }
 
 impl TeamGoals {
-    fn of(found: mergeline_reporting::TeamGoals, shows_pull_requests: bool, now: DateTime<Utc>) -> Self {
+    fn of(found: mergeline_reporting::TeamGoals, shows_pull_requests: bool) -> Self {
         let listed = shows_pull_requests.then_some(&found.pull_requests);
-        let goals = found.goals.into_iter().map(|goal| Goal::of(goal, listed, now)).collect();
+        let goals = found.goals.into_iter().map(|goal| Goal::of(goal, listed)).collect();
         Self { team: (&found.team).into(), goals }
     }
 }
 
 impl Goal {
-    fn of(goal: JudgedGoal, listed: Option<&HashMap<i64, LinkedPullRequest>>, now: DateTime<Utc>) -> Self {
-        let JudgedGoal { id, revisions, history, last } = goal;
-        let in_force = revisions.iter().position(|revision| revision.in_force.contains(now));
+    fn of(goal: JudgedGoal, listed: Option<&HashMap<i64, LinkedPullRequest>>) -> Self {
+        let JudgedGoal { id, revisions, history, in_force, last } = goal;
         let open = history.open.map(|open| OpenNow {
             at: instant(open.at),
             n: open.open,
@@ -180,7 +178,7 @@ impl Goal {
         Self {
             id: id.to_string(),
             state: history.state,
-            last: last.filter(|week| open.is_none() && in_force == Some(week.revision)),
+            last,
             in_force,
             revisions: revisions.into_iter().map(revision).collect(),
             open,

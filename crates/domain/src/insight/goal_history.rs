@@ -177,9 +177,10 @@ pub fn goal_history(revisions: &[GoalRevision], facts: &GoalFacts<'_>, context: 
         let context = GoalContext { clock: &revision.clock, ..context };
         let measure = revision.measure();
         let items: Vec<GoalItem> = facts.times.iter().filter_map(|times| times.item(measure)).collect();
+        let unread: Vec<&GoalTimes> =
+            facts.times.iter().filter(|it| measure.needs_details() && !it.has_details).collect();
         let is_pending = |from: DateTime<Utc>, to: DateTime<Utc>| {
-            let unread = facts.times.iter().filter(|it| measure.needs_details() && !it.has_details);
-            unread.into_iter().any(|it| it.created_at < to && it.closed_at.is_none_or(|closed| from <= closed))
+            unread.iter().any(|it| it.created_at < to && it.closed_at.is_none_or(|closed| from <= closed))
         };
         let needed_weeks = if matches!(revision.goal, GoalForm::Share { .. }) { SHARE_WEEKS } else { 1 };
         let day = |day: NaiveDate| start_of_day(day, context.zone);

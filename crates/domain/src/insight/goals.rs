@@ -148,7 +148,19 @@ impl GoalForm {
 }
 
 /// How a goal stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display, strum::EnumString)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum GoalState {
@@ -165,6 +177,9 @@ pub enum GoalState {
 }
 
 impl GoalState {
+    /// All of them.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
+
     /// Whether it says something about the goal and not about the data.
     fn is_judgment(self) -> bool {
         matches!(self, Self::Met | Self::Missed | Self::Inconclusive)

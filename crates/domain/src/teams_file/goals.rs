@@ -140,20 +140,15 @@ fn revise(revisions: &mut Vec<GoalRevision>, entries: &[&GoalEntry], applied_at:
         sentence: entry.sentence.clone(),
         in_force,
     };
-    let [entry] = entries else {
-        if entries.is_empty() {
-            end(revisions, Some(applied_at));
-        } else {
-            end(revisions, entries[0].from);
+    let entry = match entries {
+        [] => return end(revisions, Some(applied_at)),
+        [entry] if entry.from.is_none() && entry.to.is_none() => entry,
+        [first, ..] => {
+            end(revisions, first.from);
             revisions.extend(entries.iter().filter_map(|entry| Some(revision(entry, entry.period()?))));
+            return;
         }
-        return;
     };
-    if entry.from.is_some() || entry.to.is_some() {
-        end(revisions, entry.from);
-        revisions.extend(entry.period().map(|period| revision(entry, period)));
-        return;
-    }
     match revisions.last_mut() {
         None => revisions.push(revision(entry, Period::ALWAYS)),
         Some(last)
