@@ -3,6 +3,8 @@
 mod common;
 #[path = "answers/goals.rs"]
 mod goals;
+#[path = "answers/time.rs"]
+mod time;
 
 use anyhow::{Context, Result};
 use chrono::{Datelike, TimeDelta};

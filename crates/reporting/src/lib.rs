@@ -2,6 +2,7 @@
 
 mod delivery;
 mod dora;
+mod flow;
 mod goals;
 mod insight;
 mod overview;
@@ -13,6 +14,7 @@ mod summary;
 
 pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
+pub use flow::TeamTime;
 pub use goals::{JudgedGoal, TeamGoals};
 pub use insight::{TeamChanges, TeamForecast};
 pub use overview::{Overview, TeamOverview};

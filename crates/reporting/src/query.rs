@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
     ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, GOAL, Interval, InvalidParameter, MEDIAN_INTERVAL,
-    PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest, VELOCITY, WIP_AGE,
+    PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest, SIZE_EFFECT, TIME_SHARE, VELOCITY,
+    WIP_AGE,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -13,8 +14,8 @@ use mergeline_store::{StoreError, TeamSelector};
 /// How many weeks of history tell what has changed, and what comes next: three years, and the current one.
 const HISTORY_WEEKS: u32 = 157;
 
-/// For how many weeks goals are judged if the query does not say so.
-const GOAL_WEEKS: u32 = 26;
+/// For how many weeks goals are judged, and time is divided, if the query does not say so.
+const HALF_A_YEAR: u32 = 26;
 
 /// The kinds of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum ReportKind {
     Forecast,
     /// How a team's goals stand.
     Goals,
+    /// Where a team's time goes.
+    Time,
 }
 
 impl ReportKind {
@@ -47,6 +50,7 @@ impl ReportKind {
             Self::Change => CHANGE,
             Self::Forecast => FORECAST,
             Self::Goals => GOAL,
+            Self::Time => TIME_SHARE,
         }
     }
 
@@ -59,6 +63,7 @@ impl ReportKind {
             Self::Change => &[CHANGE, VELOCITY, PR_CYCLE_TIME],
             Self::Forecast => &[FORECAST, VELOCITY],
             Self::Goals => &[GOAL, PR_PHASES, PR_CYCLE_TIME, PR_PICKUP_WORKING, WIP_AGE],
+            Self::Time => &[TIME_SHARE, SIZE_EFFECT, PICKUP_CALENDAR, WIP_AGE, PR_PHASES, VELOCITY],
         }
     }
 
@@ -70,7 +75,7 @@ impl ReportKind {
             Self::LeadTime => DefaultRange::UpToNow { interval: Interval::Month, count: 6 },
             Self::Summary | Self::Overview => DefaultRange::CompletedWeeks(4),
             Self::Change | Self::Forecast => DefaultRange::UpToNow { interval: Interval::Week, count: HISTORY_WEEKS },
-            Self::Goals => DefaultRange::CompletedWeeks(GOAL_WEEKS),
+            Self::Goals | Self::Time => DefaultRange::CompletedWeeks(HALF_A_YEAR),
         }
     }
 
@@ -84,7 +89,8 @@ impl ReportKind {
             | Self::PullRequests
             | Self::Change
             | Self::Forecast
-            | Self::Goals => Interval::Week,
+            | Self::Goals
+            | Self::Time => Interval::Week,
         }
     }
 

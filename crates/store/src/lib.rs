@@ -10,6 +10,7 @@ mod details;
 mod erasure;
 mod error;
 mod events;
+mod flow;
 mod goals;
 mod holder;
 mod ledger;

@@ -7,6 +7,7 @@ mod deployments;
 mod documents;
 mod dora;
 pub(crate) mod events;
+mod flow;
 mod goals;
 mod health;
 mod incidents;
@@ -25,6 +26,7 @@ mod webhooks;
 
 pub(crate) use documents::{Documents, redirect_to_docs, redirect_to_folder, redirect_to_page};
 pub use dora::dora_json;
+pub use flow::time_json;
 pub use goals::goals_json;
 pub(crate) use health::ALIVE;
 pub(crate) use prometheus::PROMETHEUS;
@@ -43,6 +45,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &pull_requests::PULL_REQUESTS,
     &insight::CHANGE,
     &insight::FORECAST,
+    &flow::TIME,
     &goals::GOALS,
     &statistics::ORGANIZATION_VELOCITY,
     &statistics::ORGANIZATION_LEAD_TIME,

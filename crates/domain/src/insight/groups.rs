@@ -7,6 +7,11 @@ use crate::percentile::weighted_quantile;
 /// A value with its weight and the person whose it is.
 pub(super) type Value = (f64, f64, i64);
 
+/// A time in seconds, in hours.
+pub(super) fn hours(seconds: f64) -> f64 {
+    seconds / 3600.0
+}
+
 /// Collects values of a group.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Group {

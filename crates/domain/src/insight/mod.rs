@@ -4,6 +4,7 @@
 mod capacity;
 mod change;
 mod clock;
+mod flow;
 mod forecast;
 mod goal_history;
 mod goals;
@@ -27,6 +28,7 @@ pub use change::{
     LevelChange, Scale, level_changes,
 };
 pub use clock::{Clock, WorkingHours};
+pub use flow::{Flow, FlowContext, FlowTimes, WIP_WEEKS, flow};
 pub use forecast::{
     BackTest, DoneBy, ForecastReport, ForecastTotal, Forecaster, Horizon, WEEKS_AHEAD, WEEKS_NEEDED, back_test,
     forecast,

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::groups::Group;
+use super::groups::{Group, hours};
 use crate::Weight;
 use crate::metrics::PICKUP_CALENDAR;
 
@@ -38,8 +38,8 @@ pub struct CalendarCell {
     pub hour: u32,
     /// How many there are.
     pub n: usize,
-    /// The weighted median of their pickup in seconds.
-    pub pickup: f64,
+    /// The weighted median of their pickup.
+    pub pickup_p50_hours: f64,
 }
 
 /// The pickup by the hour of the opening. It never says when somebody worked.
@@ -74,8 +74,8 @@ pub fn pickup_calendar(
         }
     }
     let shown = groups.into_iter().filter(|(_, group)| group.n() >= FEWEST_IN_CELL).filter_map(|(at, group)| {
-        let pickup = group.median(min_group_size)?;
-        Some(CalendarCell { weekday: at.0, hour: at.1, n: group.n(), pickup })
+        let pickup_p50_hours = hours(group.median(min_group_size)?);
+        Some(CalendarCell { weekday: at.0, hour: at.1, n: group.n(), pickup_p50_hours })
     });
     Some(PickupCalendar { definition: PICKUP_CALENDAR, n, cells: shown.collect() })
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::groups::Group;
+use super::groups::{Group, hours};
 use crate::Weight;
 use crate::metrics::SIZE_EFFECT;
 
@@ -36,12 +36,12 @@ pub struct SizeClass {
     pub n: usize,
     /// Those with a known pickup.
     pub n_pickup: usize,
-    /// The median of their pickup in seconds; `null` without any, and of fewer people than may be shown.
-    pub pickup: Option<f64>,
+    /// The median of their pickup; `null` without any, and of fewer people than may be shown.
+    pub pickup_p50_hours: Option<f64>,
     /// Those with a known review.
     pub n_review: usize,
-    /// The median of their review in seconds; `null` without any, and of fewer people than may be shown.
-    pub review: Option<f64>,
+    /// The median of their review; `null` without any, and of fewer people than may be shown.
+    pub review_p50_hours: Option<f64>,
     /// Whether a median is hidden.
     pub is_suppressed: bool,
 }
@@ -83,9 +83,9 @@ pub fn size_effect(items: &[SizedTimes], min_group_size: usize) -> SizeEffect {
         up_to: SIZE_BOUNDS.get(index).copied(),
         n: class.n,
         n_pickup: class.pickup.n(),
-        pickup: class.pickup.median(min_group_size),
+        pickup_p50_hours: class.pickup.median(min_group_size).map(hours),
         n_review: class.review.n(),
-        review: class.review.median(min_group_size),
+        review_p50_hours: class.review.median(min_group_size).map(hours),
         is_suppressed: class.pickup.is_hidden(min_group_size) || class.review.is_hidden(min_group_size),
     };
     SizeEffect { definition: SIZE_EFFECT, classes: classes.into_iter().enumerate().map(shown).collect(), n_unknown }

@@ -617,15 +617,20 @@ mod bottlenecks {
     #[test]
     fn open_work_is_compared_with_what_was_merged() {
         let merged: Vec<MergedTime> = (1..=20)
-            .map(|hour| MergedTime { seconds: f64::from(hour), weight: Weight::FULL, person: i64::from(hour % 3) })
+            .map(|hour| MergedTime {
+                seconds: 3600.0 * f64::from(hour),
+                weight: Weight::FULL,
+                person: i64::from(hour % 3),
+            })
             .collect();
-        let open = [OpenAge { id: 1, seconds: 17.5 }, OpenAge { id: 2, seconds: 40.0 }];
+        let open = [OpenAge { id: 1, seconds: 17.5 * 3600.0 }, OpenAge { id: 2, seconds: 40.0 * 3600.0 }];
         let ages = wip_age(&open, &merged, 3);
         let shown: Vec<_> = ages.open.iter().map(|open| (open.id, open.older_than)).collect();
         assert_eq!(shown, [(2, Some(1.0)), (1, Some(0.85))]);
+        assert_eq!((ages.p50_hours, ages.open[0].hours), (Some(10.5), 40.0));
         let hidden = wip_age(&open, &merged, 4);
-        assert!(hidden.is_suppressed && hidden.p85.is_none() && hidden.open[0].older_than.is_none());
-        assert_eq!(wip_age(&open, &merged[..4], 0).p50, None, "four are too few");
+        assert!(hidden.is_suppressed && hidden.p85_hours.is_none() && hidden.open[0].older_than.is_none());
+        assert_eq!(wip_age(&open, &merged[..4], 0).p50_hours, None, "four are too few");
     }
 
     #[test]
@@ -640,8 +645,15 @@ mod bottlenecks {
         ];
         let effect = size_effect(&items, 2);
         assert_eq!(effect.classes.iter().map(|class| class.n).collect::<Vec<_>>(), [1, 2, 0, 0, 0, 1]);
-        assert_eq!((effect.classes[0].pickup, effect.classes[0].is_suppressed), (None, true), "of one person");
-        assert_eq!((effect.classes[1].pickup, effect.classes[1].above, effect.n_unknown), (Some(90.0), Some(10), 1));
+        assert_eq!(
+            (effect.classes[0].pickup_p50_hours, effect.classes[0].is_suppressed),
+            (None, true),
+            "of one person"
+        );
+        assert_eq!(
+            (effect.classes[1].pickup_p50_hours, effect.classes[1].above, effect.n_unknown),
+            (Some(0.025), Some(10), 1)
+        );
         assert_eq!((effect.classes[5].up_to, effect.classes[5].is_suppressed), (None, false));
     }
 
@@ -658,13 +670,14 @@ mod bottlenecks {
 
     #[test]
     fn the_calendar_is_of_the_teams_zone() {
-        let opened = |text: &str, person| OpenedPickup { opened: at(text), pickup: 60.0, weight: Weight::FULL, person };
+        let opened =
+            |text: &str, person| OpenedPickup { opened: at(text), pickup: 7200.0, weight: Weight::FULL, person };
         // 23:30 UTC on Sundays is half past midnight on Mondays in Oslo.
         let items: Vec<OpenedPickup> = (0..6).map(|person| opened("2024-01-07T23:30:00Z", person)).collect();
         let range = (day("2024-01-01"), day("2024-04-01"));
         let calendar = pickup_calendar(&items, range, chrono_tz::Europe::Oslo, 5).expect("13 weeks");
         let [cell] = calendar.cells.as_slice() else { panic!("{calendar:?}") };
-        assert_eq!((cell.weekday, cell.hour, cell.n, cell.pickup), (1, 0, 6, 60.0));
+        assert_eq!((cell.weekday, cell.hour, cell.n, cell.pickup_p50_hours), (1, 0, 6, 2.0));
         assert!(pickup_calendar(&items[..5], range, Tz::UTC, 0).expect("13 weeks").cells.is_empty());
         assert!(pickup_calendar(&items, range, Tz::UTC, 7).expect("13 weeks").cells.is_empty());
         assert!(pickup_calendar(&items, (range.0, day("2024-03-31")), Tz::UTC, 0).is_none());
@@ -781,10 +794,10 @@ mod bottlenecks {
                 .iter()
                 .map(|person| SizedTimes { lines: Some(5), pickup: Some(1.0), review: Some(1.0), weight: Weight::FULL, person: *person })
                 .collect();
-            prop_assert_eq!(size_effect(&sized, min_group_size).classes[0].pickup.is_some(), distinct >= min_group_size);
+            prop_assert_eq!(size_effect(&sized, min_group_size).classes[0].pickup_p50_hours.is_some(), distinct >= min_group_size);
             let merged: Vec<MergedTime> =
                 people.iter().map(|person| MergedTime { seconds: 1.0, weight: Weight::FULL, person: *person }).collect();
-            prop_assert!(distinct >= min_group_size || wip_age(&[], &merged, min_group_size).p50.is_none());
+            prop_assert!(distinct >= min_group_size || wip_age(&[], &merged, min_group_size).p50_hours.is_none());
             prop_assert_eq!(review_spread(&people, min_group_size).people.is_some(), distinct >= min_group_size.max(5));
         }
     }

@@ -1,11 +1,8 @@
 //! How old open pull requests are, against what the team merged (`wip_age@1`).
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-use super::groups::Group;
+use super::groups::{Group, hours};
 use crate::Weight;
-use crate::metrics::{FEW, WIP_AGE};
+use crate::metrics::FEW;
 use crate::percentile::weighted_quantile;
 
 /// The time that a merged pull request took.
@@ -29,31 +26,29 @@ pub struct OpenAge {
 }
 
 /// How old an open pull request is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AgeInTeam {
     /// Which one.
     pub id: i64,
-    /// Its age in seconds.
-    pub seconds: f64,
-    /// It is older than this weighted part of what was merged; `null` if that is too few.
+    /// Its age.
+    pub hours: f64,
+    /// It is older than this weighted part of what was merged; `None` if that is too few.
     pub older_than: Option<f64>,
 }
 
 /// The ages of what is open.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WipAge {
-    /// The ID of the formula.
-    pub definition: &'static str,
     /// The merged pull requests that they are compared with.
     pub n_merged: usize,
     /// Whether these come from fewer people than may be shown, so that nothing is compared.
     pub is_suppressed: bool,
-    /// The time within which half of what was merged was, in seconds; `null` if it is too few.
-    pub p50: Option<f64>,
+    /// Half of them took at most so long; `None` if they are too few.
+    pub p50_hours: Option<f64>,
     /// The same of 85 %.
-    pub p85: Option<f64>,
+    pub p85_hours: Option<f64>,
     /// The same of 95 %.
-    pub p95: Option<f64>,
+    pub p95_hours: Option<f64>,
     /// What is open, oldest first.
     pub open: Vec<AgeInTeam>,
 }
@@ -73,22 +68,21 @@ pub fn wip_age(open: &[OpenAge], merged: &[MergedTime], min_group_size: usize) -
         let shorter = times.partition_point(|(time, _)| *time < seconds);
         times[..shorter].iter().map(|(_, weight)| weight).sum::<f64>() / total
     };
-    let quantile = |fraction: f64| is_known.then(|| weighted_quantile(&times, fraction)).flatten();
+    let quantile = |fraction: f64| is_known.then(|| weighted_quantile(&times, fraction)).flatten().map(hours);
     let mut open: Vec<AgeInTeam> = open
         .iter()
         .map(|item| {
             let older_than = is_known.then(|| older_than(item.seconds));
-            AgeInTeam { id: item.id, seconds: item.seconds, older_than }
+            AgeInTeam { id: item.id, hours: hours(item.seconds), older_than }
         })
         .collect();
-    open.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then(a.id.cmp(&b.id)));
+    open.sort_by(|a, b| b.hours.total_cmp(&a.hours).then(a.id.cmp(&b.id)));
     WipAge {
-        definition: WIP_AGE,
         n_merged: merged.len(),
         is_suppressed,
-        p50: quantile(0.5),
-        p85: quantile(0.85),
-        p95: quantile(0.95),
+        p50_hours: quantile(0.5),
+        p85_hours: quantile(0.85),
+        p95_hours: quantile(0.95),
         open,
     }
 }

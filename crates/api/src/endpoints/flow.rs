@@ -1,0 +1,187 @@
+//! `GET /v1/metrics/team/{team_id}/time`: where a team's time goes.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::on;
+use chrono::NaiveDate;
+use http::Method;
+use mergeline_domain::insight::{PickupCalendar, SizeEffect, TimeShare, WipAge};
+use mergeline_domain::metrics::{DateRange, Interval, WIP_AGE};
+use mergeline_reporting::ReportKind;
+use mergeline_store::LinkedPullRequest;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::reports::RequestedReport;
+use super::resources::{Completeness, Meta, TeamRef};
+use crate::auth::scope::Scope;
+use crate::http::envelope::answer;
+use crate::http::errors::ApiError;
+use crate::http::operation::{Admit, Body, Operation, enveloped};
+use crate::http::parameters::{
+    BASE, FROM, Form, LAST, Parameter, ParameterReader, Parameters, REPO, Selection, TO, TZ,
+};
+use crate::http::request::ApiRequest;
+use crate::state::Api;
+
+pub(crate) const TIME: Operation = Operation {
+    method: Method::GET,
+    path: "/metrics/team/{team_id}/time",
+    handler: |filter| on(filter, time),
+    admission: Admit::Statistics,
+    id: "getTime",
+    summary: "Where a team's time goes",
+    description: "time_share@1, size_effect@1 and pickup_calendar@1 of the range, and wip_age@1 of now: which phase takes how much of the time, \
+                  how long pull requests of each size and of each hour of opening wait, and how old open pull requests are against what the \
+                  team merged. The default range is the last 26 whole weeks; the calendar takes 13 weeks. Which pull requests are open needs \
+                  the scope prs:read.",
+    scope: Some(Scope::MetricsRead),
+    parameters: TimeParameters::DESCRIPTIONS,
+    has_csv: false,
+    // Ages change with the clock.
+    has_etag: false,
+    request_body: None,
+    body: Body::Json(enveloped::<TeamTime, Meta>),
+};
+
+#[derive(Debug)]
+struct TimeParameters(Selection);
+
+impl Parameters for TimeParameters {
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE];
+
+    fn read(reader: &mut ParameterReader) -> Self {
+        Self(Selection::read(reader))
+    }
+}
+
+/// Where the time of a team's pull requests goes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TeamTime {
+    team: TeamRef,
+    /// The first day.
+    from: NaiveDate,
+    /// The first day after the range.
+    to: NaiveDate,
+    #[serde(flatten)]
+    completeness: Completeness,
+    /// How many pull requests were merged in the range.
+    prs_merged: usize,
+    /// How many of them are left out: their week has fewer people than `privacy.min_group_size`, or is not over.
+    n_hidden: usize,
+    /// The phases from the first commit to the merge.
+    until_merge: TimeShare,
+    /// The phases from the first commit to production.
+    until_production: TimeShare,
+    size_effect: SizeEffect,
+    /// By when pull requests were opened in the range; null if it is shorter than 13 weeks.
+    pickup_calendar: Option<PickupCalendar>,
+    wip_age: OpenWork,
+}
+
+/// How old open pull requests are, now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OpenWork {
+    /// The ID of the formula.
+    definition: &'static str,
+    /// How many pull requests are open, without drafts.
+    n: usize,
+    /// The pull requests merged in the last 26 weeks, with which they are compared.
+    n_merged: usize,
+    /// Whether these are by fewer people than `privacy.min_group_size`, so that nothing is compared.
+    is_suppressed: bool,
+    /// Half of those merged took at most so long from ready for review to the merge; null for fewer than 5.
+    p50_hours: Option<f64>,
+    /// The same of 85 %.
+    p85_hours: Option<f64>,
+    /// The same of 95 %.
+    p95_hours: Option<f64>,
+    /// Those that are open, the oldest first; null without the scope prs:read.
+    open: Option<Vec<OpenPullRequest>>,
+}
+
+/// An open pull request.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OpenPullRequest {
+    /// Its repository.
+    repository: String,
+    /// Its number there.
+    number: i64,
+    /// Its title.
+    title: String,
+    /// Its page at GitHub.
+    url: String,
+    /// How long it has been ready for review.
+    age_hours: f64,
+    /// It is older than this weighted part of what was merged; null if that is too few.
+    older_than: Option<f64>,
+}
+
+async fn time(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
+    let TimeParameters(selection) = request.parameters()?;
+    let shows_pull_requests = request.access()?.has(Scope::PrsRead);
+    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Time, selection, Form::DEFAULT).await?;
+    let found = requested.report.time().await?;
+    let meta = requested.meta(Some(Interval::Week), &found.warnings);
+    let data = TeamTime::of(found, requested.report.range(), shows_pull_requests);
+    Ok(requested.with_freshness(answer(data, meta)))
+}
+
+/// Where a team's time goes as in the API, with all that may be shown.
+///
+/// # Errors
+/// If a number is not finite.
+pub fn time_json(found: mergeline_reporting::TeamTime, range: &DateRange) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(TeamTime::of(found, range, true))
+}
+
+impl TeamTime {
+    fn of(found: mergeline_reporting::TeamTime, range: &DateRange, shows_pull_requests: bool) -> Self {
+        let flow = found.flow;
+        Self {
+            team: (&found.team).into(),
+            from: range.from,
+            to: range.to,
+            completeness: found.incomplete.as_slice().into(),
+            prs_merged: flow.n,
+            n_hidden: flow.n_hidden,
+            until_merge: flow.until_merge,
+            until_production: flow.until_production,
+            size_effect: flow.size_effect,
+            pickup_calendar: flow.pickup_calendar,
+            wip_age: OpenWork::of(&flow.wip_age, shows_pull_requests.then_some(&found.open)),
+        }
+    }
+}
+
+impl OpenWork {
+    fn of(ages: &WipAge, listed: Option<&HashMap<i64, LinkedPullRequest>>) -> Self {
+        let open = |listed: &HashMap<i64, LinkedPullRequest>| {
+            let open = ages.open.iter().filter_map(|age| {
+                let it = listed.get(&age.id)?;
+                Some(OpenPullRequest {
+                    repository: it.repository.clone(),
+                    number: it.number,
+                    title: it.title.clone(),
+                    url: it.url.clone(),
+                    age_hours: age.hours,
+                    older_than: age.older_than,
+                })
+            });
+            open.collect()
+        };
+        Self {
+            definition: WIP_AGE,
+            n: ages.open.len(),
+            n_merged: ages.n_merged,
+            is_suppressed: ages.is_suppressed,
+            p50_hours: ages.p50_hours,
+            p85_hours: ages.p85_hours,
+            p95_hours: ages.p95_hours,
+            open: listed.map(open),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Where a team's time goes.
+
+use anyhow::Result;
+use chrono::TimeDelta;
+use mergeline_api::{Api, Scope, router};
+use mergeline_domain::Details;
+use mergeline_fake_github::{FakePullRequest, at, pr};
+use serde_json::{Value, json};
+
+use crate::common::{Backend, PRIVACY, TEAMS, ask, keys};
+
+/// A pull request with its hours of coding, pickup and review, and its lines.
+fn worked(number: i64, who: &str, ready: &str, hours: [i64; 3], lines: i64) -> (FakePullRequest, Details) {
+    let ready = at(ready);
+    let [coding, pickup, review] = hours.map(TimeDelta::hours);
+    let merged = ready + pickup + review;
+    let details = Details {
+        first_commit_at: Some(ready - coding),
+        ready_at: Some(ready),
+        first_review_at: Some(ready + pickup),
+        additions: lines,
+        ..Details::default()
+    };
+    (pr("acme/api", number).by(who).created(&ready.to_rfc3339()).merged(&merged.to_rfc3339()), details)
+}
+
+/// In each of the twenty weeks before June 15, 2026: one of Ana with 6, 3 and 1 hours, and one of Bob, who counts half, with 0, 99 and 1.
+/// Open since: one of Ana for a day, one of Bob for ten days, and a draft.
+fn history() -> Vec<(FakePullRequest, Details)> {
+    let mut all = Vec::new();
+    for week in 0..20_i64 {
+        let text = |start: &str| (at(start) + TimeDelta::weeks(week)).to_rfc3339();
+        all.push(worked(2 * week + 1, "ana", &text("2026-01-27T08:00:00Z"), [6, 3, 1], 120));
+        all.push(worked(2 * week + 2, "bob", &text("2026-01-28T08:00:00Z"), [0, 99, 1], 1_001));
+    }
+    let ready = |it: &FakePullRequest| Details { ready_at: Some(it.created_at), ..Details::default() };
+    for (number, who, created) in [(101, "ana", "2026-06-16T12:00:00Z"), (102, "bob", "2026-06-07T12:00:00Z")] {
+        let it = pr("acme/api", number).by(who).created(created);
+        all.push((it.clone(), ready(&it)));
+    }
+    all.push((
+        pr("acme/api", 103).created("2026-06-01T08:00:00Z").drafted_at("2026-06-01T08:00:00Z"),
+        Details::default(),
+    ));
+    all
+}
+
+async fn backend(teams: &str, history: &[(FakePullRequest, Details)]) -> Result<Backend> {
+    with_unread(teams, history, &[]).await
+}
+
+/// The same, with others whose details were not read.
+async fn with_unread(
+    teams: &str,
+    history: &[(FakePullRequest, Details)],
+    unread: &[FakePullRequest],
+) -> Result<Backend> {
+    let backend = Backend::with_teams(teams).await?;
+    let all: Vec<FakePullRequest> = history.iter().map(|(it, _)| it.clone()).chain(unread.iter().cloned()).collect();
+    backend.keep_since("2025-12-01T00:00:00Z", &all).await?;
+    backend.add_details(&history.iter().map(|(it, details)| (it, details.clone())).collect::<Vec<_>>()).await?;
+    Ok(backend)
+}
+
+async fn time(backend: &Backend, path: &str) -> Result<Value> {
+    let (status, answer) = backend.get(&format!("/v1/metrics/team/{path}")).await?;
+    assert_eq!(status, 200, "{answer}");
+    Ok(answer)
+}
+
+/// A number without what floating point adds to it.
+fn rounded(value: &Value) -> Option<f64> {
+    value.as_f64().map(|value| (value * 1e6).round() / 1e6)
+}
+
+fn shares(of: &Value, field: &str) -> Vec<Option<f64>> {
+    of["phases"].as_array().into_iter().flatten().map(|phase| rounded(&phase[field])).collect()
+}
+
+/// The codes of the warnings.
+fn codes(answer: &Value) -> Vec<&str> {
+    let warnings = answer["meta"]["warnings"].as_array().into_iter().flatten();
+    warnings.filter_map(|it| it.as_str()?.split(':').next()).collect()
+}
+
+#[tokio::test]
+async fn phases_have_their_weighted_shares() -> Result<()> {
+    let backend = backend(TEAMS, &history()).await?;
+    let answer = time(&backend, "payments/time").await?;
+    let data = &answer["data"];
+    assert_eq!(json!([data["from"], data["to"], data["complete"]]), json!(["2025-12-15", "2026-06-15", true]));
+    assert_eq!(json!([data["prs_merged"], data["n_hidden"]]), json!([40, 0]));
+    let merge = &data["until_merge"];
+    assert_eq!(json!([merge["definition"], merge["n"], merge["weight"]]), json!(["time_share@1", 40, 30.0]));
+    // By week 6 + 0, 3 + 99/2, and 1 + 1/2 of 60 weighted hours.
+    assert_eq!(shares(merge, "share"), [Some(0.1), Some(0.875), Some(0.025)]);
+    assert_eq!(shares(merge, "median_share"), [Some(0.6), Some(0.3), Some(0.1)], "two of three hours are Ana's");
+    let production = &data["until_production"];
+    assert_eq!(json!([production["n"], production["missing"]]), json!([0, { "deploy": 40 }]), "nothing is deployed");
+    assert_eq!(shares(production, "share"), [None; 4]);
+    // Of Bob's team alone.
+    let answer = time(&backend, "platform/time").await?;
+    assert_eq!(shares(&answer["data"]["until_merge"], "share"), [Some(0.0), Some(0.99), Some(0.01)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn sizes_and_hours_have_their_medians() -> Result<()> {
+    let backend = backend(TEAMS, &history()).await?;
+    let answer = time(&backend, "payments/time").await?;
+    let classes = answer["data"]["size_effect"]["classes"].as_array().cloned().unwrap_or_default();
+    let n: Vec<&Value> = classes.iter().map(|class| &class["n"]).collect();
+    assert_eq!(json!(n), json!([0, 0, 20, 0, 0, 20]));
+    let of = |index: usize| {
+        json!([classes[index]["above"], classes[index]["pickup_p50_hours"], classes[index]["review_p50_hours"]])
+    };
+    assert_eq!([of(0), of(2), of(5)], [json!([null, null, null]), json!([50, 3.0, 1.0]), json!([1_000, 99.0, 1.0])]);
+    // Eight in the morning of UTC is nine in Oslo's winter, and ten from March 29 on.
+    let cells = &answer["data"]["pickup_calendar"]["cells"];
+    let cell = |weekday, hour, n, hours| json!({ "weekday": weekday, "hour": hour, "n": n, "pickup_p50_hours": hours });
+    assert_eq!(*cells, json!([cell(2, 9, 9, 3.0), cell(2, 10, 11, 3.0), cell(3, 9, 9, 99.0), cell(3, 10, 11, 99.0)]));
+    let twelve = time(&backend, "payments/time?from=2026-03-23&to=2026-06-15").await?;
+    assert_eq!(twelve["data"]["pickup_calendar"], Value::Null, "twelve weeks");
+    assert_eq!(twelve["data"]["prs_merged"], 24);
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_work_is_as_old_as_the_teams_own_times_say() -> Result<()> {
+    let backend = backend(TEAMS, &history()).await?;
+    let of = async |path: &str| -> Result<Value> { Ok(time(&backend, path).await?["data"]["wip_age"].clone()) };
+    let ages = of("payments/time").await?;
+    assert_eq!(json!([ages["n"], ages["n_merged"], ages["is_suppressed"]]), json!([2, 40, false]), "without the draft");
+    assert_eq!([&ages["p50_hours"], &ages["p85_hours"]].map(rounded), [Some(4.0), Some(100.0)]);
+    let open: Vec<Value> = ages["open"].as_array().into_iter().flatten().cloned().collect();
+    let shown = open.iter().map(|it| (it["number"].as_i64(), rounded(&it["age_hours"]), rounded(&it["older_than"])));
+    let two_thirds = Some(0.666_667);
+    assert_eq!(shown.collect::<Vec<_>>(), [(Some(102), Some(240.0), Some(1.0)), (Some(101), Some(24.0), two_thirds)]);
+    assert_eq!(open[0]["url"], "https://github.com/acme/api/pull/102");
+    // It is of now, and compared with the last 26 weeks.
+    let mut short = of("payments/time?from=2026-06-01&to=2026-06-08").await?;
+    assert_eq!(short, ages);
+    // Ana's were open for four hours; none of them is in this branch.
+    short = of("payments/time?base=release").await?;
+    assert_eq!(json!([short["n"], short["n_merged"], short["p50_hours"]]), json!([0, 0, null]));
+    assert_eq!(backend.get("/v1/metrics/team/payments/time?repo=acme/unknown").await?.0, 400);
+    assert_eq!(backend.get("/v1/metrics/team/unknown/time").await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_range_counts_what_was_merged_in_it_and_says_what_was_not_read() -> Result<()> {
+    let mut all = history();
+    // Merged on the first and the last instant of the week from June 1, in Oslo, and on either side of it.
+    for (number, merged) in [
+        (200, "2026-05-31T21:59:59Z"),
+        (201, "2026-05-31T22:00:00Z"),
+        (202, "2026-06-07T21:59:59Z"),
+        (203, "2026-06-07T22:00:00Z"),
+    ] {
+        let it = pr("acme/api", number).created("2026-05-30T08:00:00Z").merged(merged);
+        all.push((it, Details { ready_at: Some(at("2026-05-30T08:00:00Z")), ..Details::default() }));
+    }
+    let unread = pr("acme/api", 300).created("2026-06-02T08:00:00Z").merged("2026-06-03T08:00:00Z");
+    let backend = with_unread(TEAMS, &all, &[unread]).await?;
+    let answer = time(&backend, "payments/time?from=2026-06-01&to=2026-06-08").await?;
+    let data = &answer["data"];
+    assert_eq!(data["prs_merged"], 5, "two of the boundaries, one unread, and one of each person");
+    assert_eq!(data["until_merge"]["missing"], json!({ "coding": 3 }));
+    assert_eq!(data["size_effect"]["n_unknown"], 1, "what is not read has no size");
+    assert!(codes(&answer).contains(&"details_pending"), "{answer}");
+    let running = time(&backend, "payments/time?from=2026-06-08&to=2026-06-18").await?;
+    assert_eq!(running["data"]["incomplete"], json!(["running"]));
+    let before = time(&backend, "payments/time?from=2025-09-01&to=2025-10-06").await?;
+    assert_eq!(json!([before["data"]["prs_merged"], before["data"]["incomplete"]]), json!([0, ["not_read"]]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn weeks_of_one_person_are_in_no_number_where_small_groups_are_hidden() -> Result<()> {
+    let mut all = history();
+    // A week of Ana alone, and the running one.
+    all.push(worked(200, "ana", "2026-01-20T08:00:00Z", [400, 3, 1], 5));
+    all.push(worked(201, "ana", "2026-06-15T08:00:00Z", [400, 3, 1], 5));
+    all.push(worked(202, "bob", "2026-06-15T08:00:00Z", [400, 3, 1], 5));
+    let backend = backend(&format!("{PRIVACY}\n{TEAMS}"), &all).await?;
+    let answer = time(&backend, "payments/time?from=2026-01-19&to=2026-06-22").await?;
+    let data = &answer["data"];
+    assert_eq!(json!([data["prs_merged"], data["n_hidden"]]), json!([43, 3]), "counts are no secret");
+    assert_eq!(shares(&data["until_merge"], "share"), [Some(0.1), Some(0.875), Some(0.025)], "as without them");
+    let class = &data["size_effect"]["classes"][2];
+    assert_eq!(
+        json!([class["n"], class["pickup_p50_hours"], class["is_suppressed"]]),
+        json!([20, null, true]),
+        "all of Ana"
+    );
+    assert_eq!(data["pickup_calendar"]["cells"], json!([]), "each is of one person");
+    assert_eq!(data["wip_age"]["n_merged"], 40);
+    assert!(codes(&answer).contains(&"suppressed"), "{answer}");
+    let alone = time(&backend, "platform/time").await?;
+    let (merge, ages) = (&alone["data"]["until_merge"], &alone["data"]["wip_age"]);
+    assert_eq!(json!([merge["n"], alone["data"]["n_hidden"], ages["n_merged"]]), json!([0, 20, 0]), "Bob alone");
+    assert_eq!(
+        json!([ages["is_suppressed"], ages["p50_hours"], ages["open"][0]["older_than"]]),
+        json!([true, null, null])
+    );
+    assert_eq!(backend.get("/v1/metrics/team/payments/time?from=2026-06-02").await?.0, 400, "no whole week");
+    Ok(())
+}
+
+#[tokio::test]
+async fn titles_of_open_work_need_their_scope() -> Result<()> {
+    let backend = backend(TEAMS, &history()).await?;
+    let (keys, texts) = keys(&[(Scope::MetricsRead, &["payments"]), (Scope::PrsRead, &["payments"])])?;
+    let router = router(Api { keys: Some(keys), ..backend.api() });
+    let open = async |key: &str| -> Result<Value> {
+        let answered = ask(&router, "GET", "/v1/metrics/team/payments/time", &[("x-api-key", key)]).await?;
+        Ok(answered.json()?["data"]["wip_age"].clone())
+    };
+    let (metrics, pull_requests) = (open(&texts[0]).await?, open(&texts[1]).await?);
+    assert_eq!(json!([metrics["n"], metrics["open"]]), json!([2, null]));
+    assert_eq!(pull_requests["open"].as_array().map(Vec::len), Some(2));
+    let elsewhere = ask(&router, "GET", "/v1/metrics/team/platform/time", &[("x-api-key", &texts[0])]).await?;
+    assert_eq!(elsewhere.status, 404, "another team");
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Where a team's time goes.
+
+use std::collections::HashMap;
+
+use mergeline_domain::insight::{Flow, FlowContext, flow};
+use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
+use mergeline_store::{LinkedPullRequest, TeamRef};
+
+use crate::query::ReportError;
+use crate::report::Report;
+
+/// Where the time of a team's pull requests goes, and how old those are that are open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamTime {
+    /// The team.
+    pub team: TeamRef,
+    /// The numbers.
+    pub flow: Flow,
+    /// The pull requests that are open, by the number that [`Flow::wip_age`] has.
+    pub open: HashMap<i64, LinkedPullRequest>,
+    /// Why the range is not final; nothing if it is over and was fully read.
+    pub incomplete: Vec<Incomplete>,
+    /// What readers must know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// Where the time of the pull requests goes that were merged in the range, and how old those are that are open.
+    ///
+    /// # Errors
+    /// [`ReportError::UnknownTeam`] without a team, and when the database fails.
+    pub async fn time(&mut self) -> Result<TeamTime, ReportError> {
+        let team = self.required_team()?;
+        let min_group_size = usize::try_from(self.min_group_size()).unwrap_or_default();
+        let context = FlowContext { range: self.range, now: self.now, min_group_size };
+        let filter = self.filter.clone();
+        let times = self.reader.flow_times(team.id, context.since(), &filter).await?;
+        let flow = flow(&times, &context);
+        let ids: Vec<i64> = flow.wip_age.open.iter().map(|open| open.id).collect();
+        let open = if ids.is_empty() { Vec::new() } else { self.reader.linked_pull_requests(&ids).await? };
+        let mut warnings = self.warnings().to_vec();
+        warnings.extend(self.warnings_of_time(&flow));
+        Ok(TeamTime {
+            team,
+            flow,
+            open: open.into_iter().map(|it| (it.id, it)).collect(),
+            incomplete: self.coverage().incomplete_range(&self.range, self.today()),
+            warnings,
+        })
+    }
+
+    fn warnings_of_time(&self, flow: &Flow) -> Vec<Warning> {
+        let has_hidden_medians = flow.size_effect.classes.iter().any(|class| class.is_suppressed);
+        let warnings = [
+            (flow.n == 0 && self.is_read, WarningCode::NoData, "no pull request was merged in the range"),
+            (
+                flow.lacks_details,
+                WarningCode::DetailsPending,
+                "commits and reviews of some merged pull requests were not read, so they have no phases yet",
+            ),
+            (
+                flow.n_hidden > 0 || flow.wip_age.is_suppressed || has_hidden_medians,
+                WarningCode::Suppressed,
+                "durations of fewer people than privacy.min_group_size, or of a week that is not over, are not shown and left out \
+                 of every sum",
+            ),
+        ];
+        let warnings = warnings.into_iter().filter(|(applies, ..)| *applies);
+        warnings.map(|(_, code, message)| Warning::new(code, message)).collect()
+    }
+}

@@ -1,0 +1,41 @@
+//! How long a team's pull requests took.
+
+use chrono::{DateTime, Utc};
+use mergeline_domain::TeamId;
+use mergeline_domain::insight::FlowTimes;
+
+use crate::attributions::stored_weight;
+use crate::{Filter, ReadSession, RepositoryId, StoreError};
+
+impl ReadSession {
+    /// The pull requests of a team that were merged since an instant, and those that are open; of the filter only its repositories and
+    /// its branch matter.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "flow_times"))]
+    pub async fn flow_times(
+        &mut self,
+        team: TeamId,
+        since: DateTime<Utc>,
+        filter: &Filter,
+    ) -> Result<Vec<FlowTimes>, StoreError> {
+        let repositories =
+            filter.repositories.as_ref().map(|ids| ids.iter().map(|RepositoryId(id)| *id).collect::<Vec<_>>());
+        let query =
+            sqlx::query_file!("queries/flow_times.sql", team.0, since, repositories.as_deref(), filter.base.as_deref());
+        let times = query.fetch_all(&mut *self.connection).await?.into_iter().map(|row| {
+            Ok(FlowTimes {
+                id: row.id,
+                ready_at: row.ready_at,
+                merged_at: row.merged_at,
+                seconds: [row.coding_seconds, row.pickup_seconds, row.review_seconds, row.deploy_seconds],
+                has_details: row.has_details,
+                lines: row.lines.and_then(|lines| u64::try_from(lines).ok()),
+                weight: stored_weight(row.weight_units)?,
+                person: row.author_id,
+            })
+        });
+        times.collect()
+    }
+}
