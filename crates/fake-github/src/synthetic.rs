@@ -74,6 +74,9 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
     let recently = this_monday.and_hms_opt(10, 0, 0).unwrap_or_default().and_utc() - TimeDelta::weeks(2);
     history.add(None, "acme/web", recently, TimeDelta::hours(5));
     history.add(Some(FakeUser::person("emil")), "acme/api", recently - TimeDelta::weeks(8), TimeDelta::weeks(9));
+    // One is open for longer than was agreed, and one may be soon.
+    history.add(Some(FakeUser::person("deniz")), "acme/web", recently + TimeDelta::days(3), TimeDelta::weeks(20));
+    history.add(Some(FakeUser::person("ana")), "acme/api", recently + TimeDelta::days(9), TimeDelta::weeks(20));
     // Something waits for a deployment at any time of any day.
     history.add(
         Some(FakeUser::person("ana")),
@@ -123,6 +126,7 @@ pub fn organization(now: DateTime<Utc>) -> Organization {
              the hotfix that is merged next"
                 .to_owned(),
             "ana merged a pull request into the branch next of acme/api, which is not deployed".to_owned(),
+            "deniz has a pull request that nobody has reviewed for more than a week: Insight lists it as breaking a goal".to_owned(),
             "acme/web leaves every Thursday, with all that was merged since: its lead times are days".to_owned(),
             "acme/legacy was read by the first run, and then the token lost its access: the second run is partial, what \
              was read still counts, and every week up to then stays complete"

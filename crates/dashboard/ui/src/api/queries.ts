@@ -129,6 +129,13 @@ export const useForecast = (team: Given<string | undefined>, filters: Given<Quer
     isNamed(team),
   )
 
+export const useTime = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['time', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/time', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
 export const useGoals = (team: Given<string | undefined>) =>
   useAnswer(
     () => ['goals', toValue(team)],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ask, blank, inFront, json, kept, launch, open, settled, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
+import { altered, ask, blank, inEachLook, inFront, json, kept, launch, open, settled, sideways, violations, waitUntilForgotten, waitUntilKept, SCREENS, URL_OF_DEMO } from './page.mjs'
 
 let browser
 before(async () => (browser = await launch()))
@@ -273,6 +273,55 @@ describe('insight', () => {
     const percent = (value) => new Intl.NumberFormat('en-US', { style: 'percent', maximumFractionDigits: 1 }).format(value)
     const text = await page.locator('.goal', { hasText: 'Goal: 80% get their first review within 8 hours' }).innerText()
     assert.ok(text.includes(`${percent(numbers.share)} of ${numbers.n} in the four weeks`), text)
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('says where time goes, as the API does', async () => {
+    const { context, page, problems } = await open(browser, 'insight?team=web')
+    const { data } = await ask('metrics/team/web/time')
+    const percent = (value) => new Intl.NumberFormat('en-US', { style: 'percent', maximumFractionDigits: 1 }).format(value)
+    const block = page.locator('.block', { hasText: 'Where time goes' })
+    const rows = (heading) => block.locator('table', { has: page.getByRole('columnheader', { name: heading, exact: true }) }).locator('tbody tr')
+    const cells = async (heading) => {
+      const all = []
+      for (const row of await rows(heading).all()) all.push(await row.locator('td').allInnerTexts())
+      return all
+    }
+    const { phases, n } = data.until_production
+    assert.deepEqual(await cells('Phase'), phases.map((it) => [percent(it.share), percent(it.median_share)]))
+    assert.match(await block.innerText(), new RegExp(`Of ${data.prs_merged} pull requests merged .*, ${n} have every phase`))
+    const sizes = data.size_effect.classes.filter((it) => it.n > 0)
+    assert.deepEqual((await cells('Lines')).map(([merged]) => Number(merged)), sizes.map((it) => it.n))
+    const open_ = data.wip_age.open
+    assert.ok(open_.length > 0, 'the demo has open pull requests')
+    assert.deepEqual(await rows('Pull request').locator('a').allInnerTexts(), open_.map((it) => `${it.repository}#${it.number}`))
+    assert.deepEqual((await cells('Pull request')).map((row) => row[2]), open_.map((it) => percent(it.older_than)))
+    await block.getByRole('link', { name: `${data.prs_merged} pull requests` }).click()
+    await page.getByText(`${data.prs_merged} pull requests count`).waitFor()
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('draws the hours of opening that have enough, hides what is hidden, and says what is missing', async () => {
+    const change = ({ data }) => {
+      data.pickup_calendar.cells = [
+        { weekday: 1, hour: 9, n: 8, pickup_p50_hours: 2 },
+        { weekday: 5, hour: 16, n: 6, pickup_p50_hours: 60 },
+      ]
+      Object.assign(data.size_effect.classes[0], { n: 3, pickup_p50_hours: null, review_p50_hours: null, is_suppressed: true })
+      Object.assign(data, { n_hidden: 4 })
+      data.wip_age.open = null
+    }
+    const { context, page, problems } = await open(browser, 'insight?team=web', { routes: { '**/team/web/time*': altered(change) } })
+    const table = page.locator('.calendar')
+    assert.deepEqual(await table.locator('thead th').allInnerTexts(), ['Opened', '9:00', '16:00'])
+    const shown = async (day) => table.locator('tr', { has: page.getByRole('rowheader', { name: day }) }).locator('td').allInnerTexts()
+    assert.deepEqual([await shown('Monday'), await shown('Tuesday'), await shown('Friday')], [['2 h', ''], ['', ''], ['', '2.5 d']])
+    const block = page.locator('.block', { hasText: 'Where time goes' })
+    const text = await block.innerText()
+    for (const said of ['4 of weeks of few people', 'up to 10\t3\thidden\thidden', 'prs:read']) assert.ok(text.includes(said), `${said}: ${text}`)
+    await inEachLook(page, async (look) => assert.deepEqual(await violations(page), [], look))
     assert.deepEqual(problems, [])
     await context.close()
   })
