@@ -18,13 +18,13 @@ use serde_json::Value;
 use super::reports::RequestedReport;
 use super::resources::{Completeness, Meta, TeamRef};
 use crate::auth::scope::Scope;
-use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
-    BASE, FROM, Form, LAST, Parameter, ParameterReader, Parameters, REPO, Selection, TO, TZ,
+    BASE, BOM, FORMAT, FROM, Form, LAST, Parameter, ParameterReader, Parameters, REPO, Selection, TO, TZ,
 };
 use crate::http::request::ApiRequest;
+use crate::http::tables::{Cell, Rows};
 use crate::state::Api;
 
 pub(crate) const TIME: Operation = Operation {
@@ -40,7 +40,7 @@ pub(crate) const TIME: Operation = Operation {
                   the scope prs:read.",
     scope: Some(Scope::MetricsRead),
     parameters: TimeParameters::DESCRIPTIONS,
-    has_csv: false,
+    has_csv: true,
     // Ages change with the clock.
     has_etag: false,
     request_body: None,
@@ -48,13 +48,13 @@ pub(crate) const TIME: Operation = Operation {
 };
 
 #[derive(Debug)]
-struct TimeParameters(Selection);
+struct TimeParameters(Selection, Form);
 
 impl Parameters for TimeParameters {
-    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE];
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE, &FORMAT, &BOM];
 
     fn read(reader: &mut ParameterReader) -> Self {
-        Self(Selection::read(reader))
+        Self(Selection::read(reader), Form::read(reader))
     }
 }
 
@@ -121,13 +121,13 @@ pub(crate) struct OpenPullRequest {
 }
 
 async fn time(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    let TimeParameters(selection) = request.parameters()?;
+    let TimeParameters(selection, form) = request.parameters()?;
     let shows_pull_requests = request.access()?.has(Scope::PrsRead);
-    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Time, selection, Form::DEFAULT).await?;
+    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Time, selection, form).await?;
     let found = requested.report.time().await?;
     let meta = requested.meta(Some(Interval::Week), &found.warnings);
     let data = TeamTime::of(found, requested.report.range(), shows_pull_requests);
-    Ok(requested.with_freshness(answer(data, meta)))
+    Ok(requested.with_freshness(requested.response(data, meta, rows)?))
 }
 
 /// Where a team's time goes as in the API, with all that may be shown.
@@ -184,4 +184,45 @@ impl OpenWork {
             open: listed.map(open),
         }
     }
+}
+
+/// A row for each number: its formula, what it is of, and which it is. Nothing of single pull requests.
+fn rows(found: &TeamTime) -> Result<Rows, csv::Error> {
+    let mut rows = Rows::new(["definition", "of", "name", "value"])?;
+    #[expect(clippy::cast_precision_loss, reason = "there are not 2^53 of anything")]
+    let count = |n: usize| Some(n as f64);
+    let mut push = |definition: &str, of: &str, name: &str, value: Option<f64>| {
+        rows.push([Cell::Text(definition), Cell::Text(of), Cell::Text(name), Cell::Number(value)])
+    };
+    for (end, shares) in [("until_merge", &found.until_merge), ("until_production", &found.until_production)] {
+        push(shares.definition, end, "n", count(shares.n))?;
+        for phase in &shares.phases {
+            let of = format!("{end}.{}", phase.phase);
+            push(shares.definition, &of, "share", phase.share)?;
+            push(shares.definition, &of, "median_share", phase.median_share)?;
+        }
+        for (phase, n) in &shares.missing {
+            push(shares.definition, &format!("{end}.{phase}"), "missing", count(*n))?;
+        }
+    }
+    for class in &found.size_effect.classes {
+        let bound = |bound: Option<u64>| bound.map(|bound| bound.to_string()).unwrap_or_default();
+        let of = format!("lines {}..{}", bound(class.above.map(|above| above + 1)), bound(class.up_to));
+        push(found.size_effect.definition, &of, "n", count(class.n))?;
+        push(found.size_effect.definition, &of, "pickup_p50_hours", class.pickup_p50_hours)?;
+        push(found.size_effect.definition, &of, "review_p50_hours", class.review_p50_hours)?;
+    }
+    if let Some(calendar) = &found.pickup_calendar {
+        for cell in &calendar.cells {
+            let of = format!("weekday {} hour {}", cell.weekday, cell.hour);
+            push(calendar.definition, &of, "n", count(cell.n))?;
+            push(calendar.definition, &of, "pickup_p50_hours", Some(cell.pickup_p50_hours))?;
+        }
+    }
+    let ages = &found.wip_age;
+    push(ages.definition, "open", "n", count(ages.n))?;
+    for (name, hours) in [("p50_hours", ages.p50_hours), ("p85_hours", ages.p85_hours), ("p95_hours", ages.p95_hours)] {
+        push(ages.definition, "merged", name, hours)?;
+    }
+    Ok(rows)
 }

@@ -17,11 +17,11 @@ use serde_json::Value;
 use super::reports::RequestedReport;
 use super::resources::{Meta, TeamRef, instant};
 use crate::auth::scope::Scope;
-use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
-use crate::http::parameters::{FROM, Form, LAST, Parameter, ParameterReader, Parameters, Selection, TO};
+use crate::http::parameters::{BOM, FORMAT, FROM, Form, LAST, Parameter, ParameterReader, Parameters, Selection, TO};
 use crate::http::request::ApiRequest;
+use crate::http::tables::{Cell, Rows};
 use crate::state::Api;
 
 pub(crate) const GOALS: Operation = Operation {
@@ -36,20 +36,20 @@ pub(crate) const GOALS: Operation = Operation {
                   requests break an agreement needs the scope prs:read.",
     scope: Some(Scope::MetricsRead),
     parameters: GoalParameters::DESCRIPTIONS,
-    has_csv: false,
+    has_csv: true,
     has_etag: false,
     request_body: None,
     body: Body::Json(enveloped::<TeamGoals, Meta>),
 };
 
 #[derive(Debug)]
-struct GoalParameters(Selection);
+struct GoalParameters(Selection, Form);
 
 impl Parameters for GoalParameters {
-    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST];
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &FORMAT, &BOM];
 
     fn read(reader: &mut ParameterReader) -> Self {
-        Self(Selection::read(reader))
+        Self(Selection::read(reader), Form::read(reader))
     }
 }
 
@@ -127,13 +127,13 @@ pub(crate) struct LatePullRequest {
 }
 
 async fn goals(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    let GoalParameters(selection) = request.parameters()?;
+    let GoalParameters(selection, form) = request.parameters()?;
     let shows_pull_requests = request.access()?.has(Scope::PrsRead);
-    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Goals, selection, Form::DEFAULT).await?;
+    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Goals, selection, form).await?;
     let found = requested.report.goals().await?;
     let meta = requested.meta(Some(Interval::Week), &found.warnings);
     let data = TeamGoals::of(found, shows_pull_requests);
-    Ok(requested.with_freshness(answer(data, meta)))
+    Ok(requested.with_freshness(requested.response(data, meta, rows)?))
 }
 
 /// A team's goals as in the API, with all that may be shown.
@@ -186,4 +186,29 @@ impl Goal {
             suggestion: history.suggestion,
         }
     }
+}
+
+/// A row for each whole week of each goal.
+fn rows(found: &TeamGoals) -> Result<Rows, csv::Error> {
+    let mut rows =
+        Rows::new(["goal", "week", "revision", "state", "n", "n_within", "n_waiting", "share", "low", "high"])?;
+    let whole = |number: usize| Cell::Whole(i64::try_from(number).ok());
+    for goal in &found.goals {
+        for week in &goal.weeks {
+            let numbers = week.numbers;
+            rows.push([
+                Cell::Text(&goal.id),
+                Cell::Text(&week.week.to_string()),
+                whole(week.revision),
+                Cell::Text(&week.state.to_string()),
+                numbers.map_or(Cell::Whole(None), |it| whole(it.n)),
+                numbers.map_or(Cell::Whole(None), |it| whole(it.n_within)),
+                numbers.map_or(Cell::Whole(None), |it| whole(it.n_waiting)),
+                Cell::Number(numbers.map(|it| it.share)),
+                Cell::Number(numbers.map(|it| it.low)),
+                Cell::Number(numbers.map(|it| it.high)),
+            ])?;
+        }
+    }
+    Ok(rows)
 }

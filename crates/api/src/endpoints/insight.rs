@@ -5,7 +5,7 @@ use axum::response::Response;
 use axum::routing::on;
 use chrono::NaiveDate;
 use http::Method;
-use mergeline_domain::insight::{ChangeReport, ForecastReport, Horizon};
+use mergeline_domain::insight::{Baseline, ChangeReport, ForecastReport, Horizon};
 use mergeline_domain::metrics::Interval;
 use mergeline_reporting::ReportKind;
 use schemars::JsonSchema;
@@ -14,13 +14,14 @@ use serde::Serialize;
 use super::reports::RequestedReport;
 use super::resources::{Meta, TeamRef};
 use crate::auth::scope::Scope;
-use crate::http::envelope::answer;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
-    BASE, COUNT, FROM, Form, LAST, Parameter, ParameterReader, Parameters, REPO, Selection, TO, TZ, WEEKS, horizon_of,
+    BASE, BOM, COUNT, FORMAT, FROM, Form, LAST, Parameter, ParameterReader, Parameters, REPO, Selection, TO, TZ, WEEKS,
+    horizon_of,
 };
 use crate::http::request::ApiRequest;
+use crate::http::tables::{Cell, Rows};
 use crate::state::Api;
 
 pub(crate) const CHANGE: Operation = Operation {
@@ -35,7 +36,7 @@ pub(crate) const CHANGE: Operation = Operation {
                   completely, are left out. The default range is the last three years.",
     scope: Some(Scope::MetricsRead),
     parameters: ChangeParameters::DESCRIPTIONS,
-    has_csv: false,
+    has_csv: true,
     has_etag: true,
     request_body: None,
     body: Body::Json(enveloped::<TeamChanges, Meta>),
@@ -54,13 +55,13 @@ pub(crate) const FORECAST: Operation = Operation {
 };
 
 #[derive(Debug)]
-struct ChangeParameters(Selection);
+struct ChangeParameters(Selection, Form);
 
 impl Parameters for ChangeParameters {
-    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE];
+    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE, &FORMAT, &BOM];
 
     fn read(reader: &mut ParameterReader) -> Self {
-        Self(Selection::read(reader))
+        Self(Selection::read(reader), Form::read(reader))
     }
 }
 
@@ -69,14 +70,16 @@ struct ForecastParameters {
     selection: Selection,
     horizon: Horizon,
     count: Option<u32>,
+    form: Form,
 }
 
 impl Parameters for ForecastParameters {
-    const DESCRIPTIONS: &'static [&'static Parameter] = &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE, &WEEKS, &COUNT];
+    const DESCRIPTIONS: &'static [&'static Parameter] =
+        &[&FROM, &TO, &LAST, &TZ, &REPO, &BASE, &WEEKS, &COUNT, &FORMAT, &BOM];
 
     fn read(reader: &mut ParameterReader) -> Self {
         let (horizon, count) = horizon_of(reader);
-        Self { selection: Selection::read(reader), horizon, count }
+        Self { selection: Selection::read(reader), horizon, count, form: Form::read(reader) }
     }
 }
 
@@ -105,20 +108,20 @@ pub(crate) struct TeamForecast {
 }
 
 async fn change(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    let ChangeParameters(selection) = request.parameters()?;
-    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Change, selection, Form::DEFAULT).await?;
+    let ChangeParameters(selection, form) = request.parameters()?;
+    let mut requested = RequestedReport::prepare(&api, &request, ReportKind::Change, selection, form).await?;
     if let Some(response) = requested.not_modified() {
         return Ok(response);
     }
     let changes = requested.report.changes().await?;
     let meta = requested.meta(Some(Interval::Week), &changes.warnings);
     let data = TeamChanges { team: (&changes.team).into(), merged: changes.merged, cycle_time: changes.cycle_time };
-    Ok(requested.tagged(answer(data, meta)))
+    Ok(requested.tagged(requested.response(data, meta, change_rows)?))
 }
 
 async fn forecast(State(api): State<Api>, request: ApiRequest) -> Result<Response, ApiError> {
-    let ForecastParameters { selection, horizon, count } = request.parameters()?;
-    let requested = RequestedReport::prepare(&api, &request, ReportKind::Forecast, selection, Form::DEFAULT).await?;
+    let ForecastParameters { selection, horizon, count, form } = request.parameters()?;
+    let requested = RequestedReport::prepare(&api, &request, ReportKind::Forecast, selection, form).await?;
     let mut requested = requested.that_depends_on(&format!("{horizon:?} {count:?}"));
     if let Some(response) = requested.not_modified() {
         return Ok(response);
@@ -132,5 +135,68 @@ async fn forecast(State(api): State<Api>, request: ApiRequest) -> Result<Respons
         weeks_missing: found.weeks_missing,
         forecast: found.forecast,
     };
-    Ok(requested.tagged(answer(data, meta)))
+    Ok(requested.tagged(requested.response(data, meta, forecast_rows)?))
+}
+
+/// A row for each week of each number, with the limits of its baseline and the change that began in it.
+fn change_rows(changes: &TeamChanges) -> Result<Rows, csv::Error> {
+    let mut rows = Rows::new([
+        "measure",
+        "start",
+        "value",
+        "n",
+        "center",
+        "lower",
+        "upper",
+        "is_outside",
+        "changed_from",
+        "changed_to",
+        "found",
+    ])?;
+    for (measure, report) in [("merged", &changes.merged), ("cycle_time_hours", &changes.cycle_time)] {
+        for week in &report.weeks {
+            let is_of = |it: &&Baseline| it.from <= week.start && it.until.is_none_or(|until| week.start < until);
+            let baseline = report.baselines.iter().find(is_of);
+            let change = report.changes.iter().find(|change| change.since == week.start);
+            let found = change.map(|change| change.found.to_string());
+            rows.push([
+                Cell::Text(measure),
+                Cell::Text(&week.start.to_string()),
+                Cell::Number(week.value),
+                Cell::Number(Some(week.n)),
+                Cell::Number(baseline.map(|it| it.center)),
+                Cell::Number(baseline.map(|it| it.lower)),
+                Cell::Number(baseline.map(|it| it.upper)),
+                Cell::Flag(week.is_outside),
+                Cell::Number(change.map(|change| change.from)),
+                Cell::Number(change.map(|change| change.to)),
+                Cell::optional(found.as_deref()),
+            ])?;
+        }
+    }
+    Ok(rows)
+}
+
+/// A row for each number of weeks ahead; none while weeks are missing.
+fn forecast_rows(found: &TeamForecast) -> Result<Rows, csv::Error> {
+    let mut rows =
+        Rows::new(["weeks", "by", "expected", "p2_5", "p10", "p15", "p25", "p50", "p75", "p85", "p90", "p97_5"])?;
+    for total in found.forecast.iter().flat_map(|forecast| &forecast.totals) {
+        let by = total.by.to_string();
+        let numbers = [
+            total.expected,
+            total.p2_5,
+            total.p10,
+            total.p15,
+            total.p25,
+            total.p50,
+            total.p75,
+            total.p85,
+            total.p90,
+            total.p97_5,
+        ];
+        let ends = [Cell::Whole(i64::try_from(total.weeks).ok()), Cell::Text(&by)];
+        rows.push(ends.into_iter().chain(numbers.map(|number| Cell::Number(Some(number)))))?;
+    }
+    Ok(rows)
 }

@@ -4,14 +4,16 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue};
 use mergeline_domain::metrics::{Interval, Warning};
 use mergeline_reporting::{Report, ReportKind};
+use serde::Serialize;
 
 use super::resources::{Meta, instant};
-use crate::http::envelope::DATA_AS_OF;
+use crate::http::envelope::{DATA_AS_OF, answer, csv};
 use crate::http::errors::ApiError;
 use crate::http::etag::ETag;
 use crate::http::negotiation::Format;
 use crate::http::parameters::{Form, Selection};
 use crate::http::request::ApiRequest;
+use crate::http::tables::Rows;
 use crate::state::Api;
 
 /// A requested report and the format of its response.
@@ -67,6 +69,26 @@ impl RequestedReport {
             response.headers_mut().insert(DATA_AS_OF, value);
         }
         response
+    }
+
+    /// The response, in the format that is asked for. A table is only made if it is.
+    pub(crate) fn response<T: Serialize>(
+        &self,
+        data: T,
+        meta: Meta,
+        rows: impl FnOnce(&T) -> Result<Rows, csv::Error>,
+    ) -> Result<Response, ApiError> {
+        match self.format {
+            Format::Json => Ok(answer(data, meta)),
+            Format::Csv => csv(rows(&data)?, &self.file_name(), &meta, self.has_bom),
+        }
+    }
+
+    /// The file name under which a browser saves the table: `payments-velocity`.
+    fn file_name(&self) -> String {
+        let definition = self.report.kind().definition();
+        let name = self.report.team().map_or_else(|| "organization".to_owned(), |team| team.slug.to_string());
+        format!("{name}-{}", definition.split('@').next().unwrap_or(definition))
     }
 
     /// The `meta` of the response.

@@ -14,9 +14,7 @@ use super::dora::Count;
 use super::reports::RequestedReport;
 use super::resources::{Bucket, Completeness, DurationStatistics, Meta, Numbers, TeamRef, weight};
 use crate::auth::scope::Scope;
-use crate::http::envelope::{answer, csv};
 use crate::http::errors::ApiError;
-use crate::http::negotiation::Format;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
 use crate::http::parameters::{
     BASE, BOM, DAYS, FORMAT, FROM, Form, INTERVAL, LAST, Parameter, ParameterReader, Parameters, REPO, Selection, TO,
@@ -380,22 +378,12 @@ async fn statistics(
     }
     let statistics = requested.report.statistics().await?;
     let meta = requested.meta(Some(statistics.interval), &statistics.warnings);
-    let response = match requested.format {
-        Format::Json => answer(Data::of(kind, &statistics), meta),
-        Format::Csv => csv(rows(kind, &statistics)?, &file_name(&requested.report), &meta, requested.has_bom)?,
-    };
+    let response = requested.response(Data::of(kind, &statistics), meta, |_| rows(kind, &statistics))?;
     Ok(requested.tagged(response))
 }
 
-/// The file name under which a browser saves the table: `payments-velocity`.
-fn file_name(report: &Report) -> String {
-    let definition = report.kind().definition();
-    let name = report.team().map_or_else(|| "organization".to_owned(), |team| team.slug.to_string());
-    format!("{name}-{}", definition.split('@').next().unwrap_or(definition))
-}
-
 /// A row for each bucket, and one for the whole range, called `total`.
-fn rows(kind: ReportKind, statistics: &ReportStatistics) -> Result<Rows, ApiError> {
+fn rows(kind: ReportKind, statistics: &ReportStatistics) -> Result<Rows, csv::Error> {
     let has_lead_times = kind == ReportKind::LeadTime;
     let mut columns: Vec<String> = ["bucket", "start", "end", "complete"].map(str::to_owned).into();
     columns.extend(Numbers::columns());

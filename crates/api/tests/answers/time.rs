@@ -8,6 +8,7 @@ use mergeline_fake_github::{FakePullRequest, at, pr};
 use serde_json::{Value, json};
 
 use crate::common::{Backend, PRIVACY, TEAMS, ask, keys};
+use crate::rows;
 
 /// A pull request with its hours of coding, pickup and review, and its lines.
 fn worked(number: i64, who: &str, ready: &str, hours: [i64; 3], lines: i64) -> (FakePullRequest, Details) {
@@ -222,5 +223,119 @@ async fn titles_of_open_work_need_their_scope() -> Result<()> {
     assert_eq!(pull_requests["open"].as_array().map(Vec::len), Some(2));
     let elsewhere = ask(&router, "GET", "/v1/metrics/team/platform/time", &[("x-api-key", &texts[0])]).await?;
     assert_eq!(elsewhere.status, 404, "another team");
+    Ok(())
+}
+
+/// The rows of a table, each by the names of its columns.
+async fn table(backend: &Backend, path: &str) -> Result<Vec<Value>> {
+    let answered = backend.ask(path, &[("accept", "text/csv")]).await?;
+    assert_eq!((answered.status, answered.header("content-type")), (200, "text/csv; charset=utf-8; header=present"));
+    let row = |cells: Vec<(String, String)>| cells.into_iter().map(|(name, cell)| (name, Value::from(cell))).collect();
+    Ok(rows(&answered)?.into_iter().map(row).collect())
+}
+
+#[tokio::test]
+async fn a_table_of_time_has_the_numbers_of_the_answer_and_no_title() -> Result<()> {
+    let backend = backend(TEAMS, &history()).await?;
+    let answer = time(&backend, "payments/time").await?;
+    let rows = table(&backend, "/v1/metrics/team/payments/time").await?;
+    let value = |of: &str, name: &str| -> Value {
+        let found: Vec<&Value> = rows.iter().filter(|row| row["of"] == of && row["name"] == name).collect();
+        assert_eq!(found.len(), 1, "{of} {name}");
+        found[0]["value"].as_str().and_then(|text| text.parse::<f64>().ok()).map_or(Value::Null, Value::from)
+    };
+    for (index, phase) in ["coding", "pickup", "review"].into_iter().enumerate() {
+        let shown = &answer["data"]["until_merge"]["phases"][index];
+        for name in ["share", "median_share"] {
+            assert_eq!(value(&format!("until_merge.{phase}"), name), shown[name], "{phase}");
+        }
+    }
+    assert_eq!(value("until_production.deploy", "missing"), json!(40.0));
+    assert_eq!(value("until_production.deploy", "share"), Value::Null);
+    assert_eq!([value("lines 51..200", "n"), value("lines 1001..", "pickup_p50_hours")], [json!(20.0), json!(99.0)]);
+    assert_eq!(value("lines ..10", "review_p50_hours"), Value::Null);
+    assert_eq!(
+        [value("weekday 3 hour 10", "n"), value("weekday 2 hour 9", "pickup_p50_hours")],
+        [json!(11.0), json!(3.0)]
+    );
+    assert_eq!([value("open", "n"), value("merged", "p85_hours")], [json!(2.0), json!(100.0)]);
+    assert!(rows.iter().all(|row| !row.to_string().contains("Change")), "a title");
+    Ok(())
+}
+
+#[tokio::test]
+async fn tables_of_changes_forecasts_and_goals_have_the_rows_of_their_answers() -> Result<()> {
+    let mut all = Vec::new();
+    // 26 weeks of six, then eight of twelve: one lasting change.
+    for week in 0..34_i64 {
+        for index in 0..if week < 26 { 6 } else { 12 } {
+            let merged = at("2025-10-21T12:00:00Z") + TimeDelta::weeks(week) + TimeDelta::hours(index % 7 + week % 3);
+            let number = i64::try_from(all.len())? + 1;
+            let opened = merged - TimeDelta::hours(20 + week % 5);
+            all.push(pr("acme/api", number).created(&opened.to_rfc3339()).merged(&merged.to_rfc3339()));
+        }
+    }
+    let goals = "goals: [{ id: fast, form: share, measure: cycle_time, within: 22h, share: 0.5 }]\n";
+    let backend = Backend::with_teams(&format!("{goals}{TEAMS}")).await?;
+    backend.keep_since("2025-10-20T00:00:00Z", &all).await?;
+    let same = |row: &Value, name: &str, shown: &Value| {
+        let text = row[name].as_str().unwrap_or_default();
+        let is_same = match shown {
+            Value::Null => text.is_empty(),
+            Value::Number(number) => text.parse::<f64>().ok() == number.as_f64(),
+            shown => text == shown.as_str().map_or_else(|| shown.to_string(), str::to_owned),
+        };
+        assert!(is_same, "{name} of {row}: {shown}");
+    };
+    let change = time(&backend, "payments/change").await?;
+    let rows = table(&backend, "/v1/metrics/team/payments/change").await?;
+    let mut rows = rows.iter();
+    for (measure, field) in [("merged", "merged"), ("cycle_time_hours", "cycle_time")] {
+        let report = &change["data"][field];
+        for week in report["weeks"].as_array().into_iter().flatten() {
+            let row = rows.next().expect("a row for each week");
+            assert_eq!((&row["measure"], &row["start"]), (&json!(measure), &week["start"]));
+            for name in ["value", "n", "is_outside"] {
+                same(row, name, &week[name]);
+            }
+            let changed = report["changes"].as_array().into_iter().flatten().find(|it| it["since"] == week["start"]);
+            for (name, of) in [("changed_from", "from"), ("changed_to", "to"), ("found", "found")] {
+                same(row, name, changed.map_or(&Value::Null, |it| &it[of]));
+            }
+            let mut baselines = report["baselines"].as_array().into_iter().flatten();
+            let of = |it: &&Value| {
+                it["from"].as_str() <= week["start"].as_str()
+                    && (it["until"].is_null() || week["start"].as_str() < it["until"].as_str())
+            };
+            let baseline = baselines.rfind(of);
+            for name in ["center", "lower", "upper"] {
+                same(row, name, baseline.map_or(&Value::Null, |it| &it[name]));
+            }
+        }
+    }
+    assert_eq!(rows.next(), None);
+    assert_eq!(change["data"]["merged"]["changes"].as_array().map(Vec::len), Some(1), "{change}");
+    let forecast = time(&backend, "payments/forecast?weeks=5").await?;
+    let totals = forecast["data"]["forecast"]["totals"].as_array().cloned().unwrap_or_default();
+    let rows = table(&backend, "/v1/metrics/team/payments/forecast?weeks=5").await?;
+    assert_eq!((rows.len(), totals.len()), (5, 5));
+    for (row, total) in rows.iter().zip(&totals) {
+        for name in ["weeks", "by", "expected", "p2_5", "p10", "p15", "p25", "p50", "p75", "p85", "p90", "p97_5"] {
+            same(row, name, &total[name]);
+        }
+    }
+    let (_, goals) = backend.get("/v1/teams/payments/goals").await?;
+    let weeks = goals["data"]["goals"][0]["weeks"].as_array().cloned().unwrap_or_default();
+    let rows = table(&backend, "/v1/teams/payments/goals").await?;
+    assert_eq!((rows.len(), weeks.len()), (26, 26));
+    for (row, week) in rows.iter().zip(&weeks) {
+        same(row, "goal", &json!("fast"));
+        for name in ["week", "revision", "state"] {
+            same(row, name, &week[name]);
+        }
+        for name in ["n", "n_within", "n_waiting", "share", "low", "high"] {
+            same(row, name, &week["numbers"][name]);
+        }
+    }
     Ok(())
 }
