@@ -785,7 +785,9 @@ async fn small_groups_hide_durations_but_not_counts() -> Result<()> {
         "weight": 1.0
       },
       "end": "2026-06-08",
+      "fte_weeks": 1.5,
       "incomplete": [],
+      "merged_per_fte_week": 0.6666666666666666,
       "phases": {
         "coding": {
           "mean_hours": null,

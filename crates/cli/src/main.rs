@@ -19,6 +19,7 @@ mod goals;
 mod http_server;
 mod import;
 mod init;
+mod insight;
 mod keys;
 mod names;
 mod prompts;

@@ -19,6 +19,7 @@ use crate::args::{Options, Show};
 use crate::database::collected;
 use crate::dora;
 use crate::failure::Failure;
+use crate::insight::{self, Insight};
 use crate::status::NOTHING;
 use crate::tables::{self, Layout};
 use crate::terminal;
@@ -53,7 +54,9 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
         Some(team) => {
             let (_, statistics) = statistics(&store, &team, ReportKind::Velocity, range, clock()).await?;
             let velocity = tables::one_team(&statistics, clock());
-            with_dora(velocity, &store, &[team], range, clock(), Layout::Terminal).await?
+            let insight = Insight::of(&store, &team, range, clock()).await?;
+            let insight = insight::table(&[(&statistics, insight)], Layout::Terminal);
+            with_dora(format!("{velocity}\n\n{insight}"), &store, &[team], range, clock(), Layout::Terminal).await?
         }
         None => everything(&store, range, clock(), Layout::Terminal).await?,
     };
@@ -74,7 +77,12 @@ pub(crate) async fn everything(
     for team in &teams {
         all.push(statistics(store, team, ReportKind::Velocity, range, now).await?.1);
     }
-    with_dora(tables::all_teams(&all, now, layout), store, &teams, range, now, layout).await
+    let mut insights = Vec::new();
+    for (team, statistics) in teams.iter().zip(&all) {
+        insights.push((statistics, Insight::of(store, team, range, now).await?));
+    }
+    let text = format!("{}\n\n{}", tables::all_teams(&all, now, layout), insight::table(&insights, layout));
+    with_dora(text.trim_end().to_owned(), store, &teams, range, now, layout).await
 }
 
 /// A text, and below it DORA's metrics of these teams and of all, if any deployment is known.
@@ -111,6 +119,7 @@ pub(crate) async fn as_json(
             DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
         let metrics = report.metrics().await?;
         reports.insert("dora".to_owned(), dora_json(&report, &metrics)?);
+        reports.extend(Insight::of(store, team, range, now).await?.into_json()?);
         all.push(Value::Object(reports));
     }
     Ok(serde_json::json!({ "teams": all }))

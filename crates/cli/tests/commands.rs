@@ -846,6 +846,58 @@ async fn show_of_one_team_and_reports_print_the_five() -> Result<()> {
 }
 
 #[tokio::test]
+async fn show_and_report_say_what_has_changed_and_what_is_likely() -> Result<()> {
+    const COUNTS: [i64; 32] =
+        [6, 4, 7, 5, 8, 3, 6, 5, 9, 4, 6, 7, 5, 6, 8, 4, 5, 7, 6, 3, 6, 8, 5, 7, 4, 6, 7, 5, 9, 10, 8, 11];
+    let fake = FakeGitHub::start().await?;
+    let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
+    let monday = today - chrono::Days::new(u64::from(chrono::Datelike::weekday(&today).num_days_from_monday()));
+    let first = monday - chrono::Days::new(7 * 32);
+    let mut all = Vec::new();
+    for (week, count) in (0_u64..).zip(COUNTS) {
+        for index in 0..count {
+            let merged = (first + chrono::Days::new(7 * week + 1)).and_hms_opt(12, 0, 0).context("noon")?.and_utc();
+            let merged = merged + TimeDelta::minutes(index);
+            let number = i64::try_from(all.len())? + 1;
+            let opened = (merged - TimeDelta::hours(20)).to_rfc3339();
+            all.push(pr("acme/api", number).created(&opened).merged(&merged.to_rfc3339()));
+        }
+    }
+    fake.put(all);
+    // No week before the first one is read.
+    let days = (today - first).num_days();
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("BACKFILL_DAYS", (days + 1).to_string());
+    let file = "version: 1\nrepositories: [acme/api]\nteams: [{ slug: payments, name: Payments, members: [{ github: ana }] }]\n";
+    laptop.write("teams.yaml", file)?;
+    let collected = laptop.run(&["collect"]).await?;
+    assert_eq!(collected.code(), Some(0), "{}", collected.err());
+    let shown = laptop.run(&["show", "payments"]).await?.out();
+    let reported = laptop.run(&["report", "--teams", "teams.yaml", "--days", &days.to_string()]).await?.out();
+    // The worked example: found in the sixth week, since the third.
+    let since = first + chrono::Days::new(7 * 28);
+    for out in [&shown, &reported] {
+        let line = format!("Payments: since {since} merged by week is 9.5 instead of 5.8 (change@1)");
+        assert!(out.contains(&line), "{line}: {out}");
+    }
+    let json = laptop.run(&["show", "payments", "--json"]).await?.json()?;
+    let team = &json["teams"][0];
+    assert_eq!(team["change"]["merged"]["changes"][0]["since"], since.to_string(), "{team}");
+    let total = &team["forecast"]["forecast"]["totals"][11];
+    let likely = |name: &str| total[name].as_f64().map(|value| format!("{:.0}", value.floor())).unwrap_or_default();
+    let row = shown.lines().find(|line| line.starts_with("Payments ") && !line.contains("by ISO week"));
+    let cells: Vec<&str> = row.unwrap_or_default().split_whitespace().collect();
+    assert_eq!(cells[cells.len() - 2..], [likely("p15"), likely("p50")], "{shown}");
+    // One person all the time, so that each FTE week is a week.
+    let (fte_weeks, merged) =
+        (&team["velocity"]["total"]["fte_weeks"], &team["velocity"]["total"]["merged_per_fte_week"]);
+    let shown_as =
+        |value: &Value, decimals: usize| value.as_f64().map(|it| format!("{it:.decimals$}")).unwrap_or_default();
+    assert_eq!(cells[1..3], [shown_as(fte_weeks, 1), shown_as(merged, 2)], "{shown}");
+    assert_eq!(team["time"]["prs_merged"], team["velocity"]["total"]["prs_merged"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_report_in_markdown_has_tables_that_no_name_breaks() -> Result<()> {
     let fake = FakeGitHub::start().await?;
     fake.require_token(FakeGitHub::TOKEN);
@@ -873,7 +925,7 @@ async fn a_report_in_markdown_has_tables_that_no_name_breaks() -> Result<()> {
         );
         headers.push(rows[0].trim_matches('|').split('|').next().unwrap_or_default().trim().to_owned());
     }
-    assert_eq!(headers, ["week", "team"], "{out} {}", ran.err());
+    assert_eq!(headers, ["week", "team", "team"], "{out} {}", ran.err());
     ensure!(out.contains(r"\<b\>Pay\|ments") && out.contains("```text\nThis report"), "{out}");
 
     let json = laptop.run(&["report", "acme/api", "--format", "json"]).await?;

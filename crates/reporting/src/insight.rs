@@ -83,7 +83,13 @@ impl Report {
 }
 
 fn of_merges(week: &BucketNumbers, value: Option<f64>) -> ChangeWeek {
-    ChangeWeek { start: week.start, is_complete: week.is_complete(), n: count(week), value, fte: None }
+    ChangeWeek {
+        start: week.start,
+        is_complete: week.is_complete(),
+        n: count(week),
+        value,
+        fte: week.capacity.and_then(|it| it.fte_weeks),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a team does not merge 2^53 pull requests a week")]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
-    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, GOAL, Interval, InvalidParameter, MEDIAN_INTERVAL,
-    PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest, SIZE_EFFECT, TIME_SHARE, VELOCITY,
-    WIP_AGE,
+    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, FTE_WEEKS, GOAL, Interval, InvalidParameter,
+    MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest, SIZE_EFFECT,
+    TIME_SHARE, VELOCITY, WIP_AGE,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -57,10 +57,11 @@ impl ReportKind {
     /// The IDs of all formulas in the report.
     pub fn definitions(self) -> &'static [&'static str] {
         match self {
-            Self::Velocity | Self::Summary | Self::Overview => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES, MEDIAN_INTERVAL],
+            Self::Velocity => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES, MEDIAN_INTERVAL, FTE_WEEKS],
+            Self::Summary | Self::Overview => &[VELOCITY, PR_CYCLE_TIME, PR_PHASES, MEDIAN_INTERVAL],
             Self::LeadTime => &[PR_CYCLE_TIME, CHANGE_LEAD_TIME, VELOCITY, PR_PHASES, MEDIAN_INTERVAL],
             Self::PullRequests => &[ATTRIBUTION, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
-            Self::Change => &[CHANGE, VELOCITY, PR_CYCLE_TIME],
+            Self::Change => &[CHANGE, VELOCITY, PR_CYCLE_TIME, FTE_WEEKS],
             Self::Forecast => &[FORECAST, VELOCITY],
             Self::Goals => &[GOAL, PR_PHASES, PR_CYCLE_TIME, PR_PICKUP_WORKING, WIP_AGE],
             Self::Time => &[TIME_SHARE, SIZE_EFFECT, PICKUP_CALENDAR, WIP_AGE, PR_PHASES, VELOCITY],

@@ -1,13 +1,15 @@
 //! Merged pull requests by calendar unit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use mergeline_domain::insight::{Capacity, capacity};
 use mergeline_domain::metrics::{
     Allocation, Allocations, Bucket, Count, DateRange, DoraBucket, DoraStatistics, Incomplete, Interval, MeasureKind,
     Statistics, Timing, Warning, WarningCode, hide_small_groups, remove_hidden,
 };
-use mergeline_store::{Bucketing, DoraScope, Filter, TeamRef};
+use mergeline_domain::{Period, Weight, start_of_day};
+use mergeline_store::{Bucketing, DoraScope, Filter, TeamMembership, TeamRef};
 
 use crate::dora::{counted_days, hide_small_timings, lacks_deployments, limit_to_smallest_groups};
 use crate::query::{ReportError, ReportKind};
@@ -30,6 +32,10 @@ pub struct ReportStatistics {
     pub lead_time: Option<Deliveries>,
     /// Which count for teams; only for the organization.
     pub allocation: Option<Allocation>,
+    /// The people that the team had in the range; only of a team's merges.
+    pub capacity: Option<Capacity>,
+    /// The memberships that say so.
+    pub memberships: Vec<TeamMembership>,
     /// Why it is not final; nothing if the range is over and was fully read.
     pub incomplete: Vec<Incomplete>,
     /// What readers must know, including about the collection.
@@ -67,6 +73,8 @@ pub struct BucketNumbers {
     pub lead_time: Option<Deliveries>,
     /// Which count for teams; only for the organization.
     pub allocation: Option<Allocation>,
+    /// The people that the team had in it; only of a team's merges.
+    pub capacity: Option<Capacity>,
 }
 
 /// The pull requests that were delivered in a calendar unit or range.
@@ -126,7 +134,7 @@ impl Report {
         let mut shown = self.shown_statistics(&filter, interval).await?;
         let lead_times = self.lead_times(&filter, interval).await?;
         let allocations = self.allocations(&filter, interval, &mut shown).await?;
-        let (range, coverage, today) = (self.range, self.coverage(), self.today());
+        let (range, today) = (self.range, self.today());
         let mut warnings = Vec::new();
         if self.kind == ReportKind::LeadTime {
             let message = "cycle_time is from opening to merge; DORA's change lead time is change_lead_time";
@@ -141,12 +149,22 @@ impl Report {
             bucket.allocation =
                 allocations.as_ref().map(|all| all.buckets.get(&bucket.start).copied().unwrap_or_default());
         }
+        let memberships = self.memberships().await?;
+        let capacity = memberships.as_ref().map(|of| {
+            for bucket in &mut buckets {
+                let units = bucket.numbers.bucket.weight_units;
+                bucket.capacity = Some(self.capacity(of, (bucket.start, bucket.end), units));
+            }
+            self.capacity(of, (range.from, range.to), shown.total.bucket.weight_units)
+        });
         Ok(ReportStatistics {
             buckets,
             total: shown.total,
             lead_time: lead_times.total,
             allocation: allocations.as_ref().map(|all| all.total),
-            incomplete: self.with_deployments(coverage.incomplete_range(&range, today), &range),
+            capacity,
+            memberships: memberships.unwrap_or_default(),
+            incomplete: self.with_deployments(self.coverage().incomplete_range(&range, today), &range),
             team: self.team.clone(),
             range,
             interval,
@@ -175,6 +193,7 @@ impl Report {
                 numbers,
                 lead_time: None,
                 allocation: None,
+                capacity: None,
             }
         };
         numbers.into_iter().map(bucket).collect()
@@ -187,6 +206,35 @@ impl Report {
             reasons.push(Incomplete::DeploymentsNotRead);
         }
         reasons
+    }
+
+    /// The memberships that touch the range, if the report is about a team's merges.
+    async fn memberships(&mut self) -> Result<Option<Vec<TeamMembership>>, ReportError> {
+        let Some(team) = self.team.as_ref().filter(|_| matches!(self.kind, ReportKind::Velocity | ReportKind::Change))
+        else {
+            return Ok(None);
+        };
+        let mut memberships = self.reader.memberships(team.id).await?;
+        let (start, end) = (self.range.start(), self.range.end());
+        memberships.retain(|it| is_within(&it.period, start, end));
+        Ok(Some(memberships))
+    }
+
+    /// What a team had of people in a calendar unit, and what it merged with them. Only days of the range count, up to today.
+    fn capacity(&self, memberships: &[TeamMembership], days: (NaiveDate, NaiveDate), merged_units: i64) -> Capacity {
+        let (from, to) = (days.0.max(self.range.from), days.1.min(self.range.to).min(self.today() + Days::new(1)));
+        let (start, end) = (start_of_day(from, self.range.zone), start_of_day(to, self.range.zone));
+        let within = memberships.iter().filter(|it| start < end && is_within(&it.period, start, end));
+        let people: BTreeSet<i64> = within.clone().map(|it| it.person).collect();
+        // What is divided by one person's weight is that person's.
+        if self.hides_small_groups() && i64::try_from(people.len()).is_ok_and(|n| n < self.status.min_group_size) {
+            return Capacity::HIDDEN;
+        }
+        let within: Vec<(Period, Weight)> = within.map(|it| (it.period, it.weight)).collect();
+        let found = capacity(&within, (from, to), self.range.zone, merged_units);
+        // Whole pull requests are not those of parts of people.
+        let merged_per_fte_week = found.merged_per_fte_week.filter(|_| !self.query.ignore_weights);
+        Capacity { merged_per_fte_week, ..found }
     }
 
     /// What was delivered in the range, if the report is about lead times and a source reports deployments.
@@ -325,4 +373,9 @@ impl Report {
         let warnings = warnings.into_iter().filter(|(applies, ..)| *applies);
         warnings.map(|(_, code, message)| Warning::new(code, message)).collect()
     }
+}
+
+/// Whether any of a period lies between two instants.
+fn is_within(period: &Period, start: DateTime<Utc>, end: DateTime<Utc>) -> bool {
+    period.from().is_none_or(|from| from < end) && period.to().is_none_or(|to| start < to)
 }

@@ -1,11 +1,11 @@
-//! How long a team's pull requests took.
+//! How long a team's pull requests took, and how much of people it had for them.
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::TeamId;
 use mergeline_domain::insight::FlowTimes;
 
-use crate::attributions::stored_weight;
-use crate::{Filter, ReadSession, RepositoryId, StoreError};
+use crate::attributions::{stored_period, stored_weight};
+use crate::{Filter, ReadSession, RepositoryId, StoreError, TeamMembership};
 
 impl ReadSession {
     /// The pull requests of a team that were merged since an instant, and those that are open; of the filter only its repositories and
@@ -37,5 +37,28 @@ impl ReadSession {
             })
         });
         times.collect()
+    }
+
+    /// The memberships of a team, past, present and to come.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memberships(&mut self, team: TeamId) -> Result<Vec<TeamMembership>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select m.id, m.person_id, (m.weight * 10000)::integer as "weight_units!", m.joined_at, m.left_at
+            from team_memberships as m
+            where m.team_id = $1 and m.removed_in is null
+            order by m.id"#,
+            team.0
+        );
+        let memberships = rows.fetch_all(&mut *self.connection).await?.into_iter().map(|row| {
+            Ok(TeamMembership {
+                id: row.id,
+                person: row.person_id,
+                weight: stored_weight(row.weight_units)?,
+                period: stored_period(row.joined_at, row.left_at)?,
+            })
+        });
+        memberships.collect()
     }
 }

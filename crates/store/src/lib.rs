@@ -55,7 +55,7 @@ pub use logins::{LoginKind, LoginStatus, Logins};
 pub use mergeline_domain::delivery::RepositoryId;
 pub use metrics::{
     Audience, Bucketing, DataStatus, Filter, ListedState, Member, OpenPullRequests, PullRequestList, PullRequestOrder,
-    ReadSession, Team, TeamPullRequest, TeamRef, TeamSelector,
+    ReadSession, Team, TeamMembership, TeamPullRequest, TeamRef, TeamSelector,
 };
 pub use pages::{KeptPullRequest, PageOfWork, StoredPage};
 pub use pruning::Prunable;

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::delivery::{DeploymentId, MissingReason, ServiceId};
 use mergeline_domain::metrics::{Allocations, Bucket, Coverage, Durations, Interval, Measure, MeasureKind, Statistics};
-use mergeline_domain::{AttributedBy, Exclusion, PullRequestState, RepoName, TeamId, TeamSlug};
+use mergeline_domain::{AttributedBy, Exclusion, Period, PullRequestState, RepoName, TeamId, TeamSlug, Weight};
 use tokio::time::timeout;
 
 use crate::revision::parse_stored;
@@ -63,6 +63,19 @@ pub struct Member {
     pub joined_at: Option<DateTime<Utc>>,
     /// When it ends; `None` means never.
     pub left_at: Option<DateTime<Utc>>,
+}
+
+/// When somebody is or was in a team, and how much.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TeamMembership {
+    /// The membership's id.
+    pub id: i64,
+    /// The person, as a number.
+    pub person: i64,
+    /// How much of them.
+    pub weight: Weight,
+    /// When.
+    pub period: Period,
 }
 
 /// Selects pull requests of a team: those in `[from, to)`, optionally of some repositories and one branch.

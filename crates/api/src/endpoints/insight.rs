@@ -10,6 +10,7 @@ use mergeline_domain::metrics::Interval;
 use mergeline_reporting::ReportKind;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::reports::RequestedReport;
 use super::resources::{Meta, TeamRef};
@@ -115,7 +116,7 @@ async fn change(State(api): State<Api>, request: ApiRequest) -> Result<Response,
     }
     let changes = requested.report.changes().await?;
     let meta = requested.meta(Some(Interval::Week), &changes.warnings);
-    let data = TeamChanges { team: (&changes.team).into(), merged: changes.merged, cycle_time: changes.cycle_time };
+    let data = TeamChanges::from(changes);
     Ok(requested.tagged(requested.response(data, meta, change_rows)?))
 }
 
@@ -128,14 +129,42 @@ async fn forecast(State(api): State<Api>, request: ApiRequest) -> Result<Respons
     }
     let found = requested.report.forecast(horizon, count).await?;
     let meta = requested.meta(Some(Interval::Week), &found.warnings);
-    let data = TeamForecast {
-        team: (&found.team).into(),
-        since: found.since,
-        weeks_known: found.weeks_known,
-        weeks_missing: found.weeks_missing,
-        forecast: found.forecast,
-    };
+    let data = TeamForecast::from(found);
     Ok(requested.tagged(requested.response(data, meta, forecast_rows)?))
+}
+
+/// A team's changes as in the API.
+///
+/// # Errors
+/// If a number is not finite.
+pub fn changes_json(changes: mergeline_reporting::TeamChanges) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(TeamChanges::from(changes))
+}
+
+/// A team's forecast as in the API.
+///
+/// # Errors
+/// If a number is not finite.
+pub fn forecast_json(found: mergeline_reporting::TeamForecast) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(TeamForecast::from(found))
+}
+
+impl From<mergeline_reporting::TeamChanges> for TeamChanges {
+    fn from(changes: mergeline_reporting::TeamChanges) -> Self {
+        Self { team: (&changes.team).into(), merged: changes.merged, cycle_time: changes.cycle_time }
+    }
+}
+
+impl From<mergeline_reporting::TeamForecast> for TeamForecast {
+    fn from(found: mergeline_reporting::TeamForecast) -> Self {
+        Self {
+            team: (&found.team).into(),
+            since: found.since,
+            weeks_known: found.weeks_known,
+            weeks_missing: found.weeks_missing,
+            forecast: found.forecast,
+        }
+    }
 }
 
 /// A row for each week of each number, with the limits of its baseline and the change that began in it.

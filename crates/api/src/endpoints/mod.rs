@@ -29,6 +29,7 @@ pub use dora::dora_json;
 pub use flow::time_json;
 pub use goals::goals_json;
 pub(crate) use health::ALIVE;
+pub use insight::{changes_json, forecast_json};
 pub(crate) use prometheus::PROMETHEUS;
 pub use statistics::statistics_json;
 

@@ -68,6 +68,17 @@ impl From<&mergeline_store::Member> for Membership {
     }
 }
 
+impl From<&mergeline_store::TeamMembership> for Membership {
+    fn from(membership: &mergeline_store::TeamMembership) -> Self {
+        Self {
+            id: membership.id,
+            weight: membership.weight.as_f64(),
+            joined_at: membership.period.from().map(instant),
+            left_at: membership.period.to().map(instant),
+        }
+    }
+}
+
 /// Statistics of durations. `n` and `weight` count those that have one; all other values are null if `n` is 0.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DurationStatistics {

@@ -5,6 +5,7 @@ use axum::response::Response;
 use axum::routing::on;
 use http::Method;
 use mergeline_domain::Weight;
+use mergeline_domain::insight::Capacity;
 use mergeline_domain::metrics::Allocation;
 use mergeline_reporting::{BucketNumbers, Deliveries, Report, ReportKind, ReportStatistics};
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::dora::Count;
 use super::reports::RequestedReport;
-use super::resources::{Bucket, Completeness, DurationStatistics, Meta, Numbers, TeamRef, weight};
+use super::resources::{Bucket, Completeness, DurationStatistics, Membership, Meta, Numbers, TeamRef, weight};
 use crate::auth::scope::Scope;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
@@ -31,8 +32,8 @@ pub(crate) const VELOCITY: Operation = Operation {
     admission: Admit::Statistics,
     id: "getVelocity",
     summary: "Merged pull requests by calendar unit",
-    description: "velocity@1: counts, weighted counts, cycle time and phases by week (or `interval`), and totals for the whole range. \
-                  The default range is the last 12 weeks.",
+    description: "velocity@1: counts, weighted counts, cycle time and phases by week (or `interval`), and totals for the whole range; \
+                  beside them fte_weeks@1, the people that the team had, with the memberships that say so. The default range is the last 12 weeks.",
     scope: Some(Scope::MetricsRead),
     parameters: StatisticsParameters::DESCRIPTIONS,
     has_csv: true,
@@ -109,8 +110,10 @@ impl Parameters for OrganizationParameters {
 pub(crate) struct TeamBuckets {
     team: TeamRef,
     /// Every unit that the range touches, including those without merges.
-    buckets: Vec<Bucket>,
-    total: Total,
+    buckets: Vec<VelocityBucket>,
+    total: VelocityTotal,
+    /// The memberships that touch the range, by which the team had its people.
+    memberships: Vec<Membership>,
 }
 
 /// How long a team's pull requests took, by calendar unit.
@@ -145,6 +148,24 @@ struct Total {
     completeness: Completeness,
     #[serde(flatten)]
     numbers: Numbers,
+}
+
+/// A calendar unit with the people that the team had.
+#[derive(Debug, Serialize, JsonSchema)]
+struct VelocityBucket {
+    #[serde(flatten)]
+    bucket: Bucket,
+    #[serde(flatten)]
+    capacity: Capacity,
+}
+
+/// The whole range with the people that the team had.
+#[derive(Debug, Serialize, JsonSchema)]
+struct VelocityTotal {
+    #[serde(flatten)]
+    total: Total,
+    #[serde(flatten)]
+    capacity: Capacity,
 }
 
 /// A calendar unit with its deliveries.
@@ -275,6 +296,19 @@ impl Unallocated {
     }
 }
 
+/// The column names of [`capacity_cells`].
+const CAPACITY_COLUMNS: [&str; 2] = ["fte_weeks", "merged_per_fte_week"];
+
+fn capacity_cells<'a>(capacity: Capacity) -> [Cell<'a>; 2] {
+    [Cell::Number(capacity.fte_weeks), Cell::Number(capacity.merged_per_fte_week)]
+}
+
+impl From<&BucketNumbers> for VelocityBucket {
+    fn from(bucket: &BucketNumbers) -> Self {
+        Self { bucket: bucket.into(), capacity: bucket.capacity.unwrap_or(Capacity::HIDDEN) }
+    }
+}
+
 impl From<&BucketNumbers> for LeadTimeBucket {
     fn from(bucket: &BucketNumbers) -> Self {
         Self { bucket: bucket.into(), change_lead_time: bucket.lead_time.as_ref().map(ChangeLeadTime::from) }
@@ -329,8 +363,12 @@ impl Data {
             }),
             (Some(team), _) => Self::Team(TeamBuckets {
                 team,
-                buckets: buckets.iter().map(Bucket::from).collect(),
-                total: statistics.into(),
+                buckets: buckets.iter().map(VelocityBucket::from).collect(),
+                total: VelocityTotal {
+                    total: statistics.into(),
+                    capacity: statistics.capacity.unwrap_or(Capacity::HIDDEN),
+                },
+                memberships: statistics.memberships.iter().map(Membership::from).collect(),
             }),
             (None, ReportKind::LeadTime) => Self::OrganizationLeadTimes(OrganizationLeadTimes {
                 buckets: buckets.iter().map(OrganizationLeadTimeBucket::from).collect(),
@@ -390,6 +428,7 @@ fn rows(kind: ReportKind, statistics: &ReportStatistics) -> Result<Rows, csv::Er
     columns.extend(has_lead_times.then(ChangeLeadTime::columns).into_iter().flatten());
     let has_rest = statistics.team.is_none();
     columns.extend(has_rest.then_some(Unallocated::COLUMNS).into_iter().flatten().map(str::to_owned));
+    columns.extend(statistics.capacity.map(|_| CAPACITY_COLUMNS.map(str::to_owned)).into_iter().flatten());
     let mut rows = Rows::new(columns.iter().map(String::as_str))?;
     for bucket in &statistics.buckets {
         let Bucket { label, start, end, completeness, numbers } = bucket.into();
@@ -399,6 +438,7 @@ fn rows(kind: ReportKind, statistics: &ReportStatistics) -> Result<Rows, csv::Er
         cells.extend(numbers.cells());
         cells.extend(has_lead_times.then(|| ChangeLeadTime::cells(bucket.lead_time.as_ref())).into_iter().flatten());
         cells.extend(bucket.allocation.into_iter().flat_map(|it| Unallocated::from(Some(it)).cells()));
+        cells.extend(bucket.capacity.into_iter().flat_map(capacity_cells));
         rows.push(cells)?;
     }
     let (start, end) = (statistics.range.from.to_string(), statistics.range.to.to_string());
@@ -407,6 +447,7 @@ fn rows(kind: ReportKind, statistics: &ReportStatistics) -> Result<Rows, csv::Er
     cells.extend(numbers.cells());
     cells.extend(has_lead_times.then(|| ChangeLeadTime::cells(statistics.lead_time.as_ref())).into_iter().flatten());
     cells.extend(statistics.allocation.into_iter().flat_map(|it| Unallocated::from(Some(it)).cells()));
+    cells.extend(statistics.capacity.into_iter().flat_map(capacity_cells));
     rows.push(cells)?;
     Ok(rows)
 }

@@ -1,4 +1,4 @@
-//! Where a team's time goes.
+//! Where a team's time goes, and how much of people it had.
 
 use anyhow::Result;
 use chrono::TimeDelta;
@@ -337,5 +337,105 @@ async fn tables_of_changes_forecasts_and_goals_have_the_rows_of_their_answers() 
             same(row, name, &week["numbers"][name]);
         }
     }
+    Ok(())
+}
+
+/// Ana joins payments in the middle of the week from June 1; Bob counts half.
+const JOINING: &str = "
+version: 1
+timezone: Europe/Oslo
+repositories: [acme/api]
+teams:
+  - { slug: payments, name: Payments, members: [{ github: ana, from: 2026-06-04 }, { github: bob, weight: 0.5 }] }
+  - { slug: nobody, members: [] }
+";
+
+async fn joined(teams: &str) -> Result<Backend> {
+    let backend = Backend::with_teams(teams).await?;
+    let merged =
+        |number, who: &str, at: &str| pr("acme/api", number).by(who).created("2026-05-01T08:00:00Z").merged(at);
+    let all = [
+        merged(1, "bob", "2026-06-02T08:00:00Z"),
+        merged(2, "ana", "2026-06-05T08:00:00Z"),
+        merged(3, "ana", "2026-06-09T08:00:00Z"),
+        merged(4, "bob", "2026-06-16T08:00:00Z"),
+    ];
+    backend.keep_since("2026-04-20T00:00:00Z", &all).await?;
+    Ok(backend)
+}
+
+#[tokio::test]
+async fn merges_stand_beside_the_people_of_their_weeks() -> Result<()> {
+    let backend = joined(JOINING).await?;
+    let answer = time(&backend, "payments/velocity?from=2026-05-25&to=2026-06-18").await?;
+    let data = &answer["data"];
+    let buckets = data["buckets"].as_array().cloned().unwrap_or_default();
+    let of = |it: &Value| (rounded(&it["fte_weeks"]), rounded(&it["merged_per_fte_week"]));
+    // Half of Bob; from Thursday on Ana, for four of seven days; both; and on Wednesday, three days of the running week.
+    let half = (Some(0.5), Some(0.0));
+    let four_days = 0.5 + 4.0 / 7.0;
+    let shown: Vec<_> = buckets.iter().map(of).collect();
+    let expected = [
+        half,
+        (rounded(&json!(four_days)), rounded(&json!(1.5 / four_days))),
+        (Some(1.5), rounded(&json!(1.0 / 1.5))),
+        (rounded(&json!(1.5 * 3.0 / 7.0)), rounded(&json!(0.5 / (1.5 * 3.0 / 7.0)))),
+    ];
+    assert_eq!(shown, expected);
+    let all = 0.5 + four_days + 1.5 + 1.5 * 3.0 / 7.0;
+    assert_eq!(of(&data["total"]), (rounded(&json!(all)), rounded(&json!(3.0 / all))));
+    let memberships = data["memberships"].as_array().cloned().unwrap_or_default();
+    let mut shown: Vec<Value> =
+        memberships.iter().map(|it| json!([it["weight"], it["joined_at"], it["left_at"]])).collect();
+    shown.sort_by_key(ToString::to_string);
+    assert_eq!(json!(shown), json!([[0.5, null, null], [1.0, "2026-06-03T22:00:00Z", null]]));
+    assert!(!answer.to_string().contains("bob"), "nobody is named");
+    let before = time(&backend, "payments/velocity?from=2026-05-25&to=2026-06-01").await?;
+    assert_eq!(before["data"]["memberships"].as_array().map(Vec::len), Some(1), "those of the range");
+    let whole = time(&backend, "payments/velocity?from=2026-06-01&to=2026-06-08&weighting=full").await?;
+    assert_eq!(of(&whole["data"]["total"]), (rounded(&json!(four_days)), None), "whole pull requests, parts of people");
+    let nobody = time(&backend, "nobody/velocity?from=2026-06-01&to=2026-06-08").await?;
+    assert_eq!(of(&nobody["data"]["total"]), (Some(0.0), None));
+    let rows = table(&backend, "/v1/metrics/team/payments/velocity?from=2026-06-01&to=2026-06-08").await?;
+    let in_table = |row: &Value| row["merged_per_fte_week"].as_str().and_then(|text| text.parse::<f64>().ok());
+    assert_eq!([in_table(&rows[0]), in_table(&rows[1])], [buckets[1]["merged_per_fte_week"].as_f64(); 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn merges_of_one_person_are_not_divided_where_small_groups_are_hidden() -> Result<()> {
+    let backend = joined(&format!("{PRIVACY}\n{JOINING}")).await?;
+    let answer = time(&backend, "payments/velocity?from=2026-05-25&to=2026-06-15").await?;
+    let buckets = answer["data"]["buckets"].as_array().cloned().unwrap_or_default();
+    let shown: Vec<_> =
+        buckets.iter().map(|it| (it["fte_weeks"].is_null(), it["merged_per_fte_week"].is_null())).collect();
+    assert_eq!(shown, [(true, true), (false, false), (false, false)], "Bob alone in the first");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_says_if_the_people_of_the_team_changed_too() -> Result<()> {
+    let mut all = Vec::new();
+    for week in 0..32_i64 {
+        for index in 0..if week < 26 { 6 } else { 14 } {
+            let merged = at("2025-11-04T12:00:00Z") + TimeDelta::weeks(week) + TimeDelta::hours(index);
+            let number = i64::try_from(all.len())? + 1;
+            all.push(pr("acme/api", number).created("2025-11-03T08:00:00Z").merged(&merged.to_rfc3339()));
+        }
+    }
+    let teams = |bob: &str| {
+        let members = format!("{{ github: ana }}, {{ github: bob{bob} }}");
+        format!("version: 1\nrepositories: [acme/api]\nteams: [{{ slug: payments, members: [{members}] }}]\n")
+    };
+    let fte = async |bob: &str| -> Result<Value> {
+        let backend = Backend::with_teams(&teams(bob)).await?;
+        backend.keep_since("2025-11-03T00:00:00Z", &all).await?;
+        let answer = time(&backend, "payments/change").await?;
+        assert_eq!(answer["data"]["merged"]["changes"].as_array().map(Vec::len), Some(1), "{answer}");
+        Ok(answer["data"]["merged"]["changes"][0]["fte"].clone())
+    };
+    assert_eq!(fte("").await?, Value::Null, "two all the time");
+    // From the first week of the new level on.
+    assert_eq!(fte(", from: 2026-05-04").await?, json!({ "from": 1.0, "to": 2.0 }));
     Ok(())
 }

@@ -5,18 +5,20 @@ use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::metrics::FTE_WEEKS;
 use crate::{Period, Weight, start_of_day};
 
 /// What a team had, and what it merged with it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Capacity {
-    /// The ID of the formula.
-    pub definition: &'static str,
-    /// The weights of its memberships, times the weeks in which they applied.
-    pub fte_weeks: f64,
+    /// The weights of its memberships, times the weeks in which they applied; `null` for fewer people than may be shown.
+    pub fte_weeks: Option<f64>,
     /// The weighted number of merged pull requests for each of these weeks; `null` without any.
     pub merged_per_fte_week: Option<f64>,
+}
+
+impl Capacity {
+    /// That of fewer people than may be shown.
+    pub const HIDDEN: Self = Self { fte_weeks: None, merged_per_fte_week: None };
 }
 
 /// The weights of a team's memberships integrated over the days of a bucket, in weeks of 7 days. Holidays are not known.
@@ -51,5 +53,5 @@ pub fn capacity(
     #[expect(clippy::cast_precision_loss, reason = "there are not 2^53 of anything")]
     let merged = merged_units as f64 / f64::from(Weight::UNITS);
     let merged_per_fte_week = (fte_weeks > 0.0).then(|| merged / fte_weeks);
-    Capacity { definition: FTE_WEEKS, fte_weeks, merged_per_fte_week }
+    Capacity { fte_weeks: Some(fte_weeks), merged_per_fte_week }
 }

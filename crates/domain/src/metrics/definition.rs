@@ -418,8 +418,12 @@ pub const DEFINITIONS: [Definition; 29] = [
         formula: "The weights of the team's memberships integrated over the bucket, in weeks of 7 days. merged_per_fte_week: prs_merged_weighted divided by it.",
         unit: "weeks of a whole person",
         includes: "Memberships of the teams file, for the part of the bucket in which they applied.",
-        excludes: "Null without any membership.",
-        caveats: &["Holidays and absences are not known.", NOT_FOR_PEOPLE],
+        excludes: "merged_per_fte_week is null without any membership. Both are null for a team of fewer people than may be shown.",
+        caveats: &[
+            "Holidays and absences are not known.",
+            "Of a week that is not over, and of a range that begins or ends within it, the days count that belong to it.",
+            NOT_FOR_PEOPLE,
+        ],
     },
     Definition {
         id: INVESTMENT,

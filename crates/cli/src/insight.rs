@@ -1,0 +1,122 @@
+//! What the history of teams says, as a text table: for `show` and `report`.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use mergeline_api::{changes_json, forecast_json, time_json};
+use mergeline_domain::TeamSlug;
+use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, Phase};
+use mergeline_domain::metrics::{DateRange, RangeRequest, STALE_AFTER};
+use mergeline_reporting::{
+    Report, ReportError, ReportKind, ReportQuery, ReportStatistics, TeamChanges, TeamForecast, TeamTime, Viewer,
+};
+use mergeline_store::{Reader, TeamSelector};
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+use crate::tables::{Layout, align, table_of_names};
+
+/// What is known of a team beyond the numbers of its weeks.
+pub(crate) struct Insight {
+    changes: TeamChanges,
+    forecast: TeamForecast,
+    /// Of the range.
+    time: TeamTime,
+    range: DateRange,
+}
+
+impl Insight {
+    /// Asks for a team: where the time of the range goes, and what all of its history says.
+    pub(crate) async fn of(
+        store: &Reader,
+        team: &TeamSlug,
+        range: RangeRequest,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Failure> {
+        let prepare = async |kind, range| -> Result<Report, ReportError> {
+            let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
+            Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await
+        };
+        let changes = prepare(ReportKind::Change, RangeRequest::DEFAULT).await?.changes().await?;
+        let mut forecasting = prepare(ReportKind::Forecast, RangeRequest::DEFAULT).await?;
+        let forecast = forecasting.forecast(Horizon::QUARTER, None).await?;
+        let mut dividing = prepare(ReportKind::Time, range).await?;
+        let time = dividing.time().await?;
+        // Without the report, which holds a connection.
+        Ok(Self { changes, forecast, time, range: *dividing.range() })
+    }
+
+    /// As in the API, by the last part of the path.
+    pub(crate) fn into_json(self) -> Result<Map<String, Value>, Failure> {
+        let Self { changes, forecast, time, range } = self;
+        let parts = [
+            ("change", changes_json(changes)?),
+            ("forecast", forecast_json(forecast)?),
+            ("time", time_json(time, &range)?),
+        ];
+        Ok(parts.into_iter().map(|(name, json)| (name.to_owned(), json)).collect())
+    }
+
+    /// The cells of its row.
+    fn cells(&self, statistics: &ReportStatistics) -> Vec<String> {
+        let none = || "-".to_owned();
+        let capacity = statistics.capacity;
+        let fte_weeks = capacity.and_then(|it| it.fte_weeks).map_or_else(none, |weeks| format!("{weeks:.1}"));
+        let merged = capacity.and_then(|it| it.merged_per_fte_week).map_or_else(none, |merged| format!("{merged:.2}"));
+        let shares = self.time.flow.until_merge.phases.iter();
+        let shares = shares.map(|it| it.share.map_or_else(none, |share| format!("{:.0} %", share * 100.0)));
+        let total = self.forecast.forecast.as_ref().and_then(|it| it.totals.last());
+        // Rounded up, it would be more than what is that probable.
+        let likely = |of: Option<f64>| of.map_or_else(none, |total| format!("{:.0}", total.floor()));
+        let mut cells = vec![self.changes.team.name.clone(), fte_weeks, merged];
+        cells.extend(shares);
+        cells.extend([likely(total.map(|it| it.p15)), likely(total.map(|it| it.p50))]);
+        cells
+    }
+
+    /// The last lasting change of each of its numbers.
+    fn lines(&self) -> Vec<String> {
+        let line = |report: &ChangeReport, what: &str, unit: &str| {
+            report.changes.last().map(|change| {
+                let (team, since) = (&self.changes.team.name, change.since);
+                format!("{team}: since {since} {what} is {:.1}{unit} instead of {:.1}{unit}", change.to, change.from)
+            })
+        };
+        let merged = line(&self.changes.merged, "merged by week", "");
+        let cycle_time = line(&self.changes.cycle_time, "the time from opening to merge", " h");
+        merged.into_iter().chain(cycle_time).collect()
+    }
+
+    fn is_watched(&self) -> bool {
+        self.changes.merged.state == ChangeState::Watching
+    }
+}
+
+/// A table of teams, each with the numbers of the same range; what has lastingly changed stands below it.
+pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], layout: Layout) -> String {
+    let Some((first, _)) = teams.first() else { return String::new() };
+    let mut text = layout.lines(&format!(
+        "People and time since {}: merged for each week of a whole person (fte_weeks@1); shares of the time until the merge \
+         (time_share@1); how many will be merged in the next 12 weeks, with a probability of 85 and of 50 % (forecast@1, from \
+         26 complete weeks on)\n",
+        first.range.from
+    ));
+    let phases = Phase::UNTIL_MERGE.iter().map(ToString::to_string);
+    let header: Vec<String> = ["team", "FTE weeks", "merged"].map(str::to_owned).into_iter().chain(phases).collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).chain(["85 %", "50 %"]).collect();
+    let rows = teams.iter().map(|(statistics, insight)| insight.cells(statistics)).collect();
+    let mut table = table_of_names(&header, rows, layout);
+    align(&mut table);
+    let _ = writeln!(text, "{table}");
+    let mut lines: Vec<String> = teams.iter().flat_map(|(_, insight)| insight.lines()).collect();
+    if lines.is_empty() {
+        let is_known = teams.iter().any(|(_, insight)| insight.is_watched());
+        let nothing = "Nothing has lastingly changed";
+        let unknown = "26 complete weeks with 3 merges or more show what has lastingly changed";
+        lines.push(if is_known { nothing } else { unknown }.to_owned());
+    }
+    for line in lines {
+        text.push_str(&layout.lines(&format!("{line} (change@1)\n")));
+    }
+    text
+}
