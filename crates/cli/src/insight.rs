@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use mergeline_api::{changes_json, forecast_json, time_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, Phase};
-use mergeline_domain::metrics::{DateRange, RangeRequest, STALE_AFTER};
+use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
 use mergeline_reporting::{
     Report, ReportError, ReportKind, ReportQuery, ReportStatistics, TeamChanges, TeamForecast, TeamTime, Viewer,
 };
@@ -22,7 +22,8 @@ pub(crate) struct Insight {
     forecast: TeamForecast,
     /// Of the range.
     time: TeamTime,
-    range: DateRange,
+    /// All of it as in the API, by the last part of the path.
+    json: Map<String, Value>,
 }
 
 impl Insight {
@@ -37,24 +38,29 @@ impl Insight {
             let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
             Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await
         };
-        let changes = prepare(ReportKind::Change, RangeRequest::DEFAULT).await?.changes().await?;
-        let mut forecasting = prepare(ReportKind::Forecast, RangeRequest::DEFAULT).await?;
-        let forecast = forecasting.forecast(Horizon::QUARTER, None).await?;
-        let mut dividing = prepare(ReportKind::Time, range).await?;
-        let time = dividing.time().await?;
-        // Without the report, which holds a connection.
-        Ok(Self { changes, forecast, time, range: *dividing.range() })
+        let mut json = Map::new();
+        // Each report holds a connection, so none outlives its numbers.
+        let changes = {
+            let mut report = prepare(ReportKind::Change, RangeRequest::DEFAULT).await?;
+            let changes = report.changes().await?;
+            json.insert("change".to_owned(), changes_json(&report, &changes)?);
+            changes
+        };
+        let forecast = {
+            let mut report = prepare(ReportKind::Forecast, RangeRequest::DEFAULT).await?;
+            let forecast = report.forecast(Horizon::QUARTER, None).await?;
+            json.insert("forecast".to_owned(), forecast_json(&report, &forecast)?);
+            forecast
+        };
+        let mut report = prepare(ReportKind::Time, range).await?;
+        let time = report.time().await?;
+        json.insert("time".to_owned(), time_json(&report, &time)?);
+        Ok(Self { changes, forecast, time, json })
     }
 
     /// As in the API, by the last part of the path.
-    pub(crate) fn into_json(self) -> Result<Map<String, Value>, Failure> {
-        let Self { changes, forecast, time, range } = self;
-        let parts = [
-            ("change", changes_json(changes)?),
-            ("forecast", forecast_json(forecast)?),
-            ("time", time_json(time, &range)?),
-        ];
-        Ok(parts.into_iter().map(|(name, json)| (name.to_owned(), json)).collect())
+    pub(crate) fn into_json(self) -> Map<String, Value> {
+        self.json
     }
 
     /// The cells of its row.

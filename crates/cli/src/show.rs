@@ -119,7 +119,7 @@ pub(crate) async fn as_json(
             DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
         let metrics = report.metrics().await?;
         reports.insert("dora".to_owned(), dora_json(&report, &metrics)?);
-        reports.extend(Insight::of(store, team, range, now).await?.into_json()?);
+        reports.extend(Insight::of(store, team, range, now).await?.into_json());
         all.push(Value::Object(reports));
     }
     Ok(serde_json::json!({ "teams": all }))

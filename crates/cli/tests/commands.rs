@@ -881,19 +881,19 @@ async fn show_and_report_say_what_has_changed_and_what_is_likely() -> Result<()>
     }
     let json = laptop.run(&["show", "payments", "--json"]).await?.json()?;
     let team = &json["teams"][0];
-    assert_eq!(team["change"]["merged"]["changes"][0]["since"], since.to_string(), "{team}");
-    let total = &team["forecast"]["forecast"]["totals"][11];
+    assert_eq!(team["change"]["data"]["merged"]["changes"][0]["since"], since.to_string(), "{team}");
+    let total = &team["forecast"]["data"]["forecast"]["totals"][11];
     let likely = |name: &str| total[name].as_f64().map(|value| format!("{:.0}", value.floor())).unwrap_or_default();
     let row = shown.lines().find(|line| line.starts_with("Payments ") && !line.contains("by ISO week"));
     let cells: Vec<&str> = row.unwrap_or_default().split_whitespace().collect();
     assert_eq!(cells[cells.len() - 2..], [likely("p15"), likely("p50")], "{shown}");
     // One person all the time, so that each FTE week is a week.
-    let (fte_weeks, merged) =
-        (&team["velocity"]["total"]["fte_weeks"], &team["velocity"]["total"]["merged_per_fte_week"]);
+    let total = &team["velocity"]["data"]["total"];
+    let (fte_weeks, merged) = (&total["fte_weeks"], &total["merged_per_fte_week"]);
     let shown_as =
         |value: &Value, decimals: usize| value.as_f64().map(|it| format!("{it:.decimals$}")).unwrap_or_default();
     assert_eq!(cells[1..3], [shown_as(fte_weeks, 1), shown_as(merged, 2)], "{shown}");
-    assert_eq!(team["time"]["prs_merged"], team["velocity"]["total"]["prs_merged"]);
+    assert_eq!(team["time"]["data"]["prs_merged"], total["prs_merged"]);
     Ok(())
 }
 

@@ -9,13 +9,13 @@ use chrono::NaiveDate;
 use http::Method;
 use mergeline_domain::insight::{PickupCalendar, SizeEffect, TimeShare, WipAge};
 use mergeline_domain::metrics::{DateRange, Interval, WIP_AGE};
-use mergeline_reporting::ReportKind;
+use mergeline_reporting::{Report, ReportKind};
 use mergeline_store::LinkedPullRequest;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::reports::RequestedReport;
+use super::reports::{RequestedReport, with_meta};
 use super::resources::{Completeness, Meta, TeamRef};
 use crate::auth::scope::Scope;
 use crate::http::errors::ApiError;
@@ -130,12 +130,12 @@ async fn time(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
     Ok(requested.with_freshness(requested.response(data, meta, rows)?))
 }
 
-/// Where a team's time goes as in the API, with all that may be shown.
+/// The `data` and `meta` of where a team's time goes, for programs that do not use HTTP.
 ///
 /// # Errors
-/// If a number is not finite.
-pub fn time_json(found: mergeline_reporting::TeamTime, range: &DateRange) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(TeamTime::of(found, range, true))
+/// If it cannot be serialized as JSON.
+pub fn time_json(report: &Report, found: &mergeline_reporting::TeamTime) -> Result<Value, serde_json::Error> {
+    with_meta(report, TeamTime::of(found.clone(), report.range(), true), &found.warnings)
 }
 
 impl TeamTime {

@@ -7,12 +7,12 @@ use chrono::NaiveDate;
 use http::Method;
 use mergeline_domain::insight::{Baseline, ChangeReport, ForecastReport, Horizon};
 use mergeline_domain::metrics::Interval;
-use mergeline_reporting::ReportKind;
+use mergeline_reporting::{Report, ReportKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::reports::RequestedReport;
+use super::reports::{RequestedReport, with_meta};
 use super::resources::{Meta, TeamRef};
 use crate::auth::scope::Scope;
 use crate::http::errors::ApiError;
@@ -133,20 +133,20 @@ async fn forecast(State(api): State<Api>, request: ApiRequest) -> Result<Respons
     Ok(requested.tagged(requested.response(data, meta, forecast_rows)?))
 }
 
-/// A team's changes as in the API.
+/// The `data` and `meta` of a team's changes, for programs that do not use HTTP.
 ///
 /// # Errors
-/// If a number is not finite.
-pub fn changes_json(changes: mergeline_reporting::TeamChanges) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(TeamChanges::from(changes))
+/// If it cannot be serialized as JSON.
+pub fn changes_json(report: &Report, changes: &mergeline_reporting::TeamChanges) -> Result<Value, serde_json::Error> {
+    with_meta(report, TeamChanges::from(changes.clone()), &changes.warnings)
 }
 
-/// A team's forecast as in the API.
+/// The `data` and `meta` of a team's forecast, for programs that do not use HTTP.
 ///
 /// # Errors
-/// If a number is not finite.
-pub fn forecast_json(found: mergeline_reporting::TeamForecast) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(TeamForecast::from(found))
+/// If it cannot be serialized as JSON.
+pub fn forecast_json(report: &Report, found: &mergeline_reporting::TeamForecast) -> Result<Value, serde_json::Error> {
+    with_meta(report, TeamForecast::from(found.clone()), &found.warnings)
 }
 
 impl From<mergeline_reporting::TeamChanges> for TeamChanges {

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use mergeline_domain::metrics::{Interval, Warning};
 use mergeline_reporting::{Report, ReportKind};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::resources::{Meta, instant};
 use crate::http::envelope::{DATA_AS_OF, answer, csv};
@@ -96,4 +97,14 @@ impl RequestedReport {
         // With a table it is a header. Headers have size limits, and the names of repositories do not.
         Meta::of(&self.report, interval, warnings, self.format != Format::Csv)
     }
+}
+
+/// The `data` and `meta` of a report by week, for programs that do not use HTTP.
+pub(crate) fn with_meta(
+    report: &Report,
+    data: impl Serialize,
+    warnings: &[Warning],
+) -> Result<Value, serde_json::Error> {
+    let meta = Meta::of(report, Some(Interval::Week), warnings, true);
+    Ok(json!({ "data": serde_json::to_value(data)?, "meta": serde_json::to_value(meta)? }))
 }

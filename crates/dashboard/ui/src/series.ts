@@ -7,7 +7,7 @@ import { sentences } from './charts/buckets'
 import type { Unit } from './charts/Durations.vue'
 import { bucketName, count, day, DAY, duration, many, moved, weight } from './format'
 
-type Bucket = Pick<Schemas['Bucket'], 'bucket' | 'start' | 'end' | 'incomplete' | 'prs_merged' | 'prs_merged_weighted' | 'cycle_time' | 'suppressed'>
+type Bucket = Pick<Schemas['VelocityBucket'], 'bucket' | 'start' | 'end' | 'incomplete' | 'prs_merged' | 'prs_merged_weighted' | 'cycle_time' | 'suppressed'>
 export type Days = { from: string; to: string }
 export type ListOf = (days: Days) => RouteLocationRaw | undefined
 
