@@ -1594,6 +1594,7 @@ CREATE TABLE public.configurations (
     delivery jsonb DEFAULT '{}'::jsonb NOT NULL,
     access jsonb DEFAULT '[]'::jsonb NOT NULL,
     goals jsonb DEFAULT '[]'::jsonb NOT NULL,
+    investment jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
 
@@ -1610,7 +1611,8 @@ CREATE VIEW public.configuration_in_force AS
     configurations.repository_rules,
     configurations.delivery,
     configurations.access,
-    configurations.goals
+    configurations.goals,
+    configurations.investment
    FROM public.configurations
   ORDER BY configurations.revision DESC
  LIMIT 1;

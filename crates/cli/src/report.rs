@@ -242,6 +242,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         delivery: mergeline_domain::teams_file::DeliverySettings::default(),
         access: mergeline_domain::AccessLines::default(),
         goals: Vec::new(),
+        investment: Vec::new(),
         teams: vec![team],
     })
 }

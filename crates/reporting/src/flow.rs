@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use mergeline_domain::insight::{Flow, FlowContext, flow};
+use mergeline_domain::insight::{Flow, FlowContext, Invested, Investment, flow, investment};
 use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
-use mergeline_store::{LinkedPullRequest, TeamRef};
+use mergeline_domain::teams_file::InvestmentEntry;
+use mergeline_store::{Filter, LinkedPullRequest, StoreError, TeamRef};
 
 use crate::query::ReportError;
 use crate::report::Report;
@@ -18,6 +19,8 @@ pub struct TeamTime {
     pub flow: Flow,
     /// The pull requests that are open, by the number that [`Flow::wip_age`] has.
     pub open: HashMap<i64, LinkedPullRequest>,
+    /// The kinds of work that were merged in the range; `None` where the teams file has no rules for them.
+    pub investment: Option<Investment>,
     /// Why the range is not final; nothing if it is over and was fully read.
     pub incomplete: Vec<Incomplete>,
     /// What readers must know.
@@ -38,15 +41,35 @@ impl Report {
         let flow = flow(&times, &context);
         let ids: Vec<i64> = flow.wip_age.open.iter().map(|open| open.id).collect();
         let open = if ids.is_empty() { Vec::new() } else { self.reader.linked_pull_requests(&ids).await? };
+        let investment = self.investment(&team, &filter).await?;
         let mut warnings = self.warnings().to_vec();
         warnings.extend(self.warnings_of_time(&flow));
         Ok(TeamTime {
             team,
             flow,
             open: open.into_iter().map(|it| (it.id, it)).collect(),
+            investment,
             incomplete: self.coverage().incomplete_range(&self.range, self.today()),
             warnings,
         })
+    }
+
+    async fn investment(&mut self, team: &TeamRef, filter: &Filter) -> Result<Option<Investment>, ReportError> {
+        let (entries, hotfixes) = self.reader.investment_rules().await?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let rules = entries.iter().map(InvestmentEntry::rule).collect::<Result<Vec<_>, _>>();
+        let rules = rules.map_err(|error| StoreError::Other(error.into()))?;
+        let merged = self.reader.invested_pull_requests(team.id, filter).await?;
+        let items = merged.iter().map(|it| Invested {
+            labels: &it.labels,
+            branch: it.branch.as_deref(),
+            title: &it.title,
+            is_rework: it.is_revert || hotfixes.is_hotfix(&it.labels, it.branch.as_deref()),
+            weight: it.weight,
+        });
+        Ok(Some(investment(&items.collect::<Vec<_>>(), &rules)))
     }
 
     fn warnings_of_time(&self, flow: &Flow) -> Vec<Warning> {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
-    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, FTE_WEEKS, GOAL, Interval, InvalidParameter,
-    MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest, SIZE_EFFECT,
-    TIME_SHARE, VELOCITY, WIP_AGE,
+    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, FTE_WEEKS, GOAL, INVESTMENT, Interval,
+    InvalidParameter, MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest,
+    SIZE_EFFECT, TIME_SHARE, VELOCITY, WIP_AGE,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -64,7 +64,7 @@ impl ReportKind {
             Self::Change => &[CHANGE, VELOCITY, PR_CYCLE_TIME, FTE_WEEKS],
             Self::Forecast => &[FORECAST, VELOCITY],
             Self::Goals => &[GOAL, PR_PHASES, PR_CYCLE_TIME, PR_PICKUP_WORKING, WIP_AGE],
-            Self::Time => &[TIME_SHARE, SIZE_EFFECT, PICKUP_CALENDAR, WIP_AGE, PR_PHASES, VELOCITY],
+            Self::Time => &[TIME_SHARE, SIZE_EFFECT, PICKUP_CALENDAR, WIP_AGE, INVESTMENT, PR_PHASES, VELOCITY],
         }
     }
 

@@ -9,7 +9,7 @@ use mergeline_domain::plan::{
     PlannedAccount, Terms,
 };
 use mergeline_domain::progress::{CollectionProgress, ProgressEvent};
-use mergeline_domain::teams_file::{DeliverySettings, GoalEntry, InstanceEntry, TeamsFile};
+use mergeline_domain::teams_file::{DeliverySettings, GoalEntry, InstanceEntry, InvestmentEntry, TeamsFile};
 use mergeline_domain::{
     AccessLines, ExternalId, Forge, Login, MembershipId, PersonId, Problems, RepoEntry, RepoName, RepoPattern,
     RepoRules, Roster, TeamId, TeamSlug, names_of, parse_zone,
@@ -402,11 +402,11 @@ impl Writer {
         sqlx::query!(
             "insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-                delivery, access, goals
+                delivery, access, goals, investment
             )
             select
                 $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
-                goals
+                goals, investment
             from configuration_in_force",
             now
         )
@@ -441,7 +441,8 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
 }
 
 /// The columns of JSON rows.
-type SettingsRow = (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings, AccessLines, Vec<GoalEntry>);
+type SettingsRow =
+    (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings, AccessLines, Vec<GoalEntry>, Vec<InvestmentEntry>);
 type RepositoryRow = (String, Option<String>, bool);
 type AccountRow = (i64, String, Option<String>, String, String, Vec<String>);
 type InstanceRow = (String, String);
@@ -473,7 +474,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
     let row = sqlx::query_file!("queries/current_configuration.sql", &names as &[&str]).fetch_one(connection).await?;
     let settings = row
         .settings
-        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery, access, goals))| {
+        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery, access, goals, investment))| {
             Ok::<_, StoreError>(PlanSettings {
                 timezone: parse_stored(&timezone)?,
                 bots: logins(&bots),
@@ -484,6 +485,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
                 delivery,
                 access,
                 goals,
+                investment,
             })
         })
         .transpose()?;
@@ -698,9 +700,9 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
     let revision = sqlx::query_scalar!(
         "insert into configurations (
             applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
-            goals
+            goals, investment
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning revision",
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning revision",
         now,
         settings.timezone.name(),
         &bots,
@@ -710,7 +712,8 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
         &rules,
         Json(&settings.delivery) as _,
         Json(&settings.access) as _,
-        Json(&settings.goals) as _
+        Json(&settings.goals) as _,
+        Json(&settings.investment) as _
     )
     .fetch_one(&mut *connection)
     .await?;

@@ -1,11 +1,29 @@
 //! How long a team's pull requests took, and how much of people it had for them.
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::TeamId;
+use mergeline_domain::delivery::HotfixRules;
 use mergeline_domain::insight::FlowTimes;
+use mergeline_domain::teams_file::{DeliverySettings, InvestmentEntry};
+use mergeline_domain::{TeamId, Weight};
+use sqlx::types::Json;
 
 use crate::attributions::{stored_period, stored_weight};
 use crate::{Filter, ReadSession, RepositoryId, StoreError, TeamMembership};
+
+/// A merged pull request, as rules for kinds of work see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvestedPullRequest {
+    /// Its title.
+    pub title: String,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// The branch that it came from, if that is known.
+    pub branch: Option<String>,
+    /// Whether it takes another one back.
+    pub is_revert: bool,
+    /// The team's share in it.
+    pub weight: Weight,
+}
 
 impl ReadSession {
     /// The pull requests of a team that were merged since an instant, and those that are open; of the filter only its repositories and
@@ -20,8 +38,7 @@ impl ReadSession {
         since: DateTime<Utc>,
         filter: &Filter,
     ) -> Result<Vec<FlowTimes>, StoreError> {
-        let repositories =
-            filter.repositories.as_ref().map(|ids| ids.iter().map(|RepositoryId(id)| *id).collect::<Vec<_>>());
+        let repositories = repository_numbers(filter);
         let query =
             sqlx::query_file!("queries/flow_times.sql", team.0, since, repositories.as_deref(), filter.base.as_deref());
         let times = query.fetch_all(&mut *self.connection).await?.into_iter().map(|row| {
@@ -37,6 +54,60 @@ impl ReadSession {
             })
         });
         times.collect()
+    }
+
+    /// The rules for kinds of work that are in force, and what a hotfix is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn investment_rules(&mut self) -> Result<(Vec<InvestmentEntry>, HotfixRules), StoreError> {
+        let row = sqlx::query!(
+            r#"select c.investment as "investment!: Json<Vec<InvestmentEntry>>", c.delivery as "delivery!: Json<DeliverySettings>"
+            from configuration_in_force as c"#
+        );
+        let Some(row) = row.fetch_optional(&mut *self.connection).await? else {
+            return Ok((Vec::new(), HotfixRules::default()));
+        };
+        let (labels, branches) = (row.delivery.hotfix_labels(), row.delivery.hotfix_branches());
+        let hotfixes = HotfixRules::new(&labels, &branches).map_err(|error| StoreError::Other(error.into()))?;
+        Ok((row.investment.0, hotfixes))
+    }
+
+    /// The pull requests of a team that were merged, as rules for kinds of work see them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(
+        target = "spans",
+        name = "query",
+        level = "debug",
+        skip_all,
+        fields(query = "invested_pull_requests")
+    )]
+    pub async fn invested_pull_requests(
+        &mut self,
+        team: TeamId,
+        filter: &Filter,
+    ) -> Result<Vec<InvestedPullRequest>, StoreError> {
+        let repositories = repository_numbers(filter);
+        let query = sqlx::query_file!(
+            "queries/invested_pull_requests.sql",
+            team.0,
+            filter.from,
+            filter.to,
+            repositories.as_deref(),
+            filter.base.as_deref()
+        );
+        let found = query.fetch_all(&mut *self.connection).await?.into_iter().map(|row| {
+            Ok(InvestedPullRequest {
+                title: row.title,
+                labels: row.labels,
+                branch: row.head_ref,
+                is_revert: row.is_revert,
+                weight: stored_weight(row.weight_units)?,
+            })
+        });
+        found.collect()
     }
 
     /// The memberships of a team, past, present and to come.
@@ -61,4 +132,8 @@ impl ReadSession {
         });
         memberships.collect()
     }
+}
+
+fn repository_numbers(filter: &Filter) -> Option<Vec<i64>> {
+    filter.repositories.as_ref().map(|ids| ids.iter().map(|RepositoryId(id)| *id).collect())
 }

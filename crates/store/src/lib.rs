@@ -48,6 +48,7 @@ pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};
 pub use error::StoreError;
 pub use events::{Event, EventKind};
+pub use flow::InvestedPullRequest;
 pub use goals::LinkedPullRequest;
 pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};

@@ -7,8 +7,8 @@ use axum::response::Response;
 use axum::routing::on;
 use chrono::NaiveDate;
 use http::Method;
-use mergeline_domain::insight::{PickupCalendar, SizeEffect, TimeShare, WipAge};
-use mergeline_domain::metrics::{DateRange, Interval, WIP_AGE};
+use mergeline_domain::insight::{Investment, InvestmentCategory, PickupCalendar, SizeEffect, TimeShare, WipAge};
+use mergeline_domain::metrics::{DateRange, INVESTMENT, Interval, WIP_AGE};
 use mergeline_reporting::{Report, ReportKind};
 use mergeline_store::LinkedPullRequest;
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reports::{RequestedReport, with_meta};
-use super::resources::{Completeness, Meta, TeamRef};
+use super::resources::{Completeness, Meta, TeamRef, weight};
 use crate::auth::scope::Scope;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
@@ -34,9 +34,9 @@ pub(crate) const TIME: Operation = Operation {
     admission: Admit::Statistics,
     id: "getTime",
     summary: "Where a team's time goes",
-    description: "time_share@1, size_effect@1 and pickup_calendar@1 of the range, and wip_age@1 of now: which phase takes how much of the time, \
-                  how long pull requests of each size and of each hour of opening wait, and how old open pull requests are against what the \
-                  team merged. The default range is the last 26 whole weeks; the calendar takes 13 weeks. Which pull requests are open needs \
+    description: "time_share@1, size_effect@1, pickup_calendar@1 and investment@1 of the range, and wip_age@1 of now: which phase takes how much of \
+                  the time, how long pull requests of each size and of each hour of opening wait, what kind of work was merged, and how old open \
+                  pull requests are against what the team merged. The default range is the last 26 whole weeks; the calendar takes 13 weeks. Which pull requests are open needs \
                   the scope prs:read.",
     scope: Some(Scope::MetricsRead),
     parameters: TimeParameters::DESCRIPTIONS,
@@ -80,6 +80,30 @@ pub(crate) struct TeamTime {
     /// By when pull requests were opened in the range; null if it is shorter than 13 weeks.
     pickup_calendar: Option<PickupCalendar>,
     wip_age: OpenWork,
+    /// Kinds of work by the rules of the teams file; null without any.
+    investment: Option<KindsOfWork>,
+}
+
+/// What kind of work was merged in the range.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct KindsOfWork {
+    /// The ID of the formula.
+    definition: &'static str,
+    /// In the order of the rules, also empty ones; they sum to all.
+    categories: Vec<KindOfWork>,
+}
+
+/// The pull requests of a kind of work.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct KindOfWork {
+    /// Its name; null for the last one, of those that no rule takes.
+    category: Option<String>,
+    /// How many there are.
+    n: usize,
+    /// The sum of their weights.
+    weight: f64,
+    /// Their part of the weights of all; null if nothing was merged.
+    share: Option<f64>,
 }
 
 /// How old open pull requests are, now.
@@ -153,6 +177,22 @@ impl TeamTime {
             size_effect: flow.size_effect,
             pickup_calendar: flow.pickup_calendar,
             wip_age: OpenWork::of(&flow.wip_age, shows_pull_requests.then_some(&found.open)),
+            investment: found.investment.map(KindsOfWork::from),
+        }
+    }
+}
+
+impl From<Investment> for KindsOfWork {
+    fn from(investment: Investment) -> Self {
+        let category = |it: InvestmentCategory| KindOfWork {
+            category: it.category,
+            n: it.n,
+            weight: weight(i64::try_from(it.weight_units).unwrap_or(i64::MAX)),
+            share: it.share,
+        };
+        Self {
+            definition: investment.definition,
+            categories: investment.categories.into_iter().map(category).collect(),
         }
     }
 }
@@ -218,6 +258,12 @@ fn rows(found: &TeamTime) -> Result<Rows, csv::Error> {
             push(calendar.definition, &of, "n", count(cell.n))?;
             push(calendar.definition, &of, "pickup_p50_hours", Some(cell.pickup_p50_hours))?;
         }
+    }
+    for kind in found.investment.iter().flat_map(|it| &it.categories) {
+        let of = kind.category.as_deref().unwrap_or("uncategorized");
+        push(INVESTMENT, of, "n", count(kind.n))?;
+        push(INVESTMENT, of, "weight", Some(kind.weight))?;
+        push(INVESTMENT, of, "share", kind.share)?;
     }
     let ages = &found.wip_age;
     push(ages.definition, "open", "n", count(ages.n))?;

@@ -439,3 +439,59 @@ async fn a_change_says_if_the_people_of_the_team_changed_too() -> Result<()> {
     assert_eq!(fte(", from: 2026-05-04").await?, json!({ "from": 1.0, "to": 2.0 }));
     Ok(())
 }
+
+const KINDS: &str = "
+investment:
+  - { category: rework, rework: true }
+  - { category: upkeep, labels: [chore], titles: ['bump *'] }
+  - { category: features, branches: ['feature/*'] }
+  - { category: upkeep, labels: [Docs] }
+";
+
+#[tokio::test]
+async fn kinds_of_work_sum_to_all_that_was_merged() -> Result<()> {
+    let merged = |number: i64, who: &str, title: &str| {
+        let at = format!("2026-06-{:02}T08:00:00Z", number % 7 + 8);
+        FakePullRequest {
+            title: title.to_owned(),
+            ..pr("acme/api", number).by(who).created("2026-06-01T08:00:00Z").merged(&at)
+        }
+    };
+    let details = |labels: &[&str], branch: Option<&str>, reverts: Option<i64>| Details {
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        head_ref: branch.map(str::to_owned),
+        reverts,
+        ..Details::default()
+    };
+    let all = [
+        (merged(1, "ana", "Add a shop"), details(&[], Some("Feature/shop"), None)),
+        (merged(2, "ana", "Bump serde"), details(&[], Some("feature/serde"), None)),
+        (merged(3, "bob", "Describe it"), details(&["docs"], None, None)),
+        (merged(4, "bob", "Revert the shop"), details(&["chore"], None, Some(1))),
+        // It brings back what was reverted.
+        (merged(5, "ana", "Revert the revert"), details(&[], None, Some(4))),
+        (merged(6, "ana", "Fix it"), details(&["Hotfix"], None, None)),
+        (merged(7, "ana", "Something else"), details(&[], None, None)),
+    ];
+    let backend = backend(&format!("{KINDS}{TEAMS}"), &all).await?;
+    let answer = time(&backend, "payments/time").await?;
+    let kinds = &answer["data"]["investment"];
+    let kind = |category: Value, n: i64, weight: f64| json!({ "category": category, "n": n, "weight": weight, "share": weight / 6.0 });
+    let expected = json!([
+        kind(json!("rework"), 2, 1.5),
+        kind(json!("upkeep"), 2, 1.5),
+        kind(json!("features"), 1, 1.0),
+        kind(Value::Null, 2, 2.0)
+    ]);
+    assert_eq!(json!([kinds["definition"], kinds["categories"]]), json!(["investment@1", expected]));
+    let rows = table(&backend, "/v1/metrics/team/payments/time").await?;
+    let n = |of: &str| rows.iter().find(|row| row["of"] == of && row["name"] == "n").map(|row| row["value"].clone());
+    assert_eq!([n("rework"), n("uncategorized")], [Some(json!("2")), Some(json!("2"))]);
+    let short = time(&backend, "payments/time?from=2026-06-09&to=2026-06-10").await?;
+    let of_day = &short["data"]["investment"]["categories"];
+    assert_eq!(json!([of_day[0]["n"], of_day[2]["n"], of_day[0]["share"]]), json!([0, 1, 0.0]), "of the range");
+    backend.apply(TEAMS).await?;
+    let without = time(&backend, "payments/time").await?;
+    assert_eq!(without["data"]["investment"], Value::Null, "without rules");
+    Ok(())
+}

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use glob::Pattern;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::Weight;
 use crate::delivery::IGNORING_CASE;
@@ -73,7 +71,7 @@ pub struct Invested<'a> {
 }
 
 /// The pull requests of a category.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InvestmentCategory {
     /// Its name; `null` for those that no rule takes: they are uncategorized.
     pub category: Option<String>,
@@ -86,7 +84,7 @@ pub struct InvestmentCategory {
 }
 
 /// What kind of work was merged.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Investment {
     /// The ID of the formula.
     pub definition: &'static str,

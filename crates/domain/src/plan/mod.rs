@@ -17,7 +17,9 @@ use strum::IntoEnumIterator;
 
 use crate::delivery::SourceRules;
 use crate::start_of_day;
-use crate::teams_file::{DeliverySettings, GoalChange, GoalEntry, InstanceEntry, ServiceEntry, TeamEntry, TeamsFile};
+use crate::teams_file::{
+    DeliverySettings, GoalChange, GoalEntry, InstanceEntry, InvestmentEntry, ServiceEntry, TeamEntry, TeamsFile,
+};
 use crate::{
     AccessChange, AccessLines, ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName,
     RepoRules, ServiceSlug, TeamId, TeamSlug, Weight,
@@ -68,6 +70,8 @@ pub struct PlanSettings {
     pub access: AccessLines,
     /// Goals and working agreements.
     pub goals: Vec<GoalEntry>,
+    /// Kinds of work, in the order in which they are tried.
+    pub investment: Vec<InvestmentEntry>,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -82,6 +86,7 @@ impl From<&TeamsFile> for PlanSettings {
             delivery: file.delivery.clone(),
             access: file.access.clone(),
             goals: file.goals.clone(),
+            investment: file.investment.clone(),
         }
     }
 }
@@ -665,36 +670,47 @@ fn changed(old: KnownMembership, after: Terms) -> ChangeKind {
     }
 }
 
+/// The settings that have no lines of their own, and kinds of work on a line each.
+impl fmt::Display for PlanSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            timezone,
+            bots,
+            rules,
+            include_archived,
+            min_group_size,
+            instances,
+            delivery,
+            access: _,
+            goals: _,
+            investment,
+        } = self;
+        let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
+        let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
+        let groups = min_group_size.map_or_else(|| "any".to_owned(), |size| size.to_string());
+        write!(f, "~ settings    timezone {}, bots: {bots}, min_group_size: {groups}", timezone.name())?;
+        if !rules.is_empty() {
+            let archived = if *include_archived { ", archived ones too" } else { "" };
+            write!(f, ", all repositories of {rules}{archived}")?;
+        }
+        for instance in instances.iter().filter(|instance| instance.url != instance.forge.public_url()) {
+            write!(f, ", {} at {}", instance.forge, instance.url)?;
+        }
+        writeln!(f, "{delivery}")?;
+        for rule in investment {
+            writeln!(f, "  investment  {rule}")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             writeln!(f, "Nothing changes.")?;
         }
         if self.settings_changed {
-            let PlanSettings {
-                timezone,
-                bots,
-                rules,
-                include_archived,
-                min_group_size,
-                instances,
-                delivery,
-                access: _,
-                goals: _,
-            } = &self.settings;
-            let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
-            let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
-            let groups = min_group_size.map_or_else(|| "any".to_owned(), |size| size.to_string());
-            write!(f, "~ settings    timezone {}, bots: {bots}, min_group_size: {groups}", timezone.name())?;
-            if !rules.is_empty() {
-                let archived = if *include_archived { ", archived ones too" } else { "" };
-                write!(f, ", all repositories of {rules}{archived}")?;
-            }
-            for instance in instances.iter().filter(|instance| instance.url != instance.forge.public_url()) {
-                write!(f, ", {} at {}", instance.forge, instance.url)?;
-            }
-            write!(f, "{delivery}")?;
-            writeln!(f)?;
+            write!(f, "{}", self.settings)?;
         }
         if let Some((before, after)) = &self.source_changed {
             writeln!(f, "~ deployments by {after} (before: {before})")?;

@@ -378,7 +378,7 @@ impl Reader<'_> {
     }
 
     /// Names and patterns, in which `*` stands for anything.
-    fn patterns(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
+    pub(super) fn patterns(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
         let patterns = self.list(node, path, Self::pattern);
         self.at_least_one(node, path, patterns)
     }
@@ -407,7 +407,12 @@ impl Reader<'_> {
     }
 
     /// The entries of a list that must not be empty.
-    fn at_least_one(&mut self, node: &Node, path: &str, patterns: Vec<Placed<String>>) -> Option<Vec<String>> {
+    pub(super) fn at_least_one(
+        &mut self,
+        node: &Node,
+        path: &str,
+        patterns: Vec<Placed<String>>,
+    ) -> Option<Vec<String>> {
         let patterns: Vec<String> = patterns.into_iter().map(|it| it.value).collect();
         if patterns.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
             self.report("config.empty", node.at, path, "the list is empty", "name at least one, or leave the key out");

@@ -70,9 +70,44 @@ pub(super) struct Document {
     /// Goals and working agreements of teams.
     #[serde(skip_serializing_if = "Option::is_none")]
     goals: Option<Vec<Goal>>,
+    /// Kinds of work. The first rule that takes a pull request decides; what none takes is uncategorized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    investment: Option<Vec<InvestmentRule>>,
     /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
+}
+
+/// Which pull requests belong to a kind of work: those of any of its lists.
+#[derive(JsonSchema, Serialize)]
+#[schemars(
+    deny_unknown_fields,
+    extend("anyOf" = [
+        { "required": ["labels"] },
+        { "required": ["branches"] },
+        { "required": ["titles"] },
+        { "required": ["rework"], "properties": { "rework": { "const": true } } },
+    ])
+)]
+struct InvestmentRule {
+    /// The name of the kind. Several rules may have the same.
+    #[schemars(length(min = 1, max = 60))]
+    category: String,
+    /// Labels, in upper or lower case.
+    #[schemars(length(min = 1), inner(length(min = 1, max = 100)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
+    /// Names and patterns of the branches that they come from.
+    #[schemars(length(min = 1), inner(length(min = 1, max = 100)), extend("examples" = [["feature/*"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branches: Option<Vec<String>>,
+    /// Patterns of titles.
+    #[schemars(length(min = 1), inner(length(min = 1, max = 100)), extend("examples" = [["chore*"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    titles: Option<Vec<String>>,
+    /// Reverts and hotfixes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rework: Option<bool>,
 }
 
 /// Which statistics are hidden because they come from too few people.

@@ -7,6 +7,7 @@ mod document;
 mod draft;
 mod drift;
 mod goals;
+mod investment;
 mod people;
 mod people_csv;
 mod reader;
@@ -20,6 +21,7 @@ pub use document::json_schema;
 pub use draft::{LeafTeam, LeafTeams, ListedAccount, ListedTeam, TeamsDraft, share_equally};
 pub use drift::{Drift, TeamDrift, TeamState};
 pub use goals::{ConfiguredGoals, GoalChange, GoalEntry, TeamGoal, goals_of_team};
+pub use investment::InvestmentEntry;
 pub use people_csv::{Column, Columns, PeopleCsv};
 
 use serde::Serialize;
@@ -53,6 +55,8 @@ pub struct TeamsFile {
     pub access: AccessLines,
     /// Goals and working agreements.
     pub goals: Vec<GoalEntry>,
+    /// Kinds of work, in the order in which they are tried.
+    pub investment: Vec<InvestmentEntry>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

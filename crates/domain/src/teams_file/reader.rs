@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use super::delivery::DeliveryDraft;
 use super::goals::GoalEntry;
+use super::investment::InvestmentEntry;
 use super::tree::{Key, Node, Value};
 use super::{InstanceEntry, MemberEntry, TeamEntry, TeamsFile};
 use crate::names::is_invisible;
@@ -30,6 +31,7 @@ pub(super) const FILE_KEYS: &[&str] = &[
     "services",
     "access",
     "goals",
+    "investment",
     "teams",
 ];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
@@ -67,6 +69,7 @@ pub(super) struct Draft {
     pub(super) delivery: DeliveryDraft,
     pub(super) access: Vec<Placed<AccessLine>>,
     pub(super) goals: Vec<Placed<GoalEntry>>,
+    pub(super) investment: Vec<Placed<InvestmentEntry>>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -123,6 +126,7 @@ impl Draft {
             delivery: self.delivery.finish(),
             access: AccessLines::new(self.access.into_iter().map(|line| line.value)),
             goals: self.goals.into_iter().map(|goal| goal.value).collect(),
+            investment: self.investment.into_iter().map(|rule| rule.value).collect(),
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -177,6 +181,10 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         Some(node) => reader.list(node, "goals", Reader::goal),
         None => Vec::new(),
     };
+    let investment = match fields.optional(&mut reader, "investment") {
+        Some(node) => reader.list(node, "investment", Reader::investment),
+        None => Vec::new(),
+    };
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -192,6 +200,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         delivery,
         access,
         goals,
+        investment,
         teams,
     }
 }
@@ -232,6 +241,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         delivery: DeliveryDraft::default(),
         access: Vec::new(),
         goals: Vec::new(),
+        investment: Vec::new(),
         teams,
     }
 }

@@ -517,6 +517,7 @@ fn the_schema_has_exactly_the_accepted_keys() {
     assert_eq!(keys("/$defs/Owner/properties"), sorted(delivery::OWNER_KEYS));
     assert_eq!(keys("/$defs/Access/properties"), sorted(access::ACCESS_KEYS));
     assert_eq!(keys("/$defs/Goal/properties"), sorted(goals::GOAL_KEYS));
+    assert_eq!(keys("/$defs/InvestmentRule/properties"), sorted(investment::INVESTMENT_KEYS));
 }
 
 #[test]
@@ -652,6 +653,52 @@ fn the_schema_and_the_reader_agree_about_goals() {
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
         assert_eq!(parse(&json).is_ok(), valid, "reader: {json}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_reader_agree_about_kinds_of_work() {
+    let validator = jsonschema::validator_for(&json_schema()).expect("a valid schema");
+    for (rule, valid) in [
+        (r#"{"category": "upkeep", "labels": ["chore"], "branches": ["chore/*"], "titles": ["Bump *"]}"#, true),
+        (r#"{"category": "rework", "rework": true}"#, true),
+        (r#"{"category": "rework", "rework": false}"#, false),
+        (r#"{"category": "upkeep"}"#, false),
+        (r#"{"labels": ["chore"]}"#, false),
+        (r#"{"category": "upkeep", "labels": []}"#, false),
+        (r#"{"category": "", "labels": ["chore"]}"#, false),
+        (r#"{"category": "upkeep", "label": ["chore"]}"#, false),
+    ] {
+        let json = format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "investment": [{rule}], "teams": [{{"slug": "pay", "members": []}}]}}"#
+        );
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
+        assert_eq!(parse(&json).is_ok(), valid, "reader: {json}");
+    }
+}
+
+#[test]
+fn kinds_of_work_are_read_in_order_and_say_what_is_wrong() {
+    let with = |rules: &str| {
+        format!("version: 1\nrepositories: [a/b]\ninvestment:\n{rules}\nteams:\n  - {{ slug: pay, members: [] }}\n")
+    };
+    let file = parse(&with(
+        "  - { category: rework, rework: true }\n  - { category: Upkeep, labels: [chore, Deps], titles: ['Bump *'] }",
+    ))
+    .expect("valid");
+    let lines: Vec<String> = file.investment.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["rework: rework", "Upkeep: labels chore | Deps, titles Bump *"]);
+    let stored = serde_json::to_value(&file.investment).expect("serializes");
+    let read: Vec<InvestmentEntry> = serde_json::from_value(stored).expect("reads back");
+    assert_eq!(read, file.investment);
+    for (rule, place, message) in [
+        ("{ category: a }", "investment[0]", "takes no pull request"),
+        ("{ category: a, titles: ['[x'] }", "investment[0].titles[0]", "[x"),
+        ("{ category: a, labels: [] }", "investment[0].labels", "empty"),
+    ] {
+        let found = problems(&with(&format!("  - {rule}"))).to_string();
+        assert!(found.contains(place) && found.contains(message), "{rule}: {found}");
     }
 }
 

@@ -311,6 +311,7 @@ describe('insight', () => {
       ]
       Object.assign(data.size_effect.classes[0], { n: 3, pickup_p50_hours: null, review_p50_hours: null, is_suppressed: true })
       Object.assign(data, { n_hidden: 4 })
+      data.investment = { definition: 'investment@1', categories: [{ category: 'features', n: 3, weight: 2.5, share: 0.625 }, { category: null, n: 2, weight: 1.5, share: 0.375 }] }
       data.wip_age.open = null
     }
     const { context, page, problems } = await open(browser, 'insight?team=web', { routes: { '**/team/web/time*': altered(change) } })
@@ -320,7 +321,7 @@ describe('insight', () => {
     assert.deepEqual([await shown('Monday'), await shown('Tuesday'), await shown('Friday')], [['2 h', ''], ['', ''], ['', '2.5 d']])
     const block = page.locator('.block', { hasText: 'Where time goes' })
     const text = await block.innerText()
-    for (const said of ['4 of weeks of few people', 'up to 10\t3\thidden\thidden', 'prs:read']) assert.ok(text.includes(said), `${said}: ${text}`)
+    for (const said of ['4 of weeks of few people', 'up to 10\t3\thidden\thidden', 'features\t3\t62.5%', 'Uncategorized\t2\t37.5%', 'prs:read']) assert.ok(text.includes(said), `${said}: ${text}`)
     await inEachLook(page, async (look) => assert.deepEqual(await violations(page), [], look))
     assert.deepEqual(problems, [])
     await context.close()
