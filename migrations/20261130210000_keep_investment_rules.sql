@@ -1,6 +1,6 @@
 alter table configurations
 -- The rules of the teams file for kinds of work, in order. Those in force judge all of the past.
-add column investment jsonb not null default '[]';
+add column if not exists investment jsonb not null default '[]';
 
 create or replace view configuration_in_force as
 select
