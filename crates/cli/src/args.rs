@@ -111,6 +111,8 @@ pub(crate) enum Command {
     /// Show how the teams' goals stand, or would have stood
     #[command(subcommand)]
     Goals(Goals),
+    /// Show how often forecasts would have held, and how many lasting changes were found, in the teams' own past
+    BackTest(BackTestOf),
     /// Explain who may see what on the page
     #[command(subcommand)]
     Access(Access),
@@ -522,6 +524,13 @@ pub(crate) enum Goals {
         #[arg(long, value_name = "TEAM")]
         team: Option<String>,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackTestOf {
+    /// A team, by its slug (default: all)
+    #[arg(value_name = "TEAM")]
+    pub(crate) team: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod access;
 mod args;
+mod back_test;
 mod collecting;
 mod data;
 mod database;
@@ -150,6 +151,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Data(command) => data::run(&command, &options).await,
         Command::Goals(command) => goals::run(&command, &options, clock()).await,
+        Command::BackTest(args) => back_test::run(&args, &options, clock()).await,
         Command::Access(command) => access::run(&command, &options, clock()),
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => Box::pin(report::run(&report, &options, clock)).await,

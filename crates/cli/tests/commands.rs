@@ -894,6 +894,24 @@ async fn show_and_report_say_what_has_changed_and_what_is_likely() -> Result<()>
         |value: &Value, decimals: usize| value.as_f64().map(|it| format!("{it:.decimals$}")).unwrap_or_default();
     assert_eq!(cells[1..3], [shown_as(fte_weeks, 1), shown_as(merged, 2)], "{shown}");
     assert_eq!(team["time"]["data"]["prs_merged"], total["prs_merged"]);
+    // Forecasts from 26 weeks on, up to the 32nd.
+    let tested = laptop.run(&["back-test", "--json"]).await?.json()?;
+    let tested = &tested["teams"][0];
+    let tried: Vec<(Option<i64>, Option<i64>)> = tested["forecasts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|it| (it["weeks_ahead"].as_i64(), it["weeks"].as_i64()))
+        .collect();
+    let expected = [(1, 6), (4, 3), (8, 0), (12, 0), (26, 0)].map(|(ahead, weeks)| (Some(ahead), Some(weeks)));
+    assert_eq!(tried, expected, "{tested}");
+    assert_eq!(json!([tested["weeks_known"], tested["weeks_watched"], tested["changes"]]), json!([32, 6, [1, 0]]));
+    let held = tested["forecasts"][0]["held_80"].as_f64().unwrap_or_default() / 6.0 * 100.0;
+    let text = laptop.run(&["back-test", "payments"]).await?.out();
+    let row = text.lines().find(|line| line.starts_with("Payments") && line.contains(" %")).context("a row")?;
+    assert_eq!(row.split_whitespace().nth(5), Some(format!("{held:.0}").as_str()), "{text}");
+    let line = "Payments: 32 complete weeks; 1 lasting change of merges and 0 lasting changes of times";
+    assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(line), "{text}");
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use chrono::NaiveDate;
 use mergeline_domain::insight::{
-    ChangeReport, ChangeWeek, ForecastReport, Horizon, Scale, WEEKS_NEEDED, forecast, level_changes,
+    BASELINE_WEEKS, BackTest, ChangeReport, ChangeWeek, ForecastReport, Horizon, Scale, WEEKS_NEEDED, back_test,
+    forecast, level_changes,
 };
 use mergeline_domain::metrics::{Incomplete, MeasureKind, Warning};
 
@@ -42,21 +43,52 @@ pub struct TeamForecast {
     pub warnings: Vec<Warning>,
 }
 
+/// How statements about a team would have turned out in its past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamBackTest {
+    /// The team.
+    pub team: TeamRef,
+    /// The Monday of the first week that is known; `None` if the last week was not read completely.
+    pub since: Option<NaiveDate>,
+    /// The consecutive complete weeks up to now.
+    pub weeks_known: usize,
+    /// How often forecasts would have held, one for each horizon.
+    pub forecasts: Vec<BackTest>,
+    /// The weeks in which a lasting change of merges could have been found.
+    pub weeks_watched: usize,
+    /// The lasting changes that were found: of merges, and of the times from opening to merge.
+    pub changes: [usize; 2],
+}
+
 impl Report {
+    /// How forecasts over these horizons would have turned out, and how many lasting changes were found.
+    ///
+    /// # Errors
+    /// As for [`Self::statistics`].
+    pub async fn back_test(&mut self, horizons: &[Horizon]) -> Result<TeamBackTest, ReportError> {
+        let ReportStatistics { buckets, .. } = self.statistics().await?;
+        let known = known_weeks(&buckets);
+        let weeks: Vec<f64> = known.iter().map(|week| count(week)).collect();
+        let [merged, cycle_time] = changes_of(&buckets);
+        let used = buckets.iter().filter(|week| week.is_complete()).count();
+        Ok(TeamBackTest {
+            team: self.required_team()?,
+            since: known.first().map(|week| week.start),
+            weeks_known: weeks.len(),
+            forecasts: horizons.iter().map(|horizon| back_test(&weeks, *horizon)).collect(),
+            weeks_watched: used.saturating_sub(BASELINE_WEEKS * merged.baselines.len()),
+            changes: [merged.changes.len(), cycle_time.changes.len()],
+        })
+    }
+
     /// The lasting changes of a team's weeks. Weeks that are not over, or were not read completely, are left out.
     ///
     /// # Errors
     /// As for [`Self::statistics`].
     pub async fn changes(&mut self) -> Result<TeamChanges, ReportError> {
         let ReportStatistics { buckets, warnings, .. } = self.statistics().await?;
-        let merged: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, Some(count(week)))).collect();
-        let cycle_time: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, median_hours(week))).collect();
-        Ok(TeamChanges {
-            team: self.required_team()?,
-            merged: level_changes(Scale::Count, &merged),
-            cycle_time: level_changes(Scale::Duration, &cycle_time),
-            warnings,
-        })
+        let [merged, cycle_time] = changes_of(&buckets);
+        Ok(TeamChanges { team: self.required_team()?, merged, cycle_time, warnings })
     }
 
     /// What a team is likely to merge in the weeks up to a horizon, and when so many will be merged. It is made from the complete weeks
@@ -66,9 +98,7 @@ impl Report {
     /// As for [`Self::statistics`].
     pub async fn forecast(&mut self, horizon: Horizon, wanted: Option<u32>) -> Result<TeamForecast, ReportError> {
         let ReportStatistics { buckets, warnings, .. } = self.statistics().await?;
-        let over = buckets.iter().rev().skip_while(|week| week.incomplete.contains(&Incomplete::Running));
-        let mut known: Vec<&BucketNumbers> = over.take_while(|week| week.is_complete()).collect();
-        known.reverse();
+        let known = known_weeks(&buckets);
         let weeks: Vec<f64> = known.iter().map(|week| count(week)).collect();
         let next = known.last().map(|week| week.end);
         Ok(TeamForecast {
@@ -80,6 +110,21 @@ impl Report {
             warnings,
         })
     }
+}
+
+/// The complete weeks that lead up to now without a gap, oldest first.
+fn known_weeks(buckets: &[BucketNumbers]) -> Vec<&BucketNumbers> {
+    let over = buckets.iter().rev().skip_while(|week| week.incomplete.contains(&Incomplete::Running));
+    let mut known: Vec<&BucketNumbers> = over.take_while(|week| week.is_complete()).collect();
+    known.reverse();
+    known
+}
+
+/// The lasting changes of the number of merges, and of the medians from opening to merge.
+fn changes_of(buckets: &[BucketNumbers]) -> [ChangeReport; 2] {
+    let merged: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, Some(count(week)))).collect();
+    let cycle_time: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, median_hours(week))).collect();
+    [level_changes(Scale::Count, &merged), level_changes(Scale::Duration, &cycle_time)]
 }
 
 fn of_merges(week: &BucketNumbers, value: Option<f64>) -> ChangeWeek {
