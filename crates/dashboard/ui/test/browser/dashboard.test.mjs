@@ -50,6 +50,21 @@ describe('on paper', () => {
       })
     }
   }
+
+  test('is light even when the screen is dark', async () => {
+    const colors = (page) => page.evaluate(() => ['body', 'h1', 'a[href]', '.bar', '.block', '.phase-coding'].map((it) => {
+      const style = getComputedStyle(document.querySelector(it))
+      return [it, style.color, style.backgroundColor, style.fill, style.borderTopColor]
+    }))
+    const { context, page } = await open(browser, 'overview')
+    await page.emulateMedia({ media: 'print', colorScheme: 'light' })
+    const light = await colors(page)
+    await page.emulateMedia({ media: 'screen', colorScheme: 'dark' })
+    assert.notDeepEqual(await colors(page), light, 'the screen')
+    await page.emulateMedia({ media: 'print', colorScheme: 'dark' })
+    assert.deepEqual(await colors(page), light)
+    await context.close()
+  })
 })
 
 describe('beside a year before', () => {
