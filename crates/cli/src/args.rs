@@ -111,6 +111,8 @@ pub(crate) enum Command {
     /// Show how the teams' goals stand, or would have stood
     #[command(subcommand)]
     Goals(Goals),
+    /// Print a team's last week for a chat or for mail; sends nothing
+    Digest(Digest),
     /// Show how often forecasts would have held, and how many lasting changes were found, in the teams' own past
     BackTest(BackTestOf),
     /// Explain who may see what on the page
@@ -524,6 +526,56 @@ pub(crate) enum Goals {
         #[arg(long, value_name = "TEAM")]
         team: Option<String>,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Digest {
+    /// A team, by its slug (default: all)
+    #[arg(value_name = "TEAM")]
+    pub(crate) team: Option<String>,
+    /// The ISO week, for example 2026-W23 (default: the last whole one)
+    #[arg(long, value_name = "WEEK", value_parser = monday_of_week)]
+    pub(crate) week: Option<NaiveDate>,
+    /// What to print: text, HTML, or the JSON body that a service's webhook takes, on a line for each team
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: DigestFormat,
+    /// Leave out the titles of pull requests
+    #[arg(long)]
+    pub(crate) no_titles: bool,
+    /// The address of the page up to `/v1/app/`, to link to it
+    #[arg(long, value_name = "URL", value_parser = page)]
+    pub(crate) page: Option<String>,
+}
+
+/// Where a digest is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DigestFormat {
+    /// Plain text, as mail has it
+    Text,
+    /// HTML, as mail has it
+    Html,
+    /// An incoming webhook of Slack
+    Slack,
+    /// A workflow of Microsoft Teams
+    Teams,
+    /// A webhook of Discord
+    Discord,
+    /// The body of a Standard Webhook
+    Webhook,
+}
+
+fn monday_of_week(text: &str) -> Result<NaiveDate, String> {
+    NaiveDate::parse_from_str(&format!("{text}-1"), "%G-W%V-%u")
+        .map_err(|_| "write an ISO week, for example 2026-W23".to_owned())
+}
+
+fn page(text: &str) -> Result<String, String> {
+    let is_address = ["https://", "http://"].iter().any(|start| text.len() > start.len() && text.starts_with(start));
+    if is_address && !text.contains(['#', '?', ' ']) {
+        Ok(text.to_owned())
+    } else {
+        Err("write the address up to `/v1/app/`".to_owned())
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -8,6 +8,7 @@ mod data;
 mod database;
 mod demo;
 mod deployments;
+mod digest;
 mod doctor;
 mod dora;
 mod environment;
@@ -151,6 +152,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Data(command) => data::run(&command, &options).await,
         Command::Goals(command) => goals::run(&command, &options, clock()).await,
+        Command::Digest(args) => digest::run(&args, &options, clock()).await,
         Command::BackTest(args) => back_test::run(&args, &options, clock()).await,
         Command::Access(command) => access::run(&command, &options, clock()),
         Command::Teams(command) => teams::run(&command, &options, clock()).await,

@@ -894,6 +894,36 @@ async fn show_and_report_say_what_has_changed_and_what_is_likely() -> Result<()>
         |value: &Value, decimals: usize| value.as_f64().map(|it| format!("{it:.decimals$}")).unwrap_or_default();
     assert_eq!(cells[1..3], [shown_as(fte_weeks, 1), shown_as(merged, 2)], "{shown}");
     assert_eq!(team["time"]["data"]["prs_merged"], total["prs_merged"]);
+    let digest = async |arguments: &[&str]| -> Result<String> {
+        let ran = laptop.run(&[&["digest", "payments"], arguments].concat()).await?;
+        assert_eq!(ran.code(), Some(0), "{}", ran.err());
+        Ok(ran.out())
+    };
+    let text = digest(&["--page", "https://mergeline.example.com/v1/app"]).await?;
+    let week = (monday - chrono::Days::new(7)).format("%G-W%V").to_string();
+    for expected in [
+        "11 pull requests merged, half within 20 h.",
+        "- Merged: 11 (11 by the members' shares); 8 in the week before",
+        "Merged a week: 9.5 since",
+        &format!("https://mergeline.example.com/v1/app/#/overview?team=payments&week={week}"),
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let earlier = (monday - chrono::Days::new(14)).format("%G-W%V").to_string();
+    let text = digest(&["--week", &earlier]).await?;
+    assert!(text.contains("8 pull requests merged") && !text.contains("Lasting changes"), "found a week later: {text}");
+    for (format, of_it) in [
+        ("slack", "/blocks/0/text/text"),
+        ("teams", "/attachments/0/content/version"),
+        ("discord", "/embeds/0/title"),
+        ("webhook", "/type"),
+    ] {
+        let body: Value = serde_json::from_str(&digest(&["--format", format]).await?)?;
+        assert!(body.pointer(of_it).is_some_and(Value::is_string), "{format}: {body}");
+    }
+    assert!(digest(&["--format", "html"]).await?.starts_with("<!doctype html>"));
+    let wrong = laptop.run(&["digest", "--week", "2026-23"]).await?;
+    assert_eq!((wrong.code(), wrong.err().contains("write an ISO week")), (Some(2), true), "{}", wrong.err());
     // Forecasts from 26 weeks on, up to the 32nd.
     let tested = laptop.run(&["back-test", "--json"]).await?.json()?;
     let tested = &tested["teams"][0];
