@@ -47,6 +47,9 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
     if let Some(login) = settings.login {
         login::check(login, file, args.offline, now, &mut findings).await?;
     }
+    if let Some(tokens) = settings.tokens {
+        login::check_tokens(tokens, file, args.offline, now, &mut findings).await?;
+    }
     let mut database = database::check(options, file, settings.details, &mut findings, now).await?;
     if let (None, Some(file)) = (&database.configured, file) {
         // The database knows nothing yet, so use the file alone.

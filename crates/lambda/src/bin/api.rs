@@ -6,7 +6,7 @@ use chrono::Utc;
 use futures::FutureExt;
 use lambda_runtime::Runtime;
 use lambda_runtime::layers::TracingLayer;
-use mergeline_api::{Api, Authorizer, Login, NoticeQueue, Settings, Webhooks, router};
+use mergeline_api::{Api, Authorizer, Login, NoticeQueue, Settings, TokenCheck, Webhooks, router};
 use mergeline_aws::{
     API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, Secrets,
     VariableError, WEBHOOK_SECRETS,
@@ -53,17 +53,19 @@ async fn main() -> Result<(), lambda_http::Error> {
     let queue = queue.map(|queue| -> Arc<dyn NoticeQueue> { Arc::new(queue) });
     let webhooks = Webhooks { secrets: settings.webhooks, queue };
     let (keys, gateway_key_scope) = (settings.keys, Some(settings.gateway_key_scope));
-    // Never without a login: anyone can reach the page through the gateway. A browser has no key where there are none, and cannot
-    // sign.
+    let tokens = settings.tokens.map(TokenCheck::new).transpose()?.map(Arc::new);
+    // Never without a login: anyone can reach the page through the gateway. A browser has no key where there are none, cannot
+    // sign, and gets its token by a login.
     let page = match (settings.login, settings.authorizer) {
         (Some(login), _) => Some(Login::oidc(login)?),
         (None, Authorizer::Key) => Some(Login::Key),
-        (None, Authorizer::Iam) => None,
+        (None, Authorizer::Iam | Authorizer::Jwt) => None,
     };
     let api = Api {
         poster: Some(poster),
         keys,
         authorizer: settings.authorizer,
+        tokens,
         gateway_key_scope,
         webhooks,
         hosts,
