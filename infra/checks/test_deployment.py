@@ -161,6 +161,23 @@ def signed_with_page(aws):
     return Stack("mergeline-signed-page", {"Authorizer": "iam", "AllowedCidrs": "203.0.113.0/24"} | login)
 
 
+TOKENS = {"Authorizer": "jwt", "JwtIssuer": "https://id.example.com", "JwtAudience": "https://metrics.example.com"}
+
+
+@pytest.fixture(scope="module")
+def by_token(aws):
+    """A stack that programs ask with tokens, from some networks."""
+    limits = {"TokenRateLimit": "9", "TokenBurstLimit": "18"}
+    return Stack("mergeline-tokens", TOKENS | limits | {"AllowedCidrs": "203.0.113.0/24", "OidcGroupsClaim": "roles"})
+
+
+@pytest.fixture(scope="module")
+def by_token_with_page(aws):
+    """The same, with a page for people, whose provider signs the tokens."""
+    login = {name: EVERYTHING_GIVEN[name] for name in ("OidcIssuer", "OidcClientId", "LoginSecretArn", "PublicUrl")}
+    return Stack("mergeline-tokens-page", TOKENS | {"JwtIssuer": ""} | login)
+
+
 @pytest.fixture(scope="module")
 def little(aws):
     """A stack to develop with, which has what would bring alarms of its own."""
@@ -665,6 +682,39 @@ def test_where_requests_are_signed_there_is_no_key_and_a_page_only_with_a_login(
         responses = gateway.get_gateway_responses(restApiId=stack["Gateway"])["items"]
         (unsigned,) = [it for it in responses if it["responseType"] == "MISSING_AUTHENTICATION_TOKEN"]
         assert unsigned["statusCode"] == "403"
+
+
+def test_where_tokens_are_sent_the_gateway_asks_for_nothing_and_bounds_strangers(by_token, by_token_with_page):
+    gateway = emulator.client("apigateway")
+    for stack, page, rate, burst in ((by_token, set(), 9, 18), (by_token_with_page, PAGE, 20, 60)):
+        assert stack.status == "CREATE_COMPLETE"
+        methods = methods_of(stack)
+        assert set(methods) == page | BESIDE | DATA
+        for place, method in methods.items():
+            assert (method["apiKeyRequired"], method["authorizationType"]) == (False, "NONE"), place
+        assert not {"UsagePlan", "UsagePlanKey", "ApiKey"} & set(stack.resources)
+        assert not {"ReadTheApiKey", "UsagePlanId"} & set(stack.outputs)
+        assert ("PageUrl" in stack.outputs) is bool(page)
+        limits = gateway.get_stage(restApiId=stack["Gateway"], stageName="v1")["methodSettings"]
+        assert len(limits) == len(methods)
+        for verb in ("GET", "HEAD", "POST", "PUT"):
+            limit = limits[f"~1{{proxy+}}/{verb}"]
+            assert (limit["throttlingRateLimit"], limit["throttlingBurstLimit"]) == (rate, burst), verb
+        ask = f"""printf 'header = "authorization: Bearer %s"' "$TOKEN" | curl -sS --config - {stack.outputs['ApiUrl']}/teams"""
+        assert stack.outputs["AskForTheTeams"] == ask
+        responses = gateway.get_gateway_responses(restApiId=stack["Gateway"])["items"]
+        (other,) = [it for it in responses if it["responseType"] == "MISSING_AUTHENTICATION_TOKEN"]
+        assert other["statusCode"] == "405"
+    told = by_token.variables("Api")
+    assert {name: told.get(name) for name in ("AUTHORIZER", "JWT_ISSUER", "JWT_AUDIENCE", "OIDC_GROUPS_CLAIM")} == {
+        "AUTHORIZER": "jwt",
+        "JWT_ISSUER": TOKENS["JwtIssuer"],
+        "JWT_AUDIENCE": TOKENS["JwtAudience"],
+        "OIDC_GROUPS_CLAIM": "roles",
+    }
+    told = by_token_with_page.variables("Api")
+    assert "JWT_ISSUER" not in told
+    assert (told["OIDC_ISSUER"], told["JWT_AUDIENCE"]) == (EVERYTHING_GIVEN["OidcIssuer"], TOKENS["JwtAudience"])
 
 
 def test_a_signature_of_another_account_opens_nothing(signed, signed_with_page):

@@ -136,7 +136,11 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("CorsOrigin", "https://dashboards.example.com, https://grafana.example.com"),
         ("WafAclArn", "arn:aws:wafv2:us-east-1:123456789012:global/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("ApiTotalRateLimit", "0"),
-        ("Authorizer", "jwt"),
+        ("Authorizer", "JWT"),
+        ("JwtIssuer", "http://id.example.com"),
+        ("JwtAudience", "two words"),
+        ("TokenRateLimit", "0"),
+        ("TokenBurstLimit", "1001"),
         ("Authorizer", "none"),
         ("ApiConcurrency", "0"),
         ("ApiConcurrency", "1000"),
@@ -231,6 +235,19 @@ def test_pages_of_other_sites_cannot_sign(written):
     assert broken_rules(written, Authorizer="iam") == []
     assert broken_rules(written, Authorizer="iam", CorsOrigin="https://dashboards.example.com") == ["BrowsersHaveKeys"]
     assert broken_rules(written, Authorizer="key", CorsOrigin="https://dashboards.example.com") == []
+
+
+def test_tokens_need_an_issuer_and_an_audience_and_leave_no_way_for_keys(written):
+    tokens = {"Authorizer": "jwt", "JwtIssuer": "https://id.example.com", "JwtAudience": "api"}
+    login = {"OidcIssuer": "https://id.example.com", "OidcClientId": "c", "LoginSecretArn": "s", "PublicUrl": "u"}
+    assert broken_rules(written, **tokens) == []
+    assert broken_rules(written, **tokens | login) == []
+    assert broken_rules(written, **tokens | login | {"JwtIssuer": ""}) == []
+    assert broken_rules(written, **tokens | {"JwtIssuer": ""}) == ["TokensAreWhole"]
+    assert broken_rules(written, **tokens | {"JwtAudience": ""}) == ["TokensAreWhole"]
+    assert broken_rules(written, **tokens, ApiKeysSecretArn="s") == ["TokensAreWhole"]
+    assert broken_rules(written, **tokens, CorsOrigin="https://dashboards.example.com") == ["PagesHaveNoTokens"]
+    assert broken_rules(written, **tokens | {"Authorizer": "key"}) == ["TokensAreAskedFor"]
 
 
 def test_networks_of_webhooks_need_webhooks(written):

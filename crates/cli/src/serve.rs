@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     match &settings.login {
         // A browser gets its token by a login.
         None if is_by_token => {
-            writeln!(out, "http://{address}/v1/ answers requests with tokens; OIDC_ISSUER adds a page")?
+            writeln!(out, "http://{address}/v1/ answers requests with tokens; OIDC_ISSUER adds a page")?;
         }
         Some(login) => {
             writeln!(out, "{} shows how the teams deliver, to people who log in at {}", login.page(), login.issuer())?;

@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{Laptop, Ran, TEAMS, github, while_serving, yesterday};
+use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakeWebhook, deployment, pr};
-use mergeline_test_support::{FakeOtlp, TestDatabase};
+use mergeline_store::ApplyOptions;
+use mergeline_test_support::{FakeOtlp, FakeProvider, TestDatabase};
 use serde_json::{Value, json};
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
@@ -506,6 +508,42 @@ async fn a_created_key_works_with_its_printed_entry() -> Result<()> {
     };
     let printed = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
     assert!(printed.contains("with the keys in API_KEYS"), "{printed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn serving_with_tokens_takes_no_request_without_one() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    #[expect(clippy::disallowed_methods, reason = "the server's clock is the real one")]
+    let provider = FakeProvider::start(Utc::now).await?;
+    provider.say(json!({ "sub": "grafana", "aud": "metrics", "nonce": null }));
+    let laptop = Laptop::new()?.with("DB_URL", database.url()).with("AUTHORIZER", "jwt");
+    let laptop = laptop.with("JWT_ISSUER", provider.url()).with("JWT_AUDIENCE", "metrics");
+    let teams = "version: 1\nrepositories: [acme/api]\naccess: [{ subject: grafana, role: viewer }]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    let file = TeamsFile::parse("teams.yaml", teams.as_bytes())?;
+    #[expect(clippy::disallowed_methods, reason = "as a collection does")]
+    database.store()?.apply(&file, ApplyOptions::default(), Utc::now()).await?;
+    // Other machines may reach it: nothing is open.
+    let command = laptop.command(&["serve", "--listen", "0.0.0.0:0"]);
+    let token = provider.token();
+    let ask = move |address: &str| {
+        let address = address.replace("0.0.0.0", "127.0.0.1");
+        let status = |path: &str, header: &str| Ok(http_get(&address, path, header)?.0);
+        let bearer = format!("authorization: Bearer {token}\r\n");
+        let statuses = [
+            status("/v1/teams", &bearer),
+            status("/v1/teams", "x-api-key: local-only-not-a-secret\r\n"),
+            status("/v1/teams", ""),
+            status("/v1/app/", ""),
+        ];
+        assert_eq!(statuses.into_iter().collect::<Result<Vec<u16>>>()?, [200, 401, 401, 404]);
+        Ok(())
+    };
+    let printed = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    assert!(printed.contains("answers requests with tokens"), "{printed}");
+    let doctor = laptop.run(&["doctor"]).await?;
+    let found = format!("tokens: {} answers, keys: 1; tokens must be for metrics", provider.url());
+    assert!(doctor.out().contains(&found), "{}", doctor.out());
     Ok(())
 }
 

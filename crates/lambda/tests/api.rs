@@ -175,6 +175,44 @@ async fn a_signed_request_has_the_scopes_of_its_caller() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_token_opens_what_the_gateway_asks_nothing_for() -> Result<()> {
+    let backend = Backend::with_teams(&format!("access: [{{ subject: grafana, role: viewer }}]\n{TEAMS}")).await?;
+    backend.keep(&history()).await?;
+    #[expect(clippy::disallowed_methods, reason = "the function's clock is the real one")]
+    let provider = FakeProvider::start(Utc::now).await?;
+    provider.say(json!({ "sub": "grafana", "aud": "https://metrics.acme.com", "nonce": null }));
+    let mut environment = HashMap::from([
+        ("DB_URL", backend.database.url().to_owned()),
+        ("AUTHORIZER", "jwt".to_owned()),
+        ("JWT_ISSUER", provider.url().to_owned()),
+        ("JWT_AUDIENCE", "https://metrics.acme.com".to_owned()),
+    ]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let bearer = format!("Bearer {}", provider.token());
+    for (path, (name, value), status) in [
+        ("/metrics/team/payments/velocity", ("authorization", bearer.as_str()), 200),
+        ("/collection/status", ("authorization", &bearer), 403),
+        ("/teams", ("x-api-key", "local-only-not-a-secret"), 401),
+        ("/teams", ("authorization", "Bearer a.b.c"), 401),
+        ("/app/config.json", ("authorization", &bearer), 404),
+    ] {
+        let mut event = event(path, &[], (name, value))?;
+        // A signature of IAM is no token.
+        event["requestContext"]["identity"]["userArn"] = json!("arn:aws:iam::123456789012:user/grafana");
+        let answer = invoke(&mut function, event).await?;
+        assert_eq!(answer["statusCode"], json!(status), "{path} {name}: {answer}");
+        let is_asked = answer["multiValueHeaders"]["www-authenticate"][0].as_str().unwrap_or_default();
+        assert_eq!(is_asked.starts_with("Bearer "), status == 401, "{answer}");
+    }
+    // Without an audience the function does not start, and lets nobody in.
+    environment.remove("JWT_AUDIENCE");
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let asked = function.invoke(event("/teams", &[], ("authorization", &bearer))?).await;
+    assert!(!matches!(asked, Ok(Invocation::Answer(_))), "{asked:?}");
+    Ok(())
+}
+
 /// A function URL event. `cargo lambda watch` sends one for every request to its port.
 fn function_url_event(headers: &[(&str, &str)]) -> Value {
     let headers: serde_json::Map<_, _> =
