@@ -4,6 +4,7 @@ mod error;
 mod metrics;
 mod queue;
 mod secrets;
+mod stack;
 mod variables;
 
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,7 @@ pub use error::{AwsError, Cause};
 pub use metrics::{Metric, Metrics, Unit};
 pub use queue::{Message, Queue};
 pub use secrets::Secrets;
+pub use stack::Stacks;
 pub use variables::{
     API_KEYS, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, LOGIN_SECRET,
     OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, VariableError, WEBHOOK_SECRETS,
@@ -93,6 +95,11 @@ impl Aws {
     /// The queue with this URL.
     pub fn queue(&self, url: &str) -> Queue {
         Queue::new(self.0.sqs.get_or_init(|| aws_sdk_sqs::Client::new(&self.0.config)).clone(), url)
+    }
+
+    /// The stacks that are deployed.
+    pub fn stacks(&self) -> Stacks {
+        Stacks::new(&self.0.config)
     }
 
     /// The metrics of a namespace.

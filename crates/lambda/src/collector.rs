@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lambda_runtime::Diagnostic;
 use mergeline_aws::{
     Aws, AwsError, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, OTLP_HEADERS,
-    SecretValues, SecretVariable, VariableError,
+    Queue, SecretValues, SecretVariable, VariableError,
 };
 use mergeline_collector::{
     CollectError, CollectOptions, CredentialsRefusal, RosterSnapshot, RunContext, RunReport, Settings, Sources,
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::doctor::{Examination, examine_collector, examine_migrator};
 use crate::metrics::Sums;
 use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
 use crate::traces::export_traces;
@@ -117,6 +118,7 @@ enum Action {
     #[default]
     Collect,
     Migrate,
+    Doctor,
 }
 
 /// The response of an invocation.
@@ -125,6 +127,8 @@ enum Action {
 pub enum Outcome {
     /// What was requested.
     Done(Done),
+    /// What was found out.
+    Examined(Examination),
     /// The messages of the batch to return to the queue.
     Worked(BatchFailures),
 }
@@ -267,16 +271,20 @@ impl Collector {
     pub async fn handle(&self, event: serde_json::Value, deadline: DateTime<Utc>) -> Result<Outcome, FunctionError> {
         let event = Event::read(event)
             .map_err(|error| FunctionError::new("event.unknown", format!("unknown event: {error}")))?;
+        let now = (self.clock)();
+        // Before anything that could fail: it is asked when something does.
+        if matches!(event, Event::Requested(Action::Doctor)) {
+            return Ok(Outcome::Examined(Box::pin(self.examine(now)).await));
+        }
         if self.only_migrates() {
             return match event {
                 Event::Requested(Action::Migrate) => self.migrate_with_logins().await.map(Outcome::Done),
                 _ => Err(FunctionError::new(
                     "event.unknown",
-                    "this function only migrates: send {\"action\":\"migrate\"}",
+                    "this function only migrates: send {\"action\":\"migrate\"} or {\"action\":\"doctor\"}",
                 )),
             };
         }
-        let now = (self.clock)();
         // First, before anything takes time.
         let deadline = (deadline > now - LONG_AGO).then(|| {
             let left = (deadline - now).to_std().unwrap_or_default();
@@ -294,7 +302,9 @@ impl Collector {
         let mut sums = Sums::default();
         let is_scheduled = matches!(event, Event::Requested(_));
         let outcome = match event {
-            Event::Requested(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate { statements: None })),
+            Event::Requested(Action::Migrate | Action::Doctor) => {
+                return Ok(Outcome::Done(Done::Migrate { statements: None }));
+            }
             Event::Requested(Action::Collect) => {
                 let settings = &clients.settings;
                 configure(&clients.store, &settings.teams, settings.allow_removals, now).await?;
@@ -311,6 +321,21 @@ impl Collector {
             trim_ledger(&clients.store, clients.settings.ledger, now).await;
         }
         outcome
+    }
+
+    /// What this function reaches, with its own rights and from its own network.
+    async fn examine(&self, now: DateTime<Utc>) -> Examination {
+        let aws = self.aws.as_ref();
+        if self.only_migrates() {
+            let [writer, reader] = LOGINS;
+            return examine_migrator(aws, &[DATABASE_URL, writer, reader], &*self.lookup).await;
+        }
+        let queues: Vec<&Queue> = self
+            .queues
+            .iter()
+            .flat_map(|queues| [Some(&queues.work), queues.changes.as_ref()].into_iter().flatten())
+            .collect();
+        examine_collector(aws, &SECRETS, &queues, &*self.lookup, now).await
     }
 
     /// Whether this is the function that migrates for the others: it has the owner's login, and knows theirs.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod collector;
+mod doctor;
 mod gateway;
 mod metrics;
 mod notices;
@@ -10,7 +11,8 @@ mod task;
 mod traces;
 
 pub use collector::{Collector, FunctionError, Outcome};
-pub use gateway::without_base_path;
+pub use doctor::{Check, Examination, Lookup, State, examine_api, message_and_help};
+pub use gateway::{ApiEvent, DirectlyAsked, without_base_path};
 pub use notices::ChangesQueue;
 pub use queue::replay;
 pub use renewal::renewal;

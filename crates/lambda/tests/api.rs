@@ -213,6 +213,106 @@ async fn a_token_opens_what_the_gateway_asks_nothing_for() -> Result<()> {
     Ok(())
 }
 
+fn checks(answer: &Value) -> Vec<String> {
+    let text = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
+    let checks = answer["checks"].as_array().into_iter().flatten();
+    checks
+        .map(|check| format!("{} {}: {}", text(check, "state"), text(check, "name"), text(check, "message")))
+        .collect()
+}
+
+#[tokio::test]
+async fn whoever_may_invoke_the_function_learns_what_it_reaches() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let aws = AwsEmulator::start().await?;
+    #[expect(clippy::disallowed_methods, reason = "the function's clock is the real one")]
+    let provider = FakeProvider::start(Utc::now).await?;
+    let url =
+        backend.database.url().replacen("postgres://mergeline_private@", "postgres://mergeline_private:canary@", 1);
+    let secret = json!({ "client_secret": "canary-client", "session_secret": "8f3a61c97e04b5d2canary7e04b5d2aa" });
+    let mut environment = aws.environment();
+    let login = aws.create_secret("login", Some(&secret.to_string())).await?;
+    environment.extend([
+        ("DB_URL_SECRET_ARN", aws.create_secret("database", Some(&url)).await?),
+        ("OIDC_ISSUER", provider.url().to_owned()),
+        ("OIDC_CLIENT_ID", FakeProvider::CLIENT.to_owned()),
+        ("OIDC_CLIENT_SECRET_ARN", login.clone()),
+        ("SESSION_SECRET_ARN", login),
+        ("PUBLIC_URL", "https://metrics.acme.com/v1/app/".to_owned()),
+        ("AUTHORIZER", "jwt".to_owned()),
+        ("JWT_AUDIENCE", "api".to_owned()),
+    ]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let answer = invoke(&mut function, json!({ "action": "doctor" })).await?;
+    assert_eq!(answer["action"], json!("doctor"));
+    let issuer = provider.url();
+    assert_eq!(
+        checks(&answer),
+        [
+            "ok secret DB_URL: it can be read".to_owned(),
+            "ok secret OIDC_CLIENT_SECRET: it can be read".to_owned(),
+            "ok secret SESSION_SECRET: it can be read".to_owned(),
+            "ok settings: they are valid".to_owned(),
+            "ok database: it lets the login `mergeline_private` in, and the schema fits".to_owned(),
+            format!("ok login: {issuer} answers, keys: 1"),
+            format!("ok tokens: {issuer} answers, keys: 1; tokens must be for api"),
+        ]
+    );
+    provider.with(|state| state.published_status = 503);
+    aws.put_secret(&environment["DB_URL_SECRET_ARN"], "postgres://canary:canary@127.0.0.1:9/none").await?;
+    let answer = invoke(&mut function, json!({ "action": "doctor" })).await?;
+    let found = checks(&answer);
+    assert!(found[4].starts_with("error database: with the login `canary`: "), "{found:?}");
+    assert!(found[5].contains("503") && found[6].contains("503"), "{found:?}");
+    let log = function.stop().await?;
+    for text in [answer.to_string().replace("login `canary`", ""), log] {
+        assert!(!text.contains("canary") && !text.contains("8f3a61c9"), "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_that_could_not_start_says_why_to_whoever_invokes_it() -> Result<()> {
+    let aws = AwsEmulator::start().await?;
+    let arn = aws.create_secret("created-empty", None).await?;
+    let mut environment = aws.environment();
+    environment.insert("DB_URL_SECRET_ARN", arn.clone());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let answer = invoke(&mut function, json!({ "action": "doctor" })).await?;
+    assert_eq!(checks(&answer), [format!("error secret DB_URL: Secrets Manager has no value for {arn}")]);
+    let remedy = answer["checks"][0]["remedy"].as_str().unwrap_or_default();
+    assert!(remedy.contains("put-secret-value"), "{answer}");
+    // A request ends it, so that the next sandbox tries again.
+    let event: Value = serde_json::from_str(include_str!("../../../infra/events/api-teams.json"))?;
+    assert!(function.invoke(event).await.is_err());
+    environment.remove("DB_URL_SECRET_ARN");
+    environment.insert("REQUEST_TIMEOUT_SECONDS", "0".to_owned());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let found = checks(&invoke(&mut function, json!({ "action": "doctor" })).await?);
+    let names = found.iter().map(|check| check.split(": ").nth(1).unwrap_or_default()).collect::<Vec<_>>();
+    assert_eq!(names, ["DB_URL", "REQUEST_TIMEOUT_SECONDS"], "{found:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_request_through_the_gateway_asks_the_function_itself() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut function = start(&backend).await?;
+    let question = r#"{"action":"doctor"}"#;
+    for (method, path) in [("POST", "/"), ("POST", "/deployments"), ("GET", "/doctor"), ("POST", "/webhook/github")] {
+        let mut event = event(path, &[("action", "doctor")], ("action", "doctor"))?;
+        event["httpMethod"] = json!(method);
+        event["body"] = json!(question);
+        let answer = invoke(&mut function, event).await?;
+        assert!(answer["statusCode"].as_i64().is_some_and(|status| status >= 400), "{method} {path}: {answer}");
+        assert_eq!(answer.get("checks"), None);
+    }
+    let mut direct = function_url_event(&[("host", "localhost")]);
+    direct["body"] = json!(question);
+    assert_eq!(invoke(&mut function, direct).await?.get("checks"), None);
+    Ok(())
+}
+
 /// A function URL event. `cargo lambda watch` sends one for every request to its port.
 fn function_url_event(headers: &[(&str, &str)]) -> Value {
     let headers: serde_json::Map<_, _> =

@@ -117,6 +117,12 @@ impl DatabaseSettings {
         Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The name that it connects as.
+    pub fn login(&self) -> &str {
+        let PgConnectOptionsSecret(options) = &self.options;
+        options.get_username()
+    }
+
     /// Reads `DB_URL` and `DB_POOLER` through `lookup`. A database is never guessed.
     ///
     /// # Errors

@@ -5,6 +5,8 @@ mod findings;
 mod github;
 mod login;
 mod settings;
+#[cfg(feature = "aws")]
+mod stack;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -32,6 +34,10 @@ struct Configured {
 
 pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
     let mut findings = Findings::new(options.json);
+    if let Some(name) = &args.stack {
+        of_stack(name, &mut findings).await?;
+        return findings.finish();
+    }
     let settings = settings::check(args.teams.is_some(), &mut findings)?;
     let teams = match teams_source(args.teams.as_ref()) {
         Ok(source) => source.load().map_err(Some),
@@ -90,6 +96,16 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         store.close().await;
     }
     findings.finish()
+}
+
+#[cfg(feature = "aws")]
+async fn of_stack(name: &str, findings: &mut Findings) -> Result<(), Failure> {
+    Box::pin(stack::check(name, findings)).await
+}
+
+#[cfg(not(feature = "aws"))]
+async fn of_stack(_: &str, _: &mut Findings) -> Result<(), Failure> {
+    Err(Failure::Input(crate::WITHOUT_AWS.to_owned()))
 }
 
 impl Configured {

@@ -1,17 +1,22 @@
 //! The Lambda function `api`.
 
+use std::future::Ready;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
-use lambda_runtime::Runtime;
+use futures::future::BoxFuture;
+use lambda_http::request::LambdaRequest;
 use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::tower::Service;
+use lambda_runtime::{LambdaEvent, Runtime};
 use mergeline_api::{Api, Authorizer, Login, NoticeQueue, Settings, TokenCheck, Webhooks, router};
 use mergeline_aws::{
     API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, Secrets,
     VariableError, WEBHOOK_SECRETS,
 };
-use mergeline_lambda::{ChangesQueue, TracesAfterAnswers, export_traces};
+use mergeline_lambda::{ChangesQueue, DirectlyAsked, Examination, TracesAfterAnswers, examine_api, export_traces};
 use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
@@ -34,9 +39,17 @@ async fn main() -> Result<(), lambda_http::Error> {
     let secrets = aws.as_ref().filter(|_| has_secrets).map(Aws::secrets);
     let queue = aws.as_ref().zip(changes).map(|(aws, url)| ChangesQueue::new(aws.queue(&url)));
     let mut function = Function { secrets, values: SecretValues::default() };
-    let settings = function.settings().await.inspect_err(|error| {
-        tracing::error!(code = error.code(), "The function cannot start: {error}");
-    })?;
+    let examine = {
+        let aws = aws.clone();
+        move || examination(aws.clone(), clock)
+    };
+    let settings = match function.settings().await {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::error!(code = error.code(), "The function cannot start: {error}");
+            return Runtime::new(DirectlyAsked::new(NotStarted, examine)).run().await;
+        }
+    };
     export_traces(|name| function.values.get(name).or_else(|| variable(name)));
     let connections = settings.database.clone().with_connections(CONNECTIONS);
     let (store, poster) = (Reader::connect(&connections), Poster::connect(&connections));
@@ -79,12 +92,37 @@ async fn main() -> Result<(), lambda_http::Error> {
         .option_layer(mergeline_telemetry::continue_traces())
         .map_request(mergeline_lambda::without_base_path)
         .service(router(api));
-    let runtime = Runtime::new(lambda_http::Adapter::from(service)).layer(TracingLayer::new());
+    let handler = DirectlyAsked::new(lambda_http::Adapter::from(service), examine);
+    let runtime = Runtime::new(handler).layer(TracingLayer::new());
     runtime.layer(TracesAfterAnswers).run().await
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())
+}
+
+/// What this function reaches.
+fn examination(aws: Option<Aws>, clock: fn() -> DateTime<Utc>) -> BoxFuture<'static, Examination> {
+    // Boxed, because it is a large future.
+    Box::pin(async move { examine_api(aws.as_ref(), &SECRETS, &variable, clock()).await })
+}
+
+/// Answers nothing, because the function has no settings. It ends the sandbox with a request, as if it had not started: the next one
+/// tries again.
+struct NotStarted;
+
+impl Service<LambdaEvent<LambdaRequest>> for NotStarted {
+    type Response = ();
+    type Error = lambda_http::Error;
+    type Future = Ready<Result<(), lambda_http::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), lambda_http::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: LambdaEvent<LambdaRequest>) -> Self::Future {
+        std::process::exit(1)
+    }
 }
 
 /// Where the settings come from.
