@@ -6,7 +6,7 @@ mod teams_files;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -363,6 +363,40 @@ async fn serve_exports_its_requests_at_the_latest_when_it_ends() -> Result<()> {
     let wrong = laptop.with("OTEL_EXPORTER_OTLP_ENDPOINT", "collector").run(&["status"]).await?;
     assert_eq!(wrong.code(), Some(2), "{}", wrong.err());
     assert!(wrong.err().contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{}", wrong.err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn serve_answers_at_once_while_the_endpoint_of_traces_hangs() -> Result<()> {
+    /// Far above what an answer takes on a busy machine, far below what an export may.
+    const AT_ONCE: Duration = Duration::from_secs(1);
+    let otlp = FakeOtlp::hanging().await?;
+    let laptop = Laptop::new()?;
+    let migrated = laptop.run(&["migrate"]).await?;
+    assert_eq!(migrated.code(), Some(0), "{}", migrated.err());
+    let laptop = laptop.with("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.url());
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let asked = otlp.clone();
+    let ask = move |address: &str| {
+        let mut slowest = Duration::ZERO;
+        let mut while_hanging = 0;
+        let ends_at = Instant::now() + Duration::from_secs(60);
+        // Until many were answered while an export waited.
+        while while_hanging < 50 {
+            ensure!(Instant::now() < ends_at, "nothing was exported");
+            while_hanging += usize::from(asked.requests() > 0);
+            let started_at = Instant::now();
+            let status = http_get(address, "/v1/teams", "")?.0;
+            slowest = slowest.max(started_at.elapsed());
+            ensure!(status == 200, "{status}");
+            // Without pauses, the test would only measure how busy it keeps the machine.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        ensure!(slowest < AT_ONCE, "an answer took {slowest:?}");
+        Ok(())
+    };
+    // It also ends, with traces that nobody takes.
+    tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
     Ok(())
 }
 
