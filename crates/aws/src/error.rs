@@ -218,6 +218,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Before anything is sent.
+    pub(crate) fn of(kind: Kind, error: &dyn Error) -> Self {
+        Self { kind, cause: Cause::of_chain(error) }
+    }
+
     /// The error when the caller has no special case for this kind of failure.
     pub(crate) fn into_error(self, action: &'static str, subject: &str) -> AwsError {
         let (subject, source) = (subject.to_owned(), self.cause);

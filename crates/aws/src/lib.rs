@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod database;
 mod error;
 mod metrics;
 mod queue;
@@ -16,6 +17,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::Credentials;
 
+pub use database::DatabaseTokens;
 pub use error::{AwsError, Cause};
 pub use metrics::{Metric, Metrics, Unit};
 pub use queue::{Message, Queue};
@@ -95,6 +97,11 @@ impl Aws {
     /// The queue with this URL.
     pub fn queue(&self, url: &str) -> Queue {
         Queue::new(self.0.sqs.get_or_init(|| aws_sdk_sqs::Client::new(&self.0.config)).clone(), url)
+    }
+
+    /// Tokens for logins of databases.
+    pub fn database_tokens(&self) -> DatabaseTokens {
+        DatabaseTokens::new(&self.0.config)
     }
 
     /// The stacks that are deployed.

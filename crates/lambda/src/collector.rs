@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::doctor::{Examination, examine_collector, examine_migrator};
+use crate::login::with_way_in;
 use crate::metrics::Sums;
 use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
 use crate::traces::export_traces;
@@ -241,7 +242,7 @@ impl Collector {
     ) -> Result<Self, FunctionError> {
         let needs_aws = SecretValues::any_configured(&SECRETS, &lookup)
             || SecretValues::any_configured(&LOGINS, &lookup)
-            || ["WORK_QUEUE_URL", "METRICS_NAMESPACE"].iter().any(|name| lookup(name).is_some());
+            || ["WORK_QUEUE_URL", "METRICS_NAMESPACE", "DB_LOGIN"].iter().any(|name| lookup(name).is_some());
         // Loading it takes time, which a laptop does not need to spend.
         let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
         let queues = match (&aws, lookup("WORK_QUEUE_URL"), lookup("DEAD_LETTER_QUEUE_URL")) {
@@ -274,7 +275,7 @@ impl Collector {
         let now = (self.clock)();
         // Before anything that could fail: it is asked when something does.
         if matches!(event, Event::Requested(Action::Doctor)) {
-            return Ok(Outcome::Examined(Box::pin(self.examine(now)).await));
+            return Ok(Outcome::Examined(Box::pin(self.examine()).await));
         }
         if self.only_migrates() {
             return match event {
@@ -324,7 +325,7 @@ impl Collector {
     }
 
     /// What this function reaches, with its own rights and from its own network.
-    async fn examine(&self, now: DateTime<Utc>) -> Examination {
+    async fn examine(&self) -> Examination {
         let aws = self.aws.as_ref();
         if self.only_migrates() {
             let [writer, reader] = LOGINS;
@@ -335,7 +336,7 @@ impl Collector {
             .iter()
             .flat_map(|queues| [Some(&queues.work), queues.changes.as_ref()].into_iter().flatten())
             .collect();
-        examine_collector(aws, &SECRETS, &queues, &*self.lookup, now).await
+        examine_collector(aws, &SECRETS, &queues, &*self.lookup, self.clock).await
     }
 
     /// Whether this is the function that migrates for the others: it has the owner's login, and knows theirs.
@@ -409,7 +410,9 @@ impl Collector {
             }
             Some(clients) => return Ok(clients.clone()),
             None => {
-                let settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
+                let mut settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
+                settings.database = with_way_in(settings.database, self.aws.as_ref(), &self.lookup, self.clock)
+                    .map_err(Problems::from)?;
                 let store = Writer::connect(&settings.database, Actor::Collector);
                 Clients::new(secrets, settings, store)?
             }

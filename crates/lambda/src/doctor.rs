@@ -17,6 +17,8 @@ use mergeline_source::WaitBudget;
 use mergeline_store::{Actor, DatabaseSettings, Reader, Writer};
 use serde::{Deserialize, Serialize};
 
+use crate::login::with_way_in;
+
 /// For each check, of which one follows at most two others. The API's function has 29 s.
 const WITHIN: Duration = Duration::from_secs(8);
 /// An App has a token for each owner. More than these say nothing new about the network.
@@ -176,8 +178,9 @@ pub async fn examine_api(
     aws: Option<&Aws>,
     variables: &[SecretVariable],
     lookup: Lookup<'_>,
-    now: DateTime<Utc>,
+    clock: fn() -> DateTime<Utc>,
 ) -> Examination {
+    let now = clock();
     let (values, mut checks) = secrets(aws, variables, lookup).await;
     let Some(values) = values else { return Examination { checks } };
     let found = match ApiSettings::from_vars(|name| values.get(name).or_else(|| lookup(name))) {
@@ -187,9 +190,16 @@ pub async fn examine_api(
             return Examination { checks };
         }
     };
+    let settings = match with_way_in(found.database, aws, lookup, clock) {
+        Ok(settings) => settings.with_connections(1),
+        Err(problem) => {
+            checks.extend(of_problems(&problem.into()));
+            return Examination { checks };
+        }
+    };
     checks.push(Check::ok("settings", "they are valid"));
-    let store = Reader::connect(&found.database.clone().with_connections(1));
-    let mut others: Vec<BoxFuture<'_, Check>> = vec![within("database", database(&store, &found.database)).boxed()];
+    let store = Reader::connect(&settings);
+    let mut others: Vec<BoxFuture<'_, Check>> = vec![within("database", database(&store, &settings)).boxed()];
     others.extend(found.login.map(|settings| within("login", login(settings, now)).boxed()));
     others.extend(found.tokens.map(|settings| within("tokens", tokens(settings, now)).boxed()));
     checks.extend(join_all(others).await);
@@ -203,17 +213,25 @@ pub(crate) async fn examine_collector(
     variables: &[SecretVariable],
     queues: &[&Queue],
     lookup: Lookup<'_>,
-    now: DateTime<Utc>,
+    clock: fn() -> DateTime<Utc>,
 ) -> Examination {
+    let now = clock();
     let (values, mut checks) = secrets(aws, variables, lookup).await;
     let Some(values) = values else { return Examination { checks } };
-    let found = match CollectorSettings::from_vars(|name| values.get(name).or_else(|| lookup(name))) {
+    let mut found = match CollectorSettings::from_vars(|name| values.get(name).or_else(|| lookup(name))) {
         Ok(found) => found,
         Err(problems) => {
             checks.extend(of_problems(&problems));
             return Examination { checks };
         }
     };
+    match with_way_in(found.database.clone(), aws, lookup, clock) {
+        Ok(settings) => found.database = settings,
+        Err(problem) => {
+            checks.extend(of_problems(&problem.into()));
+            return Examination { checks };
+        }
+    }
     checks.push(Check::ok("settings", "they are valid"));
     let store = Writer::connect(&found.database, Actor::Collector);
     let mut others: Vec<BoxFuture<'_, Check>> = vec![within("database", database(&store, &found.database)).boxed()];

@@ -3,6 +3,7 @@
 mod collector;
 mod doctor;
 mod gateway;
+mod login;
 mod metrics;
 mod notices;
 mod queue;
@@ -13,6 +14,7 @@ mod traces;
 pub use collector::{Collector, FunctionError, Outcome};
 pub use doctor::{Check, Examination, Lookup, State, examine_api, message_and_help};
 pub use gateway::{ApiEvent, DirectlyAsked, without_base_path};
+pub use login::with_way_in;
 pub use notices::ChangesQueue;
 pub use queue::replay;
 pub use renewal::renewal;

@@ -19,7 +19,7 @@ use mergeline_domain::Problems;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
-use mergeline_store::{Actor, ApplyOptions, DatabaseSettings, Reader, Renewal, Writer};
+use mergeline_store::{Actor, ApplyOptions, DatabaseSettings, Passwords, Reader, Renewal, Writer};
 use mergeline_test_support::{AwsEmulator, Exported, FakeOtlp, FakeProvider, Invocation, LambdaRuntime};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -830,6 +830,66 @@ async fn outages_check_secrets_at_most_every_ten_seconds() -> Result<()> {
     assert!(checks.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)), "{checks:?}");
     // And each check as soon as allowed.
     assert!(checks.len() >= 5, "{checks:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_new_connection_asks_for_a_password_of_its_own() -> Result<()> {
+    let (_server, pool, url) = server_with_passwords().await?;
+    let (asked, current) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new("canary-1".to_owned())));
+    let (counted, known) = (asked.clone(), current.clone());
+    let passwords = Passwords::new(move |address| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let password = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_ours = address.login == "api" && address.port != 0;
+        let answer = if is_ours { Ok(password.into()) } else { Err(format!("{address:?}")) };
+        async move { answer }.boxed()
+    });
+    // The password in the URL is not used.
+    let settings = DatabaseSettings::parse(&url.replace("{}", "canary-wrong").into()).map_err(Problems::from)?;
+    let api = Reader::connect(&settings.with_passwords(passwords).with_connections(1));
+    api.teams(at("2026-06-17T12:00:00Z")).await?;
+    for number in 2..=4 {
+        // As when a token has ended: what was good for the last connection is not for the next one.
+        let (password, before) = (format!("canary-{number}"), asked.load(Ordering::SeqCst));
+        change_password(&pool, &password).await?;
+        let refused = api.ping().await.err().context("a connection with the last one")?;
+        assert_eq!(refused.code(), "db_auth");
+        *current.lock().unwrap_or_else(PoisonError::into_inner) = password;
+        api.ping().await?;
+        assert_eq!(asked.load(Ordering::SeqCst), before + 2, "two connections beside the pool");
+        // The pool's own has ended, and the pool opens another.
+        api.teams(at("2026-06-17T12:00:00Z")).await?;
+        assert!(asked.load(Ordering::SeqCst) > before + 2);
+    }
+    // Why there is none is said, and not what.
+    *current.lock().unwrap_or_else(PoisonError::into_inner) = "canary-1".to_owned();
+    let nobody = url.replace("api:{}@", "nobody@");
+    let settings = DatabaseSettings::parse(&nobody.into()).map_err(Problems::from)?;
+    let none = Passwords::new(|_| async { Err("no credentials".to_owned()) }.boxed());
+    let error = Reader::connect(&settings.with_passwords(none)).ping().await.err().context("without a password")?;
+    assert_eq!(error.code(), "db_unavailable");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_of_iam_is_sent_to_no_server_that_has_not_proved_its_name() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let aws = AwsEmulator::start().await?;
+    let mut environment = aws.environment();
+    environment.extend([("DB_URL", backend.database.url().to_owned()), ("DB_LOGIN", "iam".to_owned())]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let found = checks(&invoke(&mut function, json!({ "action": "doctor" })).await?);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("error settings: DB_URL: config.insecure_tls"), "{found:?}");
+    let event: Value = serde_json::from_str(include_str!("../../../infra/events/api-teams.json"))?;
+    assert!(function.invoke(event).await.is_err());
+    // One that would prove it is asked with a token, and has to answer.
+    environment.insert("DB_URL", "postgres://reader@db.mergeline.test:5432/numbers".to_owned());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let found = checks(&invoke(&mut function, json!({ "action": "doctor" })).await?);
+    assert_eq!(found[0], "ok settings: they are valid");
+    assert!(found[1].starts_with("error database: with the login `reader`"), "{found:?}");
     Ok(())
 }
 

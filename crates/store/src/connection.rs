@@ -17,6 +17,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
+use crate::passwords::Passwords;
 use crate::roles::{Roles, become_owner, create_roles, is_beside_owner, owns_tables};
 use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Session};
 use crate::{Actor, Logins, Renewal, StoreError, Tenant};
@@ -96,6 +97,7 @@ pub struct DatabaseSettings {
     /// Whether it serves API requests: the same few statements again and again.
     answers_requests: bool,
     pooler: Pooler,
+    passwords: Option<Passwords>,
 }
 
 /// Connect options contain the password, so `Debug` shows nothing of them.
@@ -180,7 +182,20 @@ impl DatabaseSettings {
             max_connections: MAX_CONNECTIONS,
             answers_requests: false,
             pooler: Pooler::Unknown,
+            passwords: None,
         })
+    }
+
+    /// Each connection gets a password of its own, in place of the one in the URL.
+    #[must_use]
+    pub fn with_passwords(self, passwords: Passwords) -> Self {
+        Self { passwords: Some(passwords), ..self }
+    }
+
+    /// Whether connections are encrypted, and only to a server whose certificate proves its name.
+    pub fn verifies_server(&self) -> bool {
+        let PgConnectOptionsSecret(options) = &self.options;
+        matches!(options.get_ssl_mode(), PgSslMode::VerifyFull)
     }
 
     /// Opens at most this many connections.
@@ -474,6 +489,7 @@ impl Reader {
             access,
             settings.max_connections,
             settings.acquire_timeout,
+            settings.passwords.clone(),
         );
         Self { pool, deadline: settings.statement_timeout + settings.silence_timeout }
     }

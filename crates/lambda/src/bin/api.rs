@@ -16,7 +16,10 @@ use mergeline_aws::{
     API_KEYS, Aws, DATABASE_URL, LOGIN_SECRET, OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, Secrets,
     VariableError, WEBHOOK_SECRETS,
 };
-use mergeline_lambda::{ChangesQueue, DirectlyAsked, Examination, TracesAfterAnswers, examine_api, export_traces};
+use mergeline_domain::Problems;
+use mergeline_lambda::{
+    ChangesQueue, DirectlyAsked, Examination, TracesAfterAnswers, examine_api, export_traces, with_way_in,
+};
 use mergeline_store::{Poster, Reader, Renewal};
 use tokio::sync::Mutex;
 
@@ -35,10 +38,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     // Loading the AWS client takes time, which a laptop does not need to spend.
     let changes = variable("CHANGES_QUEUE_URL");
     let has_secrets = SecretValues::any_configured(&SECRETS, variable);
-    let aws = if has_secrets || changes.is_some() { Some(Aws::from_vars(variable).await) } else { None };
+    let has_login = variable("DB_LOGIN").is_some();
+    let aws = if has_secrets || has_login || changes.is_some() { Some(Aws::from_vars(variable).await) } else { None };
     let secrets = aws.as_ref().filter(|_| has_secrets).map(Aws::secrets);
     let queue = aws.as_ref().zip(changes).map(|(aws, url)| ChangesQueue::new(aws.queue(&url)));
-    let mut function = Function { secrets, values: SecretValues::default() };
+    let mut function = Function { aws: aws.clone(), secrets, values: SecretValues::default(), clock };
     let examine = {
         let aws = aws.clone();
         move || examination(aws.clone(), clock)
@@ -104,7 +108,7 @@ fn variable(name: &str) -> Option<String> {
 /// What this function reaches.
 fn examination(aws: Option<Aws>, clock: fn() -> DateTime<Utc>) -> BoxFuture<'static, Examination> {
     // Boxed, because it is a large future.
-    Box::pin(async move { examine_api(aws.as_ref(), &SECRETS, &variable, clock()).await })
+    Box::pin(async move { examine_api(aws.as_ref(), &SECRETS, &variable, clock).await })
 }
 
 /// Answers nothing, because the function has no settings. It ends the sandbox with a request, as if it had not started: the next one
@@ -127,9 +131,11 @@ impl Service<LambdaEvent<LambdaRequest>> for NotStarted {
 
 /// Where the settings come from.
 struct Function {
+    aws: Option<Aws>,
     secrets: Option<Secrets>,
     /// The values that were last read.
     values: SecretValues,
+    clock: fn() -> DateTime<Utc>,
 }
 
 impl Function {
@@ -137,7 +143,10 @@ impl Function {
         if let Some(secrets) = &self.secrets {
             self.values = SecretValues::fetch(secrets, &SECRETS, variable, true).await?;
         }
-        Ok(Settings::from_vars(|name| self.values.get(name).or_else(|| variable(name)))?)
+        let mut settings = Settings::from_vars(|name| self.values.get(name).or_else(|| variable(name)))?;
+        settings.database =
+            with_way_in(settings.database, self.aws.as_ref(), variable, self.clock).map_err(Problems::from)?;
+        Ok(settings)
     }
 }
 
