@@ -179,6 +179,14 @@ def by_token_with_page(aws):
 
 
 @pytest.fixture(scope="module")
+def by_iam(aws):
+    """A stack whose logins are let in by IAM."""
+    names = ("DatabaseSecretArn", "DatabaseWriterSecretArn", "DatabaseReaderSecretArn")
+    given = {"DatabaseLogin": "iam", "DatabaseResourceId": "db-ABCDEFGHIJKL0123", "DatabaseReaderName": "numbers"}
+    return Stack("mergeline-iam", {name: EVERYTHING_GIVEN[name] for name in names} | given)
+
+
+@pytest.fixture(scope="module")
 def little(aws):
     """A stack to develop with, which has what would bring alarms of its own."""
     given = {"Monitoring": "minimal", "DatabaseInstanceId": "db", "AccessLogs": "role-exists"}
@@ -715,6 +723,37 @@ def test_where_tokens_are_sent_the_gateway_asks_for_nothing_and_bounds_strangers
     told = by_token_with_page.variables("Api")
     assert "JWT_ISSUER" not in told
     assert (told["OIDC_ISSUER"], told["JWT_AUDIENCE"]) == (EVERYTHING_GIVEN["OidcIssuer"], TOKENS["JwtAudience"])
+
+
+def test_each_function_is_let_in_by_iam_as_its_own_login_only(by_iam, full):
+    assert by_iam.status == "CREATE_COMPLETE"
+    told = {name: by_iam.variables(name).get("DB_LOGIN") for name in ("Collector", "Api", "Migrator")}
+    assert told == {"Collector": "iam", "Api": "iam", "Migrator": "iam"}
+    database = "arn:aws:rds-db:eu-north-1:123456789012:dbuser:db-ABCDEFGHIJKL0123"
+    for name, login in (("Collector", "mergeline_writer"), ("Api", "numbers"), ("Migrator", None)):
+        found = {right for right in by_iam.role(f"{name}Role") if right[0].startswith("rds-db:")}
+        assert found == ({("rds-db:connect", f"{database}/{login}")} if login else set()), name
+    # Without it, the function that migrates takes the right back, and nobody has one.
+    assert full.variables("Migrator")["DB_LOGIN"] == "secret"
+    assert not {"DB_LOGIN"} & {*full.variables("Collector"), *full.variables("Api")}
+    for name in ("Collector", "Api", "Migrator"):
+        assert not [right for right in full.role(f"{name}Role") if right[0].startswith("rds-db:")]
+
+
+@pytest.mark.parametrize("kind", ["instance", "serverless"])
+@pytest.mark.parametrize("way", ["yes", "no"])
+def test_a_database_lets_logins_in_by_iam_where_that_is_asked_for(kind, way, aws):
+    stack, _ = database(f"mergeline-iam-{kind}-{way}", Kind=kind, IamLogin=way)
+    assert stack.status == "CREATE_COMPLETE"
+    rds = emulator.client("rds")
+    if kind == "instance":
+        (facts,) = rds.describe_db_instances(DBInstanceIdentifier=stack["Instance"])["DBInstances"]
+        known = facts["DbiResourceId"]
+    else:
+        (facts,) = rds.describe_db_clusters(DBClusterIdentifier=stack["Cluster"])["DBClusters"]
+        known = facts["DbClusterResourceId"]
+    assert facts["IAMDatabaseAuthenticationEnabled"] is (way == "yes")
+    assert stack.outputs.get("DatabaseResourceId") == (known if way == "yes" else None)
 
 
 def test_a_signature_of_another_account_opens_nothing(signed, signed_with_page):
