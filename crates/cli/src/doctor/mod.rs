@@ -35,8 +35,10 @@ struct Configured {
 pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
     let mut findings = Findings::new(options.json);
     if let Some(name) = &args.stack {
-        of_stack(name, &mut findings).await?;
-        return findings.finish();
+        #[cfg(feature = "aws")]
+        return of_stack(name, findings).await;
+        #[cfg(not(feature = "aws"))]
+        return Err(Failure::Input(format!("--stack {name}: {}", crate::WITHOUT_AWS)));
     }
     let settings = settings::check(args.teams.is_some(), &mut findings)?;
     let teams = match teams_source(args.teams.as_ref()) {
@@ -99,13 +101,9 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
 }
 
 #[cfg(feature = "aws")]
-async fn of_stack(name: &str, findings: &mut Findings) -> Result<(), Failure> {
-    Box::pin(stack::check(name, findings)).await
-}
-
-#[cfg(not(feature = "aws"))]
-async fn of_stack(_: &str, _: &mut Findings) -> Result<(), Failure> {
-    Err(Failure::Input(crate::WITHOUT_AWS.to_owned()))
+async fn of_stack(name: &str, mut findings: Findings) -> Result<ExitCode, Failure> {
+    Box::pin(stack::check(name, &mut findings)).await?;
+    findings.finish()
 }
 
 impl Configured {
