@@ -246,7 +246,7 @@ def is_local(words):
         return any(re.match(r"http://(127\.0\.0\.1|localhost)[:/]", word) for word in words)
     if words[:2] == ["cargo", "lambda"]:
         return words[2:3] != ["build"]
-    return words[0] in LOCAL and not REMOTE.intersection(words[1:2])
+    return words[0] in LOCAL and not REMOTE.intersection(words[1:2]) and "--stack" not in words
 
 
 def check_shells(place, body):

@@ -151,6 +151,10 @@ RECEIVES = {
 }
 
 
+# The parameters with the names of logins, by those with their secrets.
+LOGINS = {"DatabaseWriterSecretArn": "DatabaseWriterName", "DatabaseReaderSecretArn": "DatabaseReaderName"}
+
+
 def rights_of_variables(function):
     """What a program does with the resources that its variables name: actions, resource, condition."""
     for variable, value in function["Environment"]["Variables"].items():
@@ -159,6 +163,12 @@ def rights_of_variables(function):
                 yield {"secretsmanager:GetSecretValue"}, named, {}
             if variable.endswith("_QUEUE_URL"):
                 yield {"sqs:SendMessage"}, named, {}
+    variables = function["Environment"]["Variables"]
+    # One that is let in by IAM, with the login of its secret. The function that migrates only passes the setting on.
+    if "iam" in branches(variables.get("DB_LOGIN", "")):
+        for secret in map(target, branches(variables["DB_URL_SECRET_ARN"])):
+            if login := LOGINS.get(secret):
+                yield {"rds-db:connect"}, f"rds-db:{ACCOUNT}:dbuser:${{DatabaseResourceId}}/${{{login}}}", {}
     if "METRICS_NAMESPACE" in function["Environment"]["Variables"]:
         yield {"cloudwatch:PutMetricData"}, "*", STACK_METRICS
 
@@ -610,6 +620,7 @@ WITHIN = {
     "kms": {"KmsKeyArn"},
     "lambda": {FUNCTIONS},
     "logs": {"*"},
+    "rds-db": {f"rds-db:{ACCOUNT}:dbuser:${{DatabaseResourceId}}/*"},
     "secretsmanager": {*SECRETS, written({"Fn::Split": [",", {"Ref": "SecretArns"}]})},
     "sqs": {QUEUES},
     "xray": {"*"},
@@ -639,6 +650,7 @@ CONDITIONAL = {
     "::/account": "SetsLogsRole",
     "domainnames": "HasDomain",
     "kms:": "HasKey",
+    "rds-db:": "HasDatabase",
     "route53": "HasZone",
     "SecretArns": "HasSecrets",
     "wafv2:": "HasFirewall",

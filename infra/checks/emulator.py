@@ -235,19 +235,21 @@ makes("RDS::DBParameterGroup")(parameter_group("CreateDBParameterGroup", "DBPara
 makes("RDS::DBClusterParameterGroup")(parameter_group("CreateDBClusterParameterGroup", "DBClusterParameterGroupName"))
 
 
-@makes("RDS::DBInstance", ["Endpoint.Address"], "DBInstanceIdentifier")
+@makes("RDS::DBInstance", ["DbiResourceId", "Endpoint.Address"], "DBInstanceIdentifier")
 def database_instance(name, properties):
     # Spelled otherwise than by the service.
     if "VPCSecurityGroups" in properties:
         properties["VpcSecurityGroupIds"] = properties.pop("VPCSecurityGroups")
     made = call("rds", "CreateDBInstance", {"DBInstanceIdentifier": name, **properties})["DBInstance"]
-    return Made(made["DBInstanceIdentifier"], {"Endpoint.Address": made["Endpoint"]["Address"]})
+    facts = {"DbiResourceId": made["DbiResourceId"], "Endpoint.Address": made["Endpoint"]["Address"]}
+    return Made(made["DBInstanceIdentifier"], facts)
 
 
-@makes("RDS::DBCluster", ["Endpoint.Address"], "DBClusterIdentifier")
+@makes("RDS::DBCluster", ["DBClusterResourceId", "Endpoint.Address"], "DBClusterIdentifier")
 def database_cluster(name, properties):
     made = call("rds", "CreateDBCluster", {"DBClusterIdentifier": name, **properties})["DBCluster"]
-    return Made(made["DBClusterIdentifier"], {"Endpoint.Address": made["Endpoint"]})
+    facts = {"DBClusterResourceId": made["DbClusterResourceId"], "Endpoint.Address": made["Endpoint"]}
+    return Made(made["DBClusterIdentifier"], facts)
 
 
 @makes("RDS::DBProxy", ["Endpoint"])

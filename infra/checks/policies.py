@@ -441,17 +441,20 @@ SESSION = {("get", "/app/api/{proxy+}"), ("head", "/app/api/{proxy+}"), ("post",
 
 def held(*conditions):
     """Which of the conditions about ways to ask hold."""
-    known = ("AsksForKey", "AsksForSignature", "HasPage", "HasPageBesideSignatures")
+    known = ("AsksForKey", "AsksForSignature", "AsksForToken", "HasPage", "HasPageBesideSignatures")
     return {name: name in conditions for name in known}
 
 
-# The ways to ask: what holds then, what a request for data shows, and whether there is a page.
+# The ways to ask: what holds then, what a request for data shows to the gateway, and whether there is a page. Tokens are checked by
+# the program.
 KEY = {"type": "apiKey", "name": "x-api-key", "in": "header"}
 SIGNATURE = {"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "awsSigv4"}
 AUTHORIZERS = {
     "key": (held("AsksForKey", "HasPage"), KEY, True),
     "iam": (held("AsksForSignature"), SIGNATURE, False),
     "iam, with a login": (held("AsksForSignature", "HasPage", "HasPageBesideSignatures"), SIGNATURE, True),
+    "jwt": (held("AsksForToken"), None, False),
+    "jwt, with a login": (held("AsksForToken", "HasPage"), None, True),
 }
 
 
@@ -467,12 +470,18 @@ def every_request_shows_who_asks(template):
     if allowed != {"GET/", "HEAD/", "GET/*", "HEAD/*", "POST/*", "PUT/*", "OPTIONS/*", "POST/webhook/*"}:
         yield f"the gateway may invoke {sorted(allowed)}"
     facts = template["Conditions"]
-    if [facts[name] for name in ("AsksForKey", "AsksForSignature")] != [
+    if [facts[name] for name in ("AsksForKey", "AsksForSignature", "AsksForToken")] != [
         {"Fn::Equals": [{"Ref": "Authorizer"}, way]} for way in template["Parameters"]["Authorizer"]["AllowedValues"]
     ]:
         yield "an Authorizer asks for something that nobody thought of"
     if facts["HasPage"] != {"Fn::Or": [{"Condition": "AsksForKey"}, {"Condition": "HasLogin"}]}:
         yield "there is a page that nobody can log in to"
+    # The gateway checks nothing of a token: the program has to know that it must, and for whom tokens are.
+    told = properties(template, "Lambda::Function")["Api"]["Environment"]["Variables"]
+    if told.get("AUTHORIZER") != {"Ref": "Authorizer"}:
+        yield "the program does not know that it checks tokens"
+    if told.get("JWT_AUDIENCE") != {"Fn::If": ["AsksForToken", {"Ref": "JwtAudience"}, {"Ref": "AWS::NoValue"}]}:
+        yield "the program does not know for whom tokens are"
 
 
 def requests_that_show_something_else(body, wanted, has_page):
@@ -489,7 +498,8 @@ def requests_that_show_something_else(body, wanted, has_page):
             is_preflight = (method, path) == PREFLIGHT
             is_open = is_webhook or is_of_session or is_preflight or (path in PAGE and method in ("get", "head"))
             shown = [set(needed) for needed in operation.get("security", [])]
-            if is_open and shown or not is_open and (not shown or any(not schemes & needed for needed in shown)):
+            is_unasked = is_open or wanted is None
+            if is_unasked and shown or not is_unasked and (not shown or any(not schemes & needed for needed in shown)):
                 yield f"{method} {path} asks for {shown or 'nothing'}"
             # Nothing is posted to the documentation.
             is_written = path == "/{proxy+}" and method in ("post", "put")
@@ -526,10 +536,10 @@ def requests_are_bounded(template):
 
 def every_path_is_bounded(template):
     """What needs no key is in no usage plan, and anyone may ask for it. Of keys there may be any number."""
-    for name in ("ApiTotalRateLimit", "ApiTotalBurstLimit"):
+    for name in ("ApiTotalRateLimit", "ApiTotalBurstLimit", "TokenRateLimit", "TokenBurstLimit"):
         if not 1 <= template["Parameters"][name]["MinValue"]:
             yield f"{name} may close the API"
-    for holds, _, _ in AUTHORIZERS.values():
+    for holds, wanted, _ in AUTHORIZERS.values():
         offered = {
             (method.upper(), path)
             for api in properties(template, "ApiGateway::RestApi").values()
@@ -546,17 +556,17 @@ def every_path_is_bounded(template):
             if set(settings) != offered:
                 yield f"{name}: any number may come of {sorted(offered ^ set(settings))}"
                 continue
-            yield from (f"{name}: {problem}" for problem in unbounded(settings))
+            yield from (f"{name}: {problem}" for problem in unbounded(settings, "ApiTotal" if wanted else "Token"))
 
 
-def unbounded(settings):
+def unbounded(settings, of_data):
     webhook = ("POST", "/webhook/{plugin}")
     page = {(method, path) for method in ("GET", "HEAD") for path in PAGE}
     session = {(method.upper(), path) for method, path in SESSION}
     preflight = (PREFLIGHT[0].upper(), PREFLIGHT[1])
     for place, it in settings.items():
         for key, most in (("ThrottlingRateLimit", 100), ("ThrottlingBurstLimit", 200)):
-            limit = {"ThrottlingRateLimit": "ApiTotalRateLimit", "ThrottlingBurstLimit": "ApiTotalBurstLimit"}[key]
+            limit = of_data + key.removeprefix("Throttling")
             if place not in page | session | {webhook, preflight} and it.get(key) != {"Ref": limit}:
                 yield f"{place} has no {key}"
             if place == webhook and it.get(key) != {"Fn::If": ["HasWebhooks", most, 0]}:
@@ -580,7 +590,7 @@ def allow(principal, resource):
 SIGNED = [allow({"AWS": {"Ref": "AWS::AccountId"}}, "execute-api:/*"), allow("*", "execute-api:/v1/POST/webhook/*")]
 OF_PAGE = ("GET/", "HEAD/", "GET/app", "HEAD/app", "GET/app/*", "HEAD/app/*", "POST/app/logout")
 ALLOWED = {
-    "key": [allow("*", "execute-api:/*")],
+    **dict.fromkeys(("key", "jwt", "jwt, with a login"), [allow("*", "execute-api:/*")]),
     "iam": SIGNED,
     "iam, with a login": [*SIGNED, allow("*", [f"execute-api:/v1/{it}" for it in OF_PAGE])],
 }

@@ -161,6 +161,31 @@ def signed_with_page(aws):
     return Stack("mergeline-signed-page", {"Authorizer": "iam", "AllowedCidrs": "203.0.113.0/24"} | login)
 
 
+TOKENS = {"Authorizer": "jwt", "JwtIssuer": "https://id.example.com", "JwtAudience": "https://metrics.example.com"}
+
+
+@pytest.fixture(scope="module")
+def by_token(aws):
+    """A stack that programs ask with tokens, from some networks."""
+    limits = {"TokenRateLimit": "9", "TokenBurstLimit": "18"}
+    return Stack("mergeline-tokens", TOKENS | limits | {"AllowedCidrs": "203.0.113.0/24", "OidcGroupsClaim": "roles"})
+
+
+@pytest.fixture(scope="module")
+def by_token_with_page(aws):
+    """The same, with a page for people, whose provider signs the tokens."""
+    login = {name: EVERYTHING_GIVEN[name] for name in ("OidcIssuer", "OidcClientId", "LoginSecretArn", "PublicUrl")}
+    return Stack("mergeline-tokens-page", TOKENS | {"JwtIssuer": ""} | login)
+
+
+@pytest.fixture(scope="module")
+def by_iam(aws):
+    """A stack whose logins are let in by IAM."""
+    names = ("DatabaseSecretArn", "DatabaseWriterSecretArn", "DatabaseReaderSecretArn")
+    given = {"DatabaseLogin": "iam", "DatabaseResourceId": "db-ABCDEFGHIJKL0123", "DatabaseReaderName": "numbers"}
+    return Stack("mergeline-iam", {name: EVERYTHING_GIVEN[name] for name in names} | given)
+
+
 @pytest.fixture(scope="module")
 def little(aws):
     """A stack to develop with, which has what would bring alarms of its own."""
@@ -665,6 +690,70 @@ def test_where_requests_are_signed_there_is_no_key_and_a_page_only_with_a_login(
         responses = gateway.get_gateway_responses(restApiId=stack["Gateway"])["items"]
         (unsigned,) = [it for it in responses if it["responseType"] == "MISSING_AUTHENTICATION_TOKEN"]
         assert unsigned["statusCode"] == "403"
+
+
+def test_where_tokens_are_sent_the_gateway_asks_for_nothing_and_bounds_strangers(by_token, by_token_with_page):
+    gateway = emulator.client("apigateway")
+    for stack, page, rate, burst in ((by_token, set(), 9, 18), (by_token_with_page, PAGE, 20, 60)):
+        assert stack.status == "CREATE_COMPLETE"
+        methods = methods_of(stack)
+        assert set(methods) == page | BESIDE | DATA
+        for place, method in methods.items():
+            assert (method["apiKeyRequired"], method["authorizationType"]) == (False, "NONE"), place
+        assert not {"UsagePlan", "UsagePlanKey", "ApiKey"} & set(stack.resources)
+        assert not {"ReadTheApiKey", "UsagePlanId"} & set(stack.outputs)
+        assert ("PageUrl" in stack.outputs) is bool(page)
+        limits = gateway.get_stage(restApiId=stack["Gateway"], stageName="v1")["methodSettings"]
+        assert len(limits) == len(methods)
+        for verb in ("GET", "HEAD", "POST", "PUT"):
+            limit = limits[f"~1{{proxy+}}/{verb}"]
+            assert (limit["throttlingRateLimit"], limit["throttlingBurstLimit"]) == (rate, burst), verb
+        ask = f"""printf 'header = "authorization: Bearer %s"' "$TOKEN" | curl -sS --config - {stack.outputs['ApiUrl']}/teams"""
+        assert stack.outputs["AskForTheTeams"] == ask
+        responses = gateway.get_gateway_responses(restApiId=stack["Gateway"])["items"]
+        (other,) = [it for it in responses if it["responseType"] == "MISSING_AUTHENTICATION_TOKEN"]
+        assert other["statusCode"] == "405"
+    told = by_token.variables("Api")
+    assert {name: told.get(name) for name in ("AUTHORIZER", "JWT_ISSUER", "JWT_AUDIENCE", "OIDC_GROUPS_CLAIM")} == {
+        "AUTHORIZER": "jwt",
+        "JWT_ISSUER": TOKENS["JwtIssuer"],
+        "JWT_AUDIENCE": TOKENS["JwtAudience"],
+        "OIDC_GROUPS_CLAIM": "roles",
+    }
+    told = by_token_with_page.variables("Api")
+    assert "JWT_ISSUER" not in told
+    assert (told["OIDC_ISSUER"], told["JWT_AUDIENCE"]) == (EVERYTHING_GIVEN["OidcIssuer"], TOKENS["JwtAudience"])
+
+
+def test_each_function_is_let_in_by_iam_as_its_own_login_only(by_iam, full):
+    assert by_iam.status == "CREATE_COMPLETE"
+    told = {name: by_iam.variables(name).get("DB_LOGIN") for name in ("Collector", "Api", "Migrator")}
+    assert told == {"Collector": "iam", "Api": "iam", "Migrator": "iam"}
+    database = "arn:aws:rds-db:eu-north-1:123456789012:dbuser:db-ABCDEFGHIJKL0123"
+    for name, login in (("Collector", "mergeline_writer"), ("Api", "numbers"), ("Migrator", None)):
+        found = {right for right in by_iam.role(f"{name}Role") if right[0].startswith("rds-db:")}
+        assert found == ({("rds-db:connect", f"{database}/{login}")} if login else set()), name
+    # Without it, the function that migrates takes the right back, and nobody has one.
+    assert full.variables("Migrator")["DB_LOGIN"] == "secret"
+    assert not {"DB_LOGIN"} & {*full.variables("Collector"), *full.variables("Api")}
+    for name in ("Collector", "Api", "Migrator"):
+        assert not [right for right in full.role(f"{name}Role") if right[0].startswith("rds-db:")]
+
+
+@pytest.mark.parametrize("kind", ["instance", "serverless"])
+@pytest.mark.parametrize("way", ["yes", "no"])
+def test_a_database_lets_logins_in_by_iam_where_that_is_asked_for(kind, way, aws):
+    stack, _ = database(f"mergeline-iam-{kind}-{way}", Kind=kind, IamLogin=way)
+    assert stack.status == "CREATE_COMPLETE"
+    rds = emulator.client("rds")
+    if kind == "instance":
+        (facts,) = rds.describe_db_instances(DBInstanceIdentifier=stack["Instance"])["DBInstances"]
+        known = facts["DbiResourceId"]
+    else:
+        (facts,) = rds.describe_db_clusters(DBClusterIdentifier=stack["Cluster"])["DBClusters"]
+        known = facts["DbClusterResourceId"]
+    assert facts["IAMDatabaseAuthenticationEnabled"] is (way == "yes")
+    assert stack.outputs.get("DatabaseResourceId") == (known if way == "yes" else None)
 
 
 def test_a_signature_of_another_account_opens_nothing(signed, signed_with_page):

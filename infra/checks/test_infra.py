@@ -467,7 +467,7 @@ def test_the_outputs_of_one_template_are_the_parameters_of_the_next(templates, w
     network, database = templates["infra/network.yaml"], templates["infra/database.yaml"]
     assert {"SubnetIds", "SecurityGroupIds"} <= set(network["Outputs"]) & set(written["Parameters"])
     assert {"VpcId", "SubnetIds"} <= set(network["Outputs"]) & set(database["Parameters"])
-    of_database = {"SecretArn", "WriterSecretArn", "ReaderSecretArn", "InstanceId", "ProxyHost"}
+    of_database = {"SecretArn", "WriterSecretArn", "ReaderSecretArn", "InstanceId", "ResourceId", "ProxyHost"}
     assert {f"Database{it}" for it in of_database} <= set(database["Outputs"]) & set(written["Parameters"])
 
 

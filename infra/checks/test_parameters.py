@@ -136,7 +136,15 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("CorsOrigin", "https://dashboards.example.com, https://grafana.example.com"),
         ("WafAclArn", "arn:aws:wafv2:us-east-1:123456789012:global/webacl/acl/0a1b2c3d-0000-4444-8888-0a1b2c3d4e5f"),
         ("ApiTotalRateLimit", "0"),
-        ("Authorizer", "jwt"),
+        ("DatabaseLogin", "password"),
+        ("DatabaseResourceId", "mergeline-database"),
+        ("DatabaseWriterName", "a/b"),
+        ("DatabaseReaderName", "*"),
+        ("Authorizer", "JWT"),
+        ("JwtIssuer", "http://id.example.com"),
+        ("JwtAudience", "two words"),
+        ("TokenRateLimit", "0"),
+        ("TokenBurstLimit", "1001"),
         ("Authorizer", "none"),
         ("ApiConcurrency", "0"),
         ("ApiConcurrency", "1000"),
@@ -231,6 +239,30 @@ def test_pages_of_other_sites_cannot_sign(written):
     assert broken_rules(written, Authorizer="iam") == []
     assert broken_rules(written, Authorizer="iam", CorsOrigin="https://dashboards.example.com") == ["BrowsersHaveKeys"]
     assert broken_rules(written, Authorizer="key", CorsOrigin="https://dashboards.example.com") == []
+
+
+def test_tokens_need_an_issuer_and_an_audience_and_leave_no_way_for_keys(written):
+    tokens = {"Authorizer": "jwt", "JwtIssuer": "https://id.example.com", "JwtAudience": "api"}
+    login = {"OidcIssuer": "https://id.example.com", "OidcClientId": "c", "LoginSecretArn": "s", "PublicUrl": "u"}
+    assert broken_rules(written, **tokens) == []
+    assert broken_rules(written, **tokens | login) == []
+    assert broken_rules(written, **tokens | login | {"JwtIssuer": ""}) == []
+    assert broken_rules(written, **tokens | {"JwtIssuer": ""}) == ["TokensAreWhole"]
+    assert broken_rules(written, **tokens | {"JwtAudience": ""}) == ["TokensAreWhole"]
+    assert broken_rules(written, **tokens, ApiKeysSecretArn="s") == ["TokensAreWhole"]
+    assert broken_rules(written, **tokens, CorsOrigin="https://dashboards.example.com") == ["PagesHaveNoTokens"]
+    assert broken_rules(written, **tokens | {"Authorizer": "key"}) == ["TokensAreAskedFor"]
+
+
+def test_logins_by_iam_are_logins_of_their_own_of_a_known_database(written):
+    logins = {"DatabaseWriterSecretArn": "w", "DatabaseReaderSecretArn": "r"}
+    iam = {"DatabaseLogin": "iam", "DatabaseResourceId": "db-A"}
+    assert broken_rules(written, **logins, **iam) == []
+    assert broken_rules(written, **iam) == ["LoginByIamIsWhole"]
+    assert broken_rules(written, **logins, DatabaseLogin="iam") == ["LoginByIamIsWhole"]
+    assert broken_rules(written, **logins, **iam, DatabaseProxyHost="p") == ["LoginByIamIsWhole"]
+    assert broken_rules(written, **logins, **iam, DatabaseWriterName="a", DatabaseReaderName="a") == ["LoginByIamIsWhole"]
+    assert broken_rules(written, **logins, DatabaseResourceId="db-A") == ["ResourceIdIsForIam"]
 
 
 def test_networks_of_webhooks_need_webhooks(written):

@@ -384,6 +384,11 @@ BREAKS = {
         "a page for nobody, by its condition": lambda t: t["Conditions"]["HasPage"]["Fn::Or"].append(
             {"Condition": "AsksForSignature"}
         ),
+        "tokens that nobody checks": lambda t: variables(t, "Api").pop("AUTHORIZER"),
+        "tokens for anybody": lambda t: variables(t, "Api").pop("JWT_AUDIENCE"),
+        "a key beside tokens": lambda t: operation(t).update(
+            security={"Fn::If": ["AsksForSignature", [{"sigv4": []}], [{"api_key": []}]]}
+        ),
         "one more way": lambda t: t["Parameters"]["Authorizer"]["AllowedValues"].append("none"),
         "a preflight with a key": lambda t: body(t)["paths"]["/{proxy+}"]["options"].update(security=[{"api_key": []}]),
         "a preflight of the page": lambda t: page(t, "/app/api/{proxy+}").update(
@@ -394,6 +399,9 @@ BREAKS = {
     "every_path_is_bounded": {
         "keys without a limit": lambda t: stage(t)["MethodSettings"][1].pop("ThrottlingRateLimit"),
         "no requests at all": lambda t: t["Parameters"]["ApiTotalRateLimit"].update(MinValue=0),
+        "strangers with the limit of keys": lambda t: stage(t)["MethodSettings"][1].update(
+            ThrottlingRateLimit={"Ref": "ApiTotalRateLimit"}
+        ),
         "a path without a limit": lambda t: stage(t)["MethodSettings"].pop(2),
         "an unbounded page": lambda t: setting(t, 5).pop("ThrottlingBurstLimit"),
         "sessions without a provider": lambda t: setting(t, 11).update(ThrottlingRateLimit=20),

@@ -362,6 +362,16 @@ def test_an_api_that_takes_signed_requests_is_asked_without_a_signature(status, 
     assert ("without a signature: 403" in deployment.done.stdout) is (status == 403)
 
 
+@pytest.mark.parametrize(("status", "code"), [(401, 0), (403, 1), (200, 1)])
+def test_an_api_that_takes_tokens_is_asked_without_one(status, code, deployment):
+    deployment.parameters["Authorizer"] = "jwt"
+    del deployment.resources["ApiKey"]
+    deployment.api.without_key = status
+    assert deployment.check().returncode == code
+    assert deployment.api.asked == [("/v1/teams", None)]
+    assert ("without a token: 401" in deployment.done.stdout) is (status == 401)
+
+
 def test_a_private_api_is_not_asked(deployment):
     deployment.outputs["ApiUrl"] = "https://a1b2c3-vpce-0a1b2c.execute-api.eu-north-1.amazonaws.com/v1"
     assert deployment.check().returncode == 0

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use mergeline_domain::metrics::{COLLECT_EVERY_HOURS, stale_after};
 use mergeline_domain::{Problem, Problems, bounded_integer};
-use mergeline_login::LoginSettings;
+use mergeline_login::{LoginSettings, TokenSettings};
 use mergeline_store::DatabaseSettings;
 use mergeline_webhooks::WebhookSecrets;
 
@@ -27,8 +27,10 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// The keys, one of which each request must carry; `None` if a component in front of the program checks them.
     pub keys: Option<ApiKeys>,
-    /// Whether requests carry a key, or are signed by identities of IAM.
+    /// Whether requests carry a key or a token, or are signed by identities of IAM.
     pub authorizer: Authorizer,
+    /// Which tokens are good; `None` unless requests carry one.
+    pub tokens: Option<TokenSettings>,
     /// What a request may do that API Gateway let in, while there are no keys. Never everything: all keys of the gateway are alike.
     pub gateway_key_scope: Scope,
     /// The secrets that webhooks are signed with.
@@ -47,7 +49,8 @@ pub struct Settings {
 
 impl Settings {
     /// Reads `DB_URL`, `API_KEY`, `API_KEYS`, `AUTHORIZER`, `GATEWAY_KEY_SCOPE`, `WEBHOOK_SECRETS`, `ALLOWED_HOSTS`, `CORS_ORIGIN`,
-    /// `REQUEST_TIMEOUT_SECONDS`, `COLLECT_EVERY_HOURS` and what [`LoginSettings`] reads, each through `lookup`.
+    /// `REQUEST_TIMEOUT_SECONDS`, `COLLECT_EVERY_HOURS` and what [`LoginSettings`] and, with `AUTHORIZER=jwt`,
+    /// [`TokenSettings`] read, each through `lookup`.
     ///
     /// # Errors
     /// Every missing or invalid variable.
@@ -59,6 +62,12 @@ impl Settings {
         if authorizer == Authorizer::Iam && keys.as_ref().is_some_and(|keys| !keys.name_callers()) {
             problems.push(nobody());
         }
+        if authorizer == Authorizer::Jwt && keys.is_some() {
+            problems.push(no_keys());
+        }
+        let is_by_token = authorizer == Authorizer::Jwt;
+        let tokens = is_by_token.then(|| TokenSettings::from_vars(&lookup)).transpose();
+        let tokens = tokens.map_err(|refused| problems.extend(refused)).ok().flatten();
         let gateway_key_scope =
             gateway_key_scope(&lookup).map_err(|problem| problems.push(problem)).unwrap_or(DEFAULT_SCOPE);
         let webhooks = WebhookSecrets::from_vars(&lookup).map_err(|problem| problems.push(problem)).unwrap_or_default();
@@ -81,6 +90,7 @@ impl Settings {
                     database,
                     keys,
                     authorizer,
+                    tokens,
                     gateway_key_scope,
                     webhooks,
                     login,
@@ -101,6 +111,15 @@ fn nobody() -> Problem {
         "API_KEYS",
         "no entry has an `arn`, so no request would be accepted with AUTHORIZER=iam",
         "add an entry with `arn` in place of `sha256` for each user or role of IAM that may ask",
+    )
+}
+
+fn no_keys() -> Problem {
+    Problem::setting(
+        "config.api_keys",
+        "API_KEYS",
+        "it is set, and with AUTHORIZER=jwt no request carries a key",
+        "leave out API_KEY and API_KEYS, or AUTHORIZER",
     )
 }
 
@@ -174,11 +193,23 @@ mod tests {
             ("iam", caller, &[]),
             ("key", caller, &[]),
             ("iam", "", &["config.api_keys"]),
-            ("jwt", caller, &["config.authorizer"]),
+            ("none", caller, &["config.authorizer"]),
         ] {
             assert_eq!(codes(&[DB, ("AUTHORIZER", authorizer), ("API_KEYS", list)]), expected, "{authorizer} {list}");
         }
         assert_eq!(codes(&[DB, ("AUTHORIZER", "iam")]), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn tokens_need_an_audience_and_leave_no_way_for_keys() {
+        let tokens = [DB, ("AUTHORIZER", "jwt"), ("JWT_ISSUER", "https://id.acme.com"), ("JWT_AUDIENCE", "api")];
+        assert_eq!(codes(&tokens), Vec::<&str>::new());
+        assert_eq!(codes(&tokens[..3]), ["config.jwt"]);
+        let mut with_key = tokens.to_vec();
+        with_key.push(("API_KEY", "8f3a61c97e04b5d2"));
+        assert_eq!(codes(&with_key), ["config.api_keys"]);
+        // Without the way, what belongs to it is not read.
+        assert_eq!(codes(&[DB, ("JWT_ISSUER", "nonsense")]), Vec::<&str>::new());
     }
 
     #[test]

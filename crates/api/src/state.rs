@@ -17,6 +17,7 @@ use crate::auth::keys::ApiKeys;
 use crate::auth::origins::AllowedOrigins;
 use crate::auth::scope::Scope;
 use crate::auth::sessions::Sessions;
+use crate::auth::tokens::TokenCheck;
 
 /// Where repositories are left that webhooks say have changed.
 pub trait NoticeQueue: fmt::Debug + Send + Sync {
@@ -66,8 +67,10 @@ pub struct Api {
     pub poster: Option<Poster>,
     /// The keys, one of which each request must carry, if any are set.
     pub keys: Option<ApiKeys>,
-    /// Whether requests carry a key, or are signed by identities of IAM.
+    /// Whether requests carry a key or a token, or are signed by identities of IAM.
     pub authorizer: Authorizer,
+    /// Checks tokens. With [`Authorizer::Jwt`] and without this, no request for data is accepted.
+    pub tokens: Option<Arc<TokenCheck>>,
     /// What each request may do if no keys are set; `None` for everything.
     pub gateway_key_scope: Option<Scope>,
     /// What receiving webhooks needs.
@@ -99,6 +102,7 @@ impl Api {
             poster: None,
             keys: None,
             authorizer: Authorizer::default(),
+            tokens: None,
             gateway_key_scope: None,
             webhooks: Webhooks::default(),
             hosts: None,

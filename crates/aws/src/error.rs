@@ -84,6 +84,32 @@ pub enum AwsError {
         /// What AWS said.
         source: Cause,
     },
+    /// The stack does not exist.
+    #[error("there is no stack {stack}\n  help: check its name, the region and the account")]
+    StackNotFound {
+        /// The stack.
+        stack: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// A call is not allowed.
+    #[error("not allowed to call {action} on {subject}\n  help: this identity needs {action} on it")]
+    Denied {
+        /// The missing permission.
+        action: &'static str,
+        /// The stack or function.
+        subject: String,
+        /// What AWS said.
+        source: Cause,
+    },
+    /// A function answered with an error, or ended.
+    #[error("the function {function} failed\n  help: look at its log")]
+    FunctionFailed {
+        /// The function.
+        function: String,
+        /// What it answered.
+        source: Cause,
+    },
     /// Region or credentials are missing or refused.
     #[error(
         "cannot call AWS from here\n  help: set AWS_REGION, and sign in, for example with `aws sso login`, or set \
@@ -127,6 +153,9 @@ impl AwsError {
             Self::ReceiptExpired { .. } => "receipt_expired",
             Self::Undelivered { .. } => "messages_undelivered",
             Self::MetricsDenied { .. } => "metrics_denied",
+            Self::StackNotFound { .. } => "stack_not_found",
+            Self::Denied { .. } => "aws_denied",
+            Self::FunctionFailed { .. } => "function_failed",
             Self::NotConfigured { .. } => "aws_not_configured",
             Self::Unavailable { .. } => "aws_unavailable",
             Self::Refused { .. } => "aws_refused",
@@ -189,6 +218,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Before anything is sent.
+    pub(crate) fn of(kind: Kind, error: &dyn Error) -> Self {
+        Self { kind, cause: Cause::of_chain(error) }
+    }
+
     /// The error when the caller has no special case for this kind of failure.
     pub(crate) fn into_error(self, action: &'static str, subject: &str) -> AwsError {
         let (subject, source) = (subject.to_owned(), self.cause);

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod database;
 mod error;
 mod metrics;
 mod queue;
 mod secrets;
+mod stack;
 mod variables;
 
 use std::sync::{Arc, OnceLock};
@@ -15,10 +17,12 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::Credentials;
 
+pub use database::DatabaseTokens;
 pub use error::{AwsError, Cause};
 pub use metrics::{Metric, Metrics, Unit};
 pub use queue::{Message, Queue};
 pub use secrets::Secrets;
+pub use stack::Stacks;
 pub use variables::{
     API_KEYS, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, LOGIN_SECRET,
     OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, VariableError, WEBHOOK_SECRETS,
@@ -93,6 +97,16 @@ impl Aws {
     /// The queue with this URL.
     pub fn queue(&self, url: &str) -> Queue {
         Queue::new(self.0.sqs.get_or_init(|| aws_sdk_sqs::Client::new(&self.0.config)).clone(), url)
+    }
+
+    /// Tokens for logins of databases.
+    pub fn database_tokens(&self) -> DatabaseTokens {
+        DatabaseTokens::new(&self.0.config)
+    }
+
+    /// The stacks that are deployed.
+    pub fn stacks(&self) -> Stacks {
+        Stacks::new(&self.0.config)
     }
 
     /// The metrics of a namespace.

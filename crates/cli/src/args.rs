@@ -231,6 +231,9 @@ pub(crate) struct Doctor {
     /// The teams file (default: `TEAMS_FILE`, else teams.yaml)
     #[arg(long, value_name = "FILE")]
     pub(crate) teams: Option<PathBuf>,
+    /// Only have the functions of this stack check what they reach, from their network and with their rights
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["offline", "teams"])]
+    pub(crate) stack: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -58,9 +58,9 @@ const LOGS: &str = "warn,mergeline_collector::report=off";
 /// How long a command that is done waits for its last traces.
 const LAST_TRACES_WITHIN: Duration = Duration::from_secs(2);
 
-/// The error of the one command that needs an optional feature.
+/// The error of what needs an optional feature.
 #[cfg(not(feature = "aws"))]
-const WITHOUT_AWS: &str = "this mergeline was built without AWS support, which replay needs\n  help: `cargo install --path crates/cli \
+pub(crate) const WITHOUT_AWS: &str = "this mergeline was built without AWS support, which this needs\n  help: `cargo install --path crates/cli \
                            --features aws`, or use a release";
 
 #[tokio::main]

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
-use mergeline_api::{Api, Login, Settings, Webhooks, router};
+use mergeline_api::{Api, Authorizer, Login, Settings, TokenCheck, Webhooks, router};
 use mergeline_domain::Problem;
 use mergeline_github::GitHub;
 use mergeline_login::LoginSettings;
@@ -28,7 +29,8 @@ use crate::webhooks::ChangeReader;
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let database = Database::open(options).await?;
     let settings = Settings::from_vars(|name| database.lookup(name))?;
-    let is_open = settings.keys.is_none();
+    let is_by_token = settings.authorizer == Authorizer::Jwt;
+    let is_open = settings.keys.is_none() && !is_by_token;
     if is_open && !args.listen.address.ip().is_loopback() {
         let message = format!("it is not set, and {} can be reached from other machines", args.listen.address);
         let help = "set it (`export API_KEY=$(openssl rand -hex 24)`) or API_KEYS, or listen on 127.0.0.1";
@@ -49,12 +51,17 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     let listener = listen(args.listen.address).await?;
     let address = listener.local_addr()?;
     let (guard, key) = match (is_open, variable("API_KEY").is_some()) {
+        _ if is_by_token => ("with tokens", " -H \"authorization: Bearer $TOKEN\""),
         (true, _) => ("open: API_KEY is not set", ""),
         (false, true) => ("with the key in API_KEY", " -H \"x-api-key: $API_KEY\""),
         (false, false) => ("with the keys in API_KEYS", " -H \"x-api-key: mgl_…\""),
     };
     let mut out = terminal::stdout();
     match &settings.login {
+        // A browser gets its token by a login.
+        None if is_by_token => {
+            writeln!(out, "http://{address}/v1/ answers requests with tokens; OIDC_ISSUER adds a page")?;
+        }
         Some(login) => {
             writeln!(out, "{} shows how the teams deliver, to people who log in at {}", login.page(), login.issuer())?;
         }
@@ -84,7 +91,14 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         webhooks,
         hosts: Some(hosts),
         origins: settings.origins,
-        page: Some(login(settings.login, is_open)?),
+        authorizer: settings.authorizer,
+        tokens: settings
+            .tokens
+            .map(TokenCheck::new)
+            .transpose()
+            .map_err(|error| Failure::Other(error.into()))?
+            .map(Arc::new),
+        page: login(settings.login, is_open, is_by_token)?,
         prometheus: args.prometheus,
         database: settings.database.fingerprint(),
         stale_after: settings.stale_after,
@@ -101,12 +115,13 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
     Ok(ExitCode::SUCCESS)
 }
 
-/// How people log in to the page.
-fn login(settings: Option<LoginSettings>, is_open: bool) -> Result<Login, Failure> {
+/// How people log in to the page; `None` where they cannot.
+fn login(settings: Option<LoginSettings>, is_open: bool, is_by_token: bool) -> Result<Option<Login>, Failure> {
     match settings {
-        Some(settings) => Login::oidc(settings).map_err(|error| Failure::Other(error.into())),
-        None if is_open => Ok(Login::None),
-        None => Ok(Login::Key),
+        Some(settings) => Login::oidc(settings).map(Some).map_err(|error| Failure::Other(error.into())),
+        None if is_by_token => Ok(None),
+        None if is_open => Ok(Some(Login::None)),
+        None => Ok(Some(Login::Key)),
     }
 }
 

@@ -6,13 +6,15 @@ mod teams_files;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{Laptop, Ran, TEAMS, github, while_serving, yesterday};
+use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakeWebhook, deployment, pr};
-use mergeline_test_support::{FakeOtlp, TestDatabase};
+use mergeline_store::ApplyOptions;
+use mergeline_test_support::{FakeOtlp, FakeProvider, TestDatabase};
 use serde_json::{Value, json};
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
@@ -365,6 +367,40 @@ async fn serve_exports_its_requests_at_the_latest_when_it_ends() -> Result<()> {
 }
 
 #[tokio::test]
+async fn serve_answers_at_once_while_the_endpoint_of_traces_hangs() -> Result<()> {
+    /// Far above what an answer takes on a busy machine, far below what an export may.
+    const AT_ONCE: Duration = Duration::from_secs(1);
+    let otlp = FakeOtlp::hanging().await?;
+    let laptop = Laptop::new()?;
+    let migrated = laptop.run(&["migrate"]).await?;
+    assert_eq!(migrated.code(), Some(0), "{}", migrated.err());
+    let laptop = laptop.with("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.url());
+    let command = laptop.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let asked = otlp.clone();
+    let ask = move |address: &str| {
+        let mut slowest = Duration::ZERO;
+        let mut while_hanging = 0;
+        let ends_at = Instant::now() + Duration::from_secs(60);
+        // Until many were answered while an export waited.
+        while while_hanging < 50 {
+            ensure!(Instant::now() < ends_at, "nothing was exported");
+            while_hanging += usize::from(asked.requests() > 0);
+            let started_at = Instant::now();
+            let status = http_get(address, "/v1/teams", "")?.0;
+            slowest = slowest.max(started_at.elapsed());
+            ensure!(status == 200, "{status}");
+            // Without pauses, the test would only measure how busy it keeps the machine.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        ensure!(slowest < AT_ONCE, "an answer took {slowest:?}");
+        Ok(())
+    };
+    // It also ends, with traces that nobody takes.
+    tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    Ok(())
+}
+
+#[tokio::test]
 async fn serve_recovers_after_its_private_server_is_killed() -> Result<()> {
     let fake = github().await?;
     let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
@@ -506,6 +542,42 @@ async fn a_created_key_works_with_its_printed_entry() -> Result<()> {
     };
     let printed = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
     assert!(printed.contains("with the keys in API_KEYS"), "{printed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn serving_with_tokens_takes_no_request_without_one() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    #[expect(clippy::disallowed_methods, reason = "the server's clock is the real one")]
+    let provider = FakeProvider::start(Utc::now).await?;
+    provider.say(json!({ "sub": "grafana", "aud": "metrics", "nonce": null }));
+    let laptop = Laptop::new()?.with("DB_URL", database.url()).with("AUTHORIZER", "jwt");
+    let laptop = laptop.with("JWT_ISSUER", provider.url()).with("JWT_AUDIENCE", "metrics");
+    let teams = "version: 1\nrepositories: [acme/api]\naccess: [{ subject: grafana, role: viewer }]\nteams: [{ slug: payments, members: [{ github: ana }] }]\n";
+    let file = TeamsFile::parse("teams.yaml", teams.as_bytes())?;
+    #[expect(clippy::disallowed_methods, reason = "as a collection does")]
+    database.store()?.apply(&file, ApplyOptions::default(), Utc::now()).await?;
+    // Other machines may reach it: nothing is open.
+    let command = laptop.command(&["serve", "--listen", "0.0.0.0:0"]);
+    let token = provider.token();
+    let ask = move |address: &str| {
+        let address = address.replace("0.0.0.0", "127.0.0.1");
+        let status = |path: &str, header: &str| Ok(http_get(&address, path, header)?.0);
+        let bearer = format!("authorization: Bearer {token}\r\n");
+        let statuses = [
+            status("/v1/teams", &bearer),
+            status("/v1/teams", "x-api-key: local-only-not-a-secret\r\n"),
+            status("/v1/teams", ""),
+            status("/v1/app/", ""),
+        ];
+        assert_eq!(statuses.into_iter().collect::<Result<Vec<u16>>>()?, [200, 401, 401, 404]);
+        Ok(())
+    };
+    let printed = tokio::task::spawn_blocking(move || while_serving(command, ask)).await??;
+    assert!(printed.contains("answers requests with tokens"), "{printed}");
+    let doctor = laptop.run(&["doctor"]).await?;
+    let found = format!("tokens: {} answers, keys: 1; tokens must be for metrics", provider.url());
+    assert!(doctor.out().contains(&found), "{}", doctor.out());
     Ok(())
 }
 

@@ -974,11 +974,123 @@ async fn aws_is_reached_through_the_environment_proxy() -> Result<()> {
     Ok(())
 }
 
+/// Answers like CloudFormation and Lambda: a stack `prod`, and what its functions answer to events.
+#[cfg(feature = "aws")]
+async fn fake_aws(functions: Value) -> Result<String> {
+    use axum::extract::{Path, Query};
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::response::IntoResponse;
+    use axum::routing::post;
+    let stacks = async |headers: HeaderMap, body: String| {
+        let signed = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let error = |code: &str, message: &str| {
+            let text = format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+            );
+            (StatusCode::BAD_REQUEST, text)
+        };
+        if !signed.contains("/cloudformation/aws4_request") || !body.contains("Action=DescribeStacks") {
+            return error("InvalidAction", "not this");
+        }
+        if body.contains("StackName=secret") {
+            return error("AccessDenied", "User is not authorized to perform: cloudformation:DescribeStacks");
+        }
+        if !body.contains("StackName=prod") {
+            return error("ValidationError", "Stack with id other does not exist");
+        }
+        let outputs = [
+            ("CollectorFunction", "prod-Collector-1"),
+            ("ApiFunction", "prod-api"),
+            ("MigratorFunction", "prod-Migrator-1"),
+        ];
+        let outputs = outputs.map(|(key, value)| {
+            format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
+        });
+        let stack = format!(
+            "<StackName>prod</StackName><CreationTime>2026-06-01T00:00:00Z</CreationTime><StackStatus>UPDATE_COMPLETE</StackStatus><Outputs>{}</Outputs>",
+            outputs.concat()
+        );
+        (
+            StatusCode::OK,
+            format!(
+                "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>{stack}</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+            ),
+        )
+    };
+    let invoke = async move |Path(name): Path<String>,
+                             Query(query): Query<std::collections::BTreeMap<String, String>>,
+                             body: String| {
+        let known =
+            &functions[name + query.get("Qualifier").map(|alias| format!(":{alias}")).unwrap_or_default().as_str()];
+        let asked: Value = serde_json::from_str(&body).unwrap_or_default();
+        if known.is_null() || asked != json!({ "action": "doctor" }) {
+            let denied = json!({ "Message": "User is not authorized to perform: lambda:InvokeFunction" });
+            return (StatusCode::FORBIDDEN, [("x-amzn-errortype", "AccessDeniedException")], denied.to_string())
+                .into_response();
+        }
+        if known.get("errorType").is_some() {
+            return (StatusCode::OK, [("x-amz-function-error", "Unhandled")], known.to_string()).into_response();
+        }
+        known.to_string().into_response()
+    };
+    let routes =
+        axum::Router::new().route("/", post(stacks)).route("/2015-03-31/functions/{name}/invocations", post(invoke));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    Ok(address)
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn a_stacks_functions_say_what_they_reach() -> Result<()> {
+    let check = |name: &str, state: &str, message: &str, remedy: Option<&str>| json!({ "name": name, "state": state, "message": message, "remedy": remedy });
+    let functions = json!({
+        "prod-Collector-1": { "action": "doctor", "checks": [
+            check("database", "ok", "it lets the login `writer` in", None),
+            check("GitHub", "error", "no answer within 8 s", Some("check the function's subnets")),
+        ] },
+        // The version that requests go to, not the one that was deployed last.
+        "prod-api:live": { "action": "doctor", "checks": [check("login", "ok", "https://id.acme.com answers", None)] },
+        "prod-Migrator-1": { "errorType": "Runtime.ExitError", "errorMessage": "exited" },
+    });
+    let url = fake_aws(functions).await?;
+    let laptop = Laptop::new()?
+        .with("AWS_ENDPOINT_URL", url)
+        .with("AWS_REGION", "eu-north-1")
+        .with("AWS_ACCESS_KEY_ID", "AKID")
+        .with("AWS_SECRET_ACCESS_KEY", "canary");
+    let ran = laptop.run(&["doctor", "--stack", "prod"]).await?;
+    assert_eq!(ran.code(), Some(1), "{}", ran.err());
+    insta::assert_snapshot!(ran.out(), @r#"
+    ok       collector: database: it lets the login `writer` in
+    error    collector: GitHub: no answer within 8 s; help: check the function's subnets
+    ok       api: login: https://id.acme.com answers
+    error    migrator: the function prod-Migrator-1 failed: {"errorMessage":"exited","errorType":"Runtime.ExitError"}; help: look at its log
+
+    2 ok, 0 warnings, 2 errors
+    "#);
+    let json = laptop.run(&["doctor", "--stack", "prod", "--json"]).await?.json()?;
+    assert_eq!(json["checks"].as_array().map(Vec::len), Some(4), "{json}");
+    for (stack, expected) in [
+        ("other", "there is no stack other"),
+        ("secret", "not allowed to call cloudformation:DescribeStacks on secret"),
+    ] {
+        let ran = laptop.run(&["doctor", "--stack", stack]).await?;
+        assert_eq!((ran.code(), ran.out().contains(expected)), (Some(1), true), "{}", ran.out());
+    }
+    let both = laptop.run(&["doctor", "--stack", "prod", "--offline"]).await?;
+    assert_eq!(both.code(), Some(2), "{}", both.err());
+    Ok(())
+}
+
 #[cfg(not(feature = "aws"))]
 #[tokio::test]
 async fn replay_without_aws_support_says_how_to_install() -> Result<()> {
-    let ran = Laptop::new()?.run(&["replay"]).await?;
-    assert_eq!((ran.code(), ran.err().contains("--features aws")), (Some(2), true), "{}", ran.err());
+    for command in [&["replay"][..], &["doctor", "--stack", "prod"]] {
+        let ran = Laptop::new()?.run(command).await?;
+        assert_eq!((ran.code(), ran.err().contains("--features aws")), (Some(2), true), "{}", ran.err());
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lambda_runtime::Diagnostic;
 use mergeline_aws::{
     Aws, AwsError, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, OTLP_HEADERS,
-    SecretValues, SecretVariable, VariableError,
+    Queue, SecretValues, SecretVariable, VariableError,
 };
 use mergeline_collector::{
     CollectError, CollectOptions, CredentialsRefusal, RosterSnapshot, RunContext, RunReport, Settings, Sources,
@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::doctor::{Examination, examine_collector, examine_migrator};
+use crate::login::with_way_in;
 use crate::metrics::Sums;
 use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
 use crate::traces::export_traces;
@@ -117,6 +119,7 @@ enum Action {
     #[default]
     Collect,
     Migrate,
+    Doctor,
 }
 
 /// The response of an invocation.
@@ -125,6 +128,8 @@ enum Action {
 pub enum Outcome {
     /// What was requested.
     Done(Done),
+    /// What was found out.
+    Examined(Examination),
     /// The messages of the batch to return to the queue.
     Worked(BatchFailures),
 }
@@ -237,7 +242,7 @@ impl Collector {
     ) -> Result<Self, FunctionError> {
         let needs_aws = SecretValues::any_configured(&SECRETS, &lookup)
             || SecretValues::any_configured(&LOGINS, &lookup)
-            || ["WORK_QUEUE_URL", "METRICS_NAMESPACE"].iter().any(|name| lookup(name).is_some());
+            || ["WORK_QUEUE_URL", "METRICS_NAMESPACE", "DB_LOGIN"].iter().any(|name| lookup(name).is_some());
         // Loading it takes time, which a laptop does not need to spend.
         let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
         let queues = match (&aws, lookup("WORK_QUEUE_URL"), lookup("DEAD_LETTER_QUEUE_URL")) {
@@ -267,16 +272,20 @@ impl Collector {
     pub async fn handle(&self, event: serde_json::Value, deadline: DateTime<Utc>) -> Result<Outcome, FunctionError> {
         let event = Event::read(event)
             .map_err(|error| FunctionError::new("event.unknown", format!("unknown event: {error}")))?;
+        let now = (self.clock)();
+        // Before anything that could fail: it is asked when something does.
+        if matches!(event, Event::Requested(Action::Doctor)) {
+            return Ok(Outcome::Examined(Box::pin(self.examine()).await));
+        }
         if self.only_migrates() {
             return match event {
                 Event::Requested(Action::Migrate) => self.migrate_with_logins().await.map(Outcome::Done),
                 _ => Err(FunctionError::new(
                     "event.unknown",
-                    "this function only migrates: send {\"action\":\"migrate\"}",
+                    "this function only migrates: send {\"action\":\"migrate\"} or {\"action\":\"doctor\"}",
                 )),
             };
         }
-        let now = (self.clock)();
         // First, before anything takes time.
         let deadline = (deadline > now - LONG_AGO).then(|| {
             let left = (deadline - now).to_std().unwrap_or_default();
@@ -294,7 +303,9 @@ impl Collector {
         let mut sums = Sums::default();
         let is_scheduled = matches!(event, Event::Requested(_));
         let outcome = match event {
-            Event::Requested(Action::Migrate) => return Ok(Outcome::Done(Done::Migrate { statements: None })),
+            Event::Requested(Action::Migrate | Action::Doctor) => {
+                return Ok(Outcome::Done(Done::Migrate { statements: None }));
+            }
             Event::Requested(Action::Collect) => {
                 let settings = &clients.settings;
                 configure(&clients.store, &settings.teams, settings.allow_removals, now).await?;
@@ -311,6 +322,21 @@ impl Collector {
             trim_ledger(&clients.store, clients.settings.ledger, now).await;
         }
         outcome
+    }
+
+    /// What this function reaches, with its own rights and from its own network.
+    async fn examine(&self) -> Examination {
+        let aws = self.aws.as_ref();
+        if self.only_migrates() {
+            let [writer, reader] = LOGINS;
+            return examine_migrator(aws, &[DATABASE_URL, writer, reader], &*self.lookup).await;
+        }
+        let queues: Vec<&Queue> = self
+            .queues
+            .iter()
+            .flat_map(|queues| [Some(&queues.work), queues.changes.as_ref()].into_iter().flatten())
+            .collect();
+        examine_collector(aws, &SECRETS, &queues, &*self.lookup, self.clock).await
     }
 
     /// Whether this is the function that migrates for the others: it has the owner's login, and knows theirs.
@@ -384,7 +410,9 @@ impl Collector {
             }
             Some(clients) => return Ok(clients.clone()),
             None => {
-                let settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
+                let mut settings = Settings::from_vars(|name| secrets.get(name).or_else(|| (self.lookup)(name)))?;
+                settings.database = with_way_in(settings.database, self.aws.as_ref(), &self.lookup, self.clock)
+                    .map_err(Problems::from)?;
                 let store = Writer::connect(&settings.database, Actor::Collector);
                 Clients::new(secrets, settings, store)?
             }

@@ -1,10 +1,22 @@
-//! The paths under which API Gateway reaches the API.
+//! The events that reach the API's function, and the paths under which API Gateway does.
 
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lambda_http::http::Uri;
 use lambda_http::http::uri::PathAndQuery;
+use lambda_http::request::LambdaRequest;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
+use lambda_runtime::tower::Service;
+use lambda_runtime::{Error, LambdaEvent};
 use mergeline_api::{Caller, ClientPath};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::doctor::Examination;
 
 /// The path parameter of the resources that match every path below them.
 const PROXY: &str = "proxy";
@@ -78,4 +90,121 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path);
     Uri::from_parts(parts).ok()
+}
+
+/// What the API's function is invoked with.
+#[derive(Debug)]
+pub enum ApiEvent {
+    /// A request, through the gateway or a function URL.
+    Request(Box<LambdaRequest>),
+    /// `{"action":"doctor"}`, by somebody who may invoke the function itself. The gateway wraps whatever it is sent.
+    Doctor,
+}
+
+/// Nothing besides the action: an event of the gateway has a dozen fields more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    action: Action,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Doctor,
+}
+
+/// Longer events are requests.
+const MAX_ASKED_BYTES: usize = 64;
+
+impl<'de> Deserialize<'de> for ApiEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        // A list of its values would do for serde, too.
+        if text.len() <= MAX_ASKED_BYTES
+            && text.starts_with('{')
+            && let Ok(Asked { action: Action::Doctor }) = serde_json::from_str(text)
+        {
+            return Ok(Self::Doctor);
+        }
+        serde_json::from_str(text).map(|request| Self::Request(Box::new(request))).map_err(D::Error::custom)
+    }
+}
+
+/// The answer to an [`ApiEvent`].
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ApiAnswer<R> {
+    /// To a request.
+    Response(R),
+    /// What was found out.
+    Examination(Examination),
+}
+
+/// Answers requests by one service, and whoever asks the function itself by another.
+#[derive(Debug, Clone)]
+pub struct DirectlyAsked<S, F> {
+    requests: S,
+    examine: F,
+}
+
+impl<S, F> DirectlyAsked<S, F> {
+    /// `examine` answers `{"action":"doctor"}`, and `requests` everything else.
+    pub fn new(requests: S, examine: F) -> Self {
+        Self { requests, examine }
+    }
+}
+
+impl<S, F> Service<LambdaEvent<ApiEvent>> for DirectlyAsked<S, F>
+where
+    S: Service<LambdaEvent<LambdaRequest>>,
+    S::Error: Into<Error>,
+    S::Response: Send + 'static,
+    S::Future: Send + 'static,
+    F: Fn() -> BoxFuture<'static, Examination>,
+{
+    type Response = ApiAnswer<S::Response>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.requests.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, event: LambdaEvent<ApiEvent>) -> Self::Future {
+        match event.payload {
+            ApiEvent::Doctor => (self.examine)().map(|found| Ok(ApiAnswer::Examination(found))).boxed(),
+            ApiEvent::Request(request) => {
+                let answering = self.requests.call(LambdaEvent::new(*request, event.context));
+                answering.map(|answer| answer.map(ApiAnswer::Response).map_err(Into::into)).boxed()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bare_action_is_no_request() {
+        let is_doctor = |text: &str| serde_json::from_str::<ApiEvent>(text).map(|it| matches!(it, ApiEvent::Doctor));
+        assert!(is_doctor(r#"{"action":"doctor"}"#).expect("asked"));
+        for other in [
+            r#"{"action":"migrate"}"#,
+            r#"{"action":"doctor","more":1}"#,
+            r#"{"Action":"doctor"}"#,
+            r#"["doctor"]"#,
+            "{}",
+        ] {
+            assert!(!is_doctor(other).unwrap_or_default(), "{other}");
+        }
+        let mut event: serde_json::Value =
+            serde_json::from_str(include_str!("../../../infra/events/api-teams.json")).expect("an event");
+        for (name, value) in [("action", "doctor"), ("body", r#"{"action":"doctor"}"#)] {
+            event[name] = value.into();
+            assert!(!is_doctor(&event.to_string()).expect("a request"), "{name}");
+        }
+    }
 }

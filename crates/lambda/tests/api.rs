@@ -19,7 +19,7 @@ use mergeline_domain::Problems;
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{at, pr};
 use mergeline_local_postgres::Server;
-use mergeline_store::{Actor, ApplyOptions, DatabaseSettings, Reader, Renewal, Writer};
+use mergeline_store::{Actor, ApplyOptions, DatabaseSettings, Passwords, Reader, Renewal, Writer};
 use mergeline_test_support::{AwsEmulator, Exported, FakeOtlp, FakeProvider, Invocation, LambdaRuntime};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -172,6 +172,144 @@ async fn a_signed_request_has_the_scopes_of_its_caller() -> Result<()> {
         let (status, answer) = ask(&mut function, &signed_by("/app/config.json", arn)?).await?;
         assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")), "nobody could log in to the page");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_opens_what_the_gateway_asks_nothing_for() -> Result<()> {
+    let backend = Backend::with_teams(&format!("access: [{{ subject: grafana, role: viewer }}]\n{TEAMS}")).await?;
+    backend.keep(&history()).await?;
+    #[expect(clippy::disallowed_methods, reason = "the function's clock is the real one")]
+    let provider = FakeProvider::start(Utc::now).await?;
+    provider.say(json!({ "sub": "grafana", "aud": "https://metrics.acme.com", "nonce": null }));
+    let mut environment = HashMap::from([
+        ("DB_URL", backend.database.url().to_owned()),
+        ("AUTHORIZER", "jwt".to_owned()),
+        ("JWT_ISSUER", provider.url().to_owned()),
+        ("JWT_AUDIENCE", "https://metrics.acme.com".to_owned()),
+    ]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let bearer = format!("Bearer {}", provider.token());
+    for (path, (name, value), status) in [
+        ("/metrics/team/payments/velocity", ("authorization", bearer.as_str()), 200),
+        ("/collection/status", ("authorization", &bearer), 403),
+        ("/teams", ("x-api-key", "local-only-not-a-secret"), 401),
+        ("/teams", ("authorization", "Bearer a.b.c"), 401),
+        ("/app/config.json", ("authorization", &bearer), 404),
+    ] {
+        let mut event = event(path, &[], (name, value))?;
+        // A signature of IAM is no token.
+        event["requestContext"]["identity"]["userArn"] = json!("arn:aws:iam::123456789012:user/grafana");
+        let answer = invoke(&mut function, event).await?;
+        assert_eq!(answer["statusCode"], json!(status), "{path} {name}: {answer}");
+        let is_asked = answer["multiValueHeaders"]["www-authenticate"][0].as_str().unwrap_or_default();
+        assert_eq!(is_asked.starts_with("Bearer "), status == 401, "{answer}");
+    }
+    // Without an audience the function does not start, and lets nobody in.
+    environment.remove("JWT_AUDIENCE");
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let asked = function.invoke(event("/teams", &[], ("authorization", &bearer))?).await;
+    assert!(!matches!(asked, Ok(Invocation::Answer(_))), "{asked:?}");
+    Ok(())
+}
+
+fn checks(answer: &Value) -> Vec<String> {
+    let text = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
+    let checks = answer["checks"].as_array().into_iter().flatten();
+    checks
+        .map(|check| format!("{} {}: {}", text(check, "state"), text(check, "name"), text(check, "message")))
+        .collect()
+}
+
+#[tokio::test]
+async fn whoever_may_invoke_the_function_learns_what_it_reaches() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let aws = AwsEmulator::start().await?;
+    #[expect(clippy::disallowed_methods, reason = "the function's clock is the real one")]
+    let provider = FakeProvider::start(Utc::now).await?;
+    let url =
+        backend.database.url().replacen("postgres://mergeline_private@", "postgres://mergeline_private:canary@", 1);
+    let secret = json!({ "client_secret": "canary-client", "session_secret": "8f3a61c97e04b5d2canary7e04b5d2aa" });
+    let mut environment = aws.environment();
+    let login = aws.create_secret("login", Some(&secret.to_string())).await?;
+    environment.extend([
+        ("DB_URL_SECRET_ARN", aws.create_secret("database", Some(&url)).await?),
+        ("OIDC_ISSUER", provider.url().to_owned()),
+        ("OIDC_CLIENT_ID", FakeProvider::CLIENT.to_owned()),
+        ("OIDC_CLIENT_SECRET_ARN", login.clone()),
+        ("SESSION_SECRET_ARN", login),
+        ("PUBLIC_URL", "https://metrics.acme.com/v1/app/".to_owned()),
+        ("AUTHORIZER", "jwt".to_owned()),
+        ("JWT_AUDIENCE", "api".to_owned()),
+    ]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let answer = invoke(&mut function, json!({ "action": "doctor" })).await?;
+    assert_eq!(answer["action"], json!("doctor"));
+    let issuer = provider.url();
+    assert_eq!(
+        checks(&answer),
+        [
+            "ok secret DB_URL: it can be read".to_owned(),
+            "ok secret OIDC_CLIENT_SECRET: it can be read".to_owned(),
+            "ok secret SESSION_SECRET: it can be read".to_owned(),
+            "ok settings: they are valid".to_owned(),
+            "ok database: it lets the login `mergeline_private` in, and the schema fits".to_owned(),
+            format!("ok login: {issuer} answers, keys: 1"),
+            format!("ok tokens: {issuer} answers, keys: 1; tokens must be for api"),
+        ]
+    );
+    provider.with(|state| state.published_status = 503);
+    aws.put_secret(&environment["DB_URL_SECRET_ARN"], "postgres://canary:canary@127.0.0.1:9/none").await?;
+    let answer = invoke(&mut function, json!({ "action": "doctor" })).await?;
+    let found = checks(&answer);
+    assert!(found[4].starts_with("error database: with the login `canary`: "), "{found:?}");
+    assert!(found[5].contains("503") && found[6].contains("503"), "{found:?}");
+    let log = function.stop().await?;
+    for text in [answer.to_string().replace("login `canary`", ""), log] {
+        assert!(!text.contains("canary") && !text.contains("8f3a61c9"), "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_that_could_not_start_says_why_to_whoever_invokes_it() -> Result<()> {
+    let aws = AwsEmulator::start().await?;
+    let arn = aws.create_secret("created-empty", None).await?;
+    let mut environment = aws.environment();
+    environment.insert("DB_URL_SECRET_ARN", arn.clone());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let answer = invoke(&mut function, json!({ "action": "doctor" })).await?;
+    assert_eq!(checks(&answer), [format!("error secret DB_URL: Secrets Manager has no value for {arn}")]);
+    let remedy = answer["checks"][0]["remedy"].as_str().unwrap_or_default();
+    assert!(remedy.contains("put-secret-value"), "{answer}");
+    // A request ends it, so that the next sandbox tries again.
+    let event: Value = serde_json::from_str(include_str!("../../../infra/events/api-teams.json"))?;
+    assert!(function.invoke(event).await.is_err());
+    environment.remove("DB_URL_SECRET_ARN");
+    environment.insert("REQUEST_TIMEOUT_SECONDS", "0".to_owned());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let found = checks(&invoke(&mut function, json!({ "action": "doctor" })).await?);
+    let names = found.iter().map(|check| check.split(": ").nth(1).unwrap_or_default()).collect::<Vec<_>>();
+    assert_eq!(names, ["DB_URL", "REQUEST_TIMEOUT_SECONDS"], "{found:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_request_through_the_gateway_asks_the_function_itself() -> Result<()> {
+    let backend = Backend::with(&history()).await?;
+    let mut function = start(&backend).await?;
+    let question = r#"{"action":"doctor"}"#;
+    for (method, path) in [("POST", "/"), ("POST", "/deployments"), ("GET", "/doctor"), ("POST", "/webhook/github")] {
+        let mut event = event(path, &[("action", "doctor")], ("action", "doctor"))?;
+        event["httpMethod"] = json!(method);
+        event["body"] = json!(question);
+        let answer = invoke(&mut function, event).await?;
+        assert!(answer["statusCode"].as_i64().is_some_and(|status| status >= 400), "{method} {path}: {answer}");
+        assert_eq!(answer.get("checks"), None);
+    }
+    let mut direct = function_url_event(&[("host", "localhost")]);
+    direct["body"] = json!(question);
+    assert_eq!(invoke(&mut function, direct).await?.get("checks"), None);
     Ok(())
 }
 
@@ -692,6 +830,66 @@ async fn outages_check_secrets_at_most_every_ten_seconds() -> Result<()> {
     assert!(checks.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)), "{checks:?}");
     // And each check as soon as allowed.
     assert!(checks.len() >= 5, "{checks:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_new_connection_asks_for_a_password_of_its_own() -> Result<()> {
+    let (_server, pool, url) = server_with_passwords().await?;
+    let (asked, current) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new("canary-1".to_owned())));
+    let (counted, known) = (asked.clone(), current.clone());
+    let passwords = Passwords::new(move |address| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let password = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_ours = address.login == "api" && address.port != 0;
+        let answer = if is_ours { Ok(password.into()) } else { Err(format!("{address:?}")) };
+        async move { answer }.boxed()
+    });
+    // The password in the URL is not used.
+    let settings = DatabaseSettings::parse(&url.replace("{}", "canary-wrong").into()).map_err(Problems::from)?;
+    let api = Reader::connect(&settings.with_passwords(passwords).with_connections(1));
+    api.teams(at("2026-06-17T12:00:00Z")).await?;
+    for number in 2..=4 {
+        // As when a token has ended: what was good for the last connection is not for the next one.
+        let (password, before) = (format!("canary-{number}"), asked.load(Ordering::SeqCst));
+        change_password(&pool, &password).await?;
+        let refused = api.ping().await.err().context("a connection with the last one")?;
+        assert_eq!(refused.code(), "db_auth");
+        *current.lock().unwrap_or_else(PoisonError::into_inner) = password;
+        api.ping().await?;
+        assert_eq!(asked.load(Ordering::SeqCst), before + 2, "two connections beside the pool");
+        // The pool's own has ended, and the pool opens another.
+        api.teams(at("2026-06-17T12:00:00Z")).await?;
+        assert!(asked.load(Ordering::SeqCst) > before + 2);
+    }
+    // Why there is none is said, and not what.
+    *current.lock().unwrap_or_else(PoisonError::into_inner) = "canary-1".to_owned();
+    let nobody = url.replace("api:{}@", "nobody@");
+    let settings = DatabaseSettings::parse(&nobody.into()).map_err(Problems::from)?;
+    let none = Passwords::new(|_| async { Err("no credentials".to_owned()) }.boxed());
+    let error = Reader::connect(&settings.with_passwords(none)).ping().await.err().context("without a password")?;
+    assert_eq!(error.code(), "db_unavailable");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_of_iam_is_sent_to_no_server_that_has_not_proved_its_name() -> Result<()> {
+    let backend = Backend::empty().await?;
+    let aws = AwsEmulator::start().await?;
+    let mut environment = aws.environment();
+    environment.extend([("DB_URL", backend.database.url().to_owned()), ("DB_LOGIN", "iam".to_owned())]);
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let found = checks(&invoke(&mut function, json!({ "action": "doctor" })).await?);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("error settings: DB_URL: config.insecure_tls"), "{found:?}");
+    let event: Value = serde_json::from_str(include_str!("../../../infra/events/api-teams.json"))?;
+    assert!(function.invoke(event).await.is_err());
+    // One that would prove it is asked with a token, and has to answer.
+    environment.insert("DB_URL", "postgres://reader@db.mergeline.test:5432/numbers".to_owned());
+    let mut function = LambdaRuntime::start(Path::new(env!("CARGO_BIN_EXE_api")), &environment).await?;
+    let found = checks(&invoke(&mut function, json!({ "action": "doctor" })).await?);
+    assert_eq!(found[0], "ok settings: they are valid");
+    assert!(found[1].starts_with("error database: with the login `reader`"), "{found:?}");
     Ok(())
 }
 

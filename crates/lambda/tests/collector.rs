@@ -119,6 +119,36 @@ async fn an_event_with_an_unknown_action_is_refused() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn the_collector_says_what_it_reaches_and_changes_nothing() -> Result<()> {
+    let mut cloud = Cloud::new(&["acme/api"]).await?;
+    cloud.fake.put([pr("acme/api", 1)]);
+    let states = |answer: &Value| -> Vec<String> {
+        let checks = answer["checks"].as_array().into_iter().flatten();
+        checks.map(|check| format!("{} {}", check["name"], check["state"]).replace('"', "")).collect()
+    };
+    let all = ["secret DB_URL", "secret GITHUB_PAT", "settings", "database", "queue", "GitHub"];
+    let mut sandbox = cloud.sandbox().await?;
+    let digest = cloud.database.digest().await?;
+    let answer = sandbox.answer(json!({ "action": "doctor" })).await?;
+    assert_eq!(states(&answer), all.map(|name| format!("{name} ok")), "{answer}");
+    assert_eq!(cloud.database.digest().await?, digest, "it plans, migrates and collects nothing");
+    assert_eq!(cloud.work.depth().await?, 0);
+    // Somebody has replaced the token by a wrong one.
+    cloud.aws.put_secret(&cloud.token_arn, "ghp_canary_wrong").await?;
+    let answer = sandbox.answer(json!({ "action": "doctor" })).await?;
+    assert_eq!(states(&answer).last().map(String::as_str), Some("GitHub error"), "{answer}");
+    cloud.end(sandbox).await?;
+    // A secret that cannot be read is the cause of the rest, which is not checked.
+    let missing = format!("{}-gone", cloud.token_arn);
+    cloud.environment.insert("GITHUB_TOKEN_SECRET_ARN", missing);
+    let mut sandbox = cloud.sandbox().await?;
+    let answer = sandbox.answer(json!({ "action": "doctor" })).await?;
+    assert_eq!(states(&answer), ["secret DB_URL ok", "secret GITHUB_PAT error"], "{answer}");
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
 /// Requests per failing call.
 const ATTEMPTS: u32 = 3;
 

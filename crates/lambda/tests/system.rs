@@ -258,6 +258,20 @@ async fn each_function_uses_a_login_that_the_migrator_makes() -> Result<()> {
     cloud.collect(&mut collector).await?;
     cloud.environment.insert("DB_URL_SECRET_ARN", reader.clone());
     let mut reading = api(&cloud).await?;
+    // Each looks with its own login.
+    let doctor = json!({ "action": "doctor" });
+    let lets_in = |login: &str| format!("it lets the login `{login}` in, and the schema fits");
+    for (asked, login) in [
+        (migrator.invoke(doctor.clone()).await?, "collector"),
+        (collector.runtime.invoke(doctor.clone()).await?, "writer"),
+        (reading.invoke(doctor).await?, "reader"),
+    ] {
+        let Invocation::Answer(answer) = asked else { bail!("{login}: {asked:?}") };
+        let checks = answer["checks"].as_array().context("checks")?;
+        assert!(checks.iter().all(|check| check["state"] == "ok"), "{answer}");
+        assert!(checks.iter().any(|check| check["message"] == lets_in(login)), "{answer}");
+        assert!(!answer.to_string().contains(CANARY), "{answer}");
+    }
     assert_eq!(answers(&mut reading).await?, expected());
     cloud.environment.insert("GATEWAY_KEY_SCOPE", "events:write".to_owned());
     let mut posting = api(&cloud).await?;

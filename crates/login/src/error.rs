@@ -1,6 +1,6 @@
-//! Why a login failed.
+//! Why a login failed, or a token was refused.
 
-/// Why a login failed. The text is for logs; people see a sentence for the code.
+/// Why a login failed, or a token was refused. The text is for logs; people see a sentence for the code.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The login was not started in this browser, or more than ten minutes ago.
@@ -21,8 +21,8 @@ pub enum LoginError {
     /// The provider did not exchange the code.
     #[error("the provider refused the code: {0}")]
     CodeRefused(String),
-    /// The ID token proves nothing.
-    #[error("the ID token is not accepted: {0}")]
+    /// The token proves nothing.
+    #[error("the token is not accepted: {0}")]
     Token(String),
     /// Lines of `access:` name groups, and the provider left this person's out because there are too many.
     #[error("the person is in more groups than the provider writes into a token")]

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::seal::Seal;
 
-const ISSUER: &str = "OIDC_ISSUER";
+pub(crate) const ISSUER: &str = "OIDC_ISSUER";
 const CLIENT_ID: &str = "OIDC_CLIENT_ID";
 const CLIENT_SECRET: &str = "OIDC_CLIENT_SECRET";
 const SCOPES: &str = "OIDC_SCOPES";
@@ -51,7 +51,7 @@ impl LoginSettings {
     /// `config.oidc` for a missing or invalid value, `config.weak_secret` for a short secret, `config.proxy` for an invalid proxy.
     /// Errors never contain a secret.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<Problem>> {
-        let set = |name: &str| lookup(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let set = |name: &str| set(&lookup, name);
         let Some(issuer) = set(ISSUER) else { return Ok(None) };
         let mut problems = Vec::new();
         let mut refuse = |name: &str, message: &str, help: &str| {
@@ -79,7 +79,6 @@ impl LoginSettings {
         if !scopes.split_whitespace().any(|scope| scope == "openid") {
             refuse(SCOPES, "`openid` is missing", "write the scopes separated by spaces: openid email profile groups");
         }
-        let groups_claim = set(GROUPS_CLAIM).unwrap_or_else(|| DEFAULT_GROUPS_CLAIM.to_owned());
         // A session is good for this program's account at this provider, and for this page.
         let place = format!("{issuer}\n{client_id}\n{}", page.as_ref().map_or("", Url::as_str));
         let seal = seal(set(SESSION_SECRET).as_deref(), &place).map_err(|problem| problems.push(problem)).ok();
@@ -90,12 +89,7 @@ impl LoginSettings {
                 client_id,
                 client_secret: set(CLIENT_SECRET).map(SecretString::from),
                 scopes,
-                // A claim with dots in its name, as a URL has, is one key.
-                groups_claim: if groups_claim.contains('/') {
-                    vec![groups_claim]
-                } else {
-                    groups_claim.split('.').map(str::to_owned).collect()
-                },
+                groups_claim: groups_claim(&lookup),
                 page,
                 seal: Arc::new(seal),
                 proxy,
@@ -125,8 +119,20 @@ impl LoginSettings {
     }
 }
 
+/// A setting, if it is not empty.
+pub(crate) fn set(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The keys that lead to the groups inside a token.
+pub(crate) fn groups_claim(lookup: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let claim = set(lookup, GROUPS_CLAIM).unwrap_or_else(|| DEFAULT_GROUPS_CLAIM.to_owned());
+    // A claim with dots in its name, as a URL has, is one key.
+    if claim.contains('/') { vec![claim] } else { claim.split('.').map(str::to_owned).collect() }
+}
+
 /// An address with TLS, or one of this machine.
-fn address(text: &str) -> Option<Url> {
+pub(crate) fn address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_bare = url.username().is_empty() && url.password().is_none();
     ((url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url))) && is_bare).then_some(url)

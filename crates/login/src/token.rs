@@ -1,7 +1,8 @@
-//! Checks an ID token, and reads who it is about.
+//! Checks the tokens that a provider signs, and reads who they are about: ID tokens of a login, and those that programs send.
 
 use std::collections::BTreeSet;
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -29,17 +30,33 @@ const LEEWAY: TimeDelta = TimeDelta::minutes(1);
 /// domain.
 const GOOGLE: &str = "https://accounts.google.com";
 
-/// What an ID token must say.
+/// What is asked about groups.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected<'a> {
-    pub(crate) issuer: &'a str,
+pub(crate) struct Groups<'a> {
+    /// The keys that lead to the groups inside a token.
+    pub(crate) claim: &'a [String],
+    /// The groups that matter. Others are not kept.
+    pub(crate) wanted: &'a BTreeSet<&'a str>,
+    /// Whether the token must say which groups the person is in.
+    pub(crate) are_needed: bool,
+}
+
+/// The login that an ID token belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Login<'a> {
     pub(crate) client_id: &'a str,
     pub(crate) nonce: &'a str,
-    pub(crate) groups_claim: &'a [String],
-    /// The groups that matter. Others are not kept.
-    pub(crate) groups: &'a BTreeSet<&'a str>,
-    /// Whether the token must say which groups the person is in.
-    pub(crate) needs_groups: bool,
+}
+
+/// What a genuine token says, which is for this program and in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Claims<'a> {
+    issuer: &'a str,
+    all: Map<String, Value>,
+    /// When the token ends.
+    pub(crate) expires_at: DateTime<Utc>,
+    /// When it was made, if it says so.
+    pub(crate) issued_at: Option<DateTime<Utc>>,
 }
 
 /// Finds the key that a token says it is signed with; `None` if it is not known: the provider may have a new one.
@@ -50,6 +67,10 @@ pub(crate) fn key_of<'a>(token: &str, keys: &'a JwkSet) -> Result<Option<&'a Jwk
     let header = jsonwebtoken::decode_header(token).map_err(|error| invalid(format!("no header: {error}")))?;
     if !ALGORITHMS.contains(&header.alg) {
         return Err(invalid(format!("its signature is of the kind {:?}", header.alg)));
+    }
+    // What must be understood, and is not (RFC 7515, 4.1.11).
+    if raw_header(token).is_none_or(|header| header.contains_key("crit")) {
+        return Err(invalid("its header asks for something that is not known"));
     }
     let mut usable = keys.keys.iter().filter(|key| is_for(key, header.alg));
     Ok(match &header.kid {
@@ -73,18 +94,28 @@ fn same_name(kind: KeyAlgorithm, algorithm: Algorithm) -> bool {
     format!("{kind:?}") == format!("{algorithm:?}")
 }
 
-/// Who the token is about, if it is genuine, for this program, of this login, and in force.
+/// What kind of token it says it is, in small letters, if it says so.
+pub(crate) fn type_of(token: &str) -> Option<String> {
+    Some(raw_header(token)?.get("typ")?.as_str().unwrap_or("?").to_lowercase())
+}
+
+fn raw_header(token: &str) -> Option<Map<String, Value>> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// What the token says, if it is genuine, of this issuer, for this audience, and in force.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn identity(
+pub(crate) fn verified<'a>(
     token: &str,
     key: &Jwk,
-    expected: Expected<'_>,
+    issuer: &'a str,
+    audience: &str,
     now: DateTime<Utc>,
-) -> Result<Identity, LoginError> {
-    let claims = claims(token, key, expected)?;
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+) -> Result<Claims<'a>, LoginError> {
+    let claims = genuine(token, key, issuer, audience)?;
     let instant = |name: &str| {
         let seconds = claims.get(name)?.as_f64()?;
         #[expect(clippy::cast_possible_truncation, reason = "a time beyond 64 bits is refused by the next line")]
@@ -100,43 +131,17 @@ pub(crate) fn identity(
             return Err(invalid(format!("its {name} is in the future: one of the clocks is wrong")));
         }
     }
-    if text("nonce") != Some(expected.nonce) {
-        return Err(invalid("it belongs to another login"));
-    }
-    // With several audiences, the token must say that this program asked for it.
-    let is_shared = claims.get("aud").and_then(Value::as_array).is_some_and(|all| all.len() > 1);
-    if text("azp").map_or(is_shared, |party| party != expected.client_id) {
-        return Err(invalid("another program asked for it"));
-    }
-    let subject = text("sub").filter(|subject| !subject.is_empty()).ok_or_else(|| invalid("it names nobody"))?;
-    let is_verified = match claims.get("email_verified") {
-        Some(Value::Bool(is_verified)) => *is_verified,
-        Some(Value::String(text)) => text == "true",
-        _ => false,
-    };
-    let claimed = text("email").map(str::to_lowercase);
-    // Google verifies an address once, and vouches later only for its own and those of a workspace.
-    let is_of_google = |address: &str| ["@gmail.com", "@googlemail.com"].iter().any(|end| address.ends_with(end));
-    let is_trusted =
-        |address: &String| is_verified && (expected.issuer != GOOGLE || text("hd").is_some() || is_of_google(address));
-    let email = claimed.clone().filter(is_trusted);
-    let claimed_email = claimed.filter(|_| email.is_none());
-    let domain = if expected.issuer == GOOGLE {
-        text("hd").map(str::to_lowercase)
-    } else {
-        email.as_deref().and_then(domain_of).map(str::to_owned)
-    };
-    let groups = groups(&claims, expected)?;
-    Ok(Identity { subject: subject.to_owned(), email, claimed_email, domain, groups, logged_in_at: now })
+    let issued_at = instant("iat");
+    Ok(Claims { issuer, all: claims, expires_at, issued_at })
 }
 
 /// The claims of a token with a right signature, issuer and audience.
-fn claims(token: &str, key: &Jwk, expected: Expected<'_>) -> Result<Map<String, Value>, LoginError> {
+fn genuine(token: &str, key: &Jwk, issuer: &str, audience: &str) -> Result<Map<String, Value>, LoginError> {
     let header = jsonwebtoken::decode_header(token).map_err(|error| invalid(error.to_string()))?;
     let decoding = DecodingKey::from_jwk(key).map_err(|error| invalid(format!("the key cannot be used: {error}")))?;
     let mut validation = Validation::new(header.alg);
-    validation.set_issuer(&[expected.issuer]);
-    validation.set_audience(&[expected.client_id]);
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     validation.validate_exp = false;
     validation.validate_nbf = false;
@@ -144,9 +149,59 @@ fn claims(token: &str, key: &Jwk, expected: Expected<'_>) -> Result<Map<String, 
     decoded.map(|data| data.claims).map_err(|error| invalid(error.to_string()))
 }
 
+impl Claims<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.all.get(name).and_then(Value::as_str)
+    }
+
+    /// Accepts the ID token of this login.
+    ///
+    /// # Errors
+    /// If it belongs to another one.
+    pub(crate) fn are_of(&self, login: Login<'_>) -> Result<(), LoginError> {
+        if self.text("nonce") != Some(login.nonce) {
+            return Err(invalid("it belongs to another login"));
+        }
+        // With several audiences, the token must say that this program asked for it.
+        let is_shared = self.all.get("aud").and_then(Value::as_array).is_some_and(|all| all.len() > 1);
+        if self.text("azp").map_or(is_shared, |party| party != login.client_id) {
+            return Err(invalid("another program asked for it"));
+        }
+        Ok(())
+    }
+
+    /// Who the token is about, since `began_at`.
+    ///
+    /// # Errors
+    /// If it names nobody, or not the groups that have to be known.
+    pub(crate) fn identity(&self, of: Groups<'_>, began_at: DateTime<Utc>) -> Result<Identity, LoginError> {
+        let subject =
+            self.text("sub").filter(|subject| !subject.is_empty()).ok_or_else(|| invalid("it names nobody"))?;
+        let is_verified = match self.all.get("email_verified") {
+            Some(Value::Bool(is_verified)) => *is_verified,
+            Some(Value::String(text)) => text == "true",
+            _ => false,
+        };
+        let (claimed, workspace) = (self.text("email").map(str::to_lowercase), self.text("hd"));
+        // Google verifies an address once, and vouches later only for its own and those of a workspace.
+        let is_of_google = |address: &str| ["@gmail.com", "@googlemail.com"].iter().any(|end| address.ends_with(end));
+        let is_trusted =
+            |address: &String| is_verified && (self.issuer != GOOGLE || workspace.is_some() || is_of_google(address));
+        let email = claimed.clone().filter(is_trusted);
+        let claimed_email = claimed.filter(|_| email.is_none());
+        let domain = if self.issuer == GOOGLE {
+            workspace.map(str::to_lowercase)
+        } else {
+            email.as_deref().and_then(domain_of).map(str::to_owned)
+        };
+        let groups = groups(&self.all, of)?;
+        Ok(Identity { subject: subject.to_owned(), email, claimed_email, domain, groups, logged_in_at: began_at })
+    }
+}
+
 /// The person's groups, as far as they matter.
-fn groups(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<BTreeSet<String>, LoginError> {
-    let (first, rest) = expected.groups_claim.split_first().ok_or_else(|| invalid("no claim has the groups"))?;
+fn groups(claims: &Map<String, Value>, of: Groups<'_>) -> Result<BTreeSet<String>, LoginError> {
+    let (first, rest) = of.claim.split_first().ok_or_else(|| invalid("no claim has the groups"))?;
     let found = rest.iter().try_fold(claims.get(first), |value, key| Some(value?.get(key))).flatten();
     let names: Vec<&str> = match found {
         Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).collect(),
@@ -155,16 +210,16 @@ fn groups(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<BTreeSe
             // Entra writes where the groups could be asked for instead.
             let is_left_out = claims.get("_claim_names").is_some_and(|names| names.get(first).is_some())
                 || claims.get("hasgroups").is_some_and(|flag| flag != &Value::Bool(false));
-            if is_left_out && !expected.groups.is_empty() {
+            if is_left_out && !of.wanted.is_empty() {
                 return Err(LoginError::TooManyGroups);
             }
-            if expected.needs_groups {
+            if of.are_needed {
                 return Err(LoginError::NoGroups);
             }
             Vec::new()
         }
     };
-    Ok(names.into_iter().filter(|name| expected.groups.contains(name)).map(str::to_owned).collect())
+    Ok(names.into_iter().filter(|name| of.wanted.contains(name)).map(str::to_owned).collect())
 }
 
 fn invalid(reason: impl Into<String>) -> LoginError {
@@ -226,16 +281,12 @@ mod tests {
     fn read_as(signer: &Signer, claims: &Value, issuer: &str, groups_claim: &str) -> Result<Identity> {
         let groups = BTreeSet::from(["payments"]);
         let groups_claim: Vec<String> = groups_claim.split('.').map(str::to_owned).collect();
-        let expected = Expected {
-            issuer,
-            client_id: "mergeline",
-            nonce: "n",
-            groups_claim: &groups_claim,
-            groups: &groups,
-            needs_groups: false,
-        };
+        let of = Groups { claim: &groups_claim, wanted: &groups, are_needed: false };
         let now = DateTime::from_timestamp(NOW, 0).unwrap_or_default();
-        Ok(identity(&token(signer, Some("a"), claims)?, &signer.public, expected, now)?)
+        let token = token(signer, Some("a"), claims)?;
+        let claims = verified(&token, &signer.public, issuer, "mergeline", now)?;
+        claims.are_of(Login { client_id: "mergeline", nonce: "n" })?;
+        Ok(claims.identity(of, now)?)
     }
 
     fn read(signer: &Signer, claims: &Value) -> Result<Identity> {
@@ -337,31 +388,23 @@ mod tests {
             format!("{header}.{header}.{signature}"),
             String::new(),
         ] {
-            let groups = BTreeSet::new();
-            let claim = ["groups".to_owned()];
-            let expected = Expected {
-                issuer: ISSUER,
-                client_id: "mergeline",
-                nonce: "n",
-                groups_claim: &claim,
-                groups: &groups,
-                needs_groups: false,
-            };
             let now = DateTime::from_timestamp(NOW, 0).unwrap_or_default();
-            assert!(identity(&other, &ours.public, expected, now).is_err(), "{other}");
+            assert!(verified(&other, &ours.public, ISSUER, "mergeline", now).is_err(), "{other}");
         }
         Ok(())
     }
 
     #[test]
     fn a_token_cannot_choose_how_it_is_checked() -> Result<()> {
-        use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
         let ours = signer("a")?;
         let keys = JwkSet { keys: vec![ours.public.clone()] };
         let body = BASE64_URL_SAFE_NO_PAD.encode(claims().to_string());
-        for header in
-            [json!({ "alg": "none" }), json!({ "alg": "None", "kid": "a" }), json!({ "alg": "HS256", "kid": "a" })]
-        {
+        for header in [
+            json!({ "alg": "none" }),
+            json!({ "alg": "None", "kid": "a" }),
+            json!({ "alg": "HS256", "kid": "a" }),
+            json!({ "alg": "ES256", "kid": "a", "crit": ["b64"], "b64": false }),
+        ] {
             let head = BASE64_URL_SAFE_NO_PAD.encode(header.to_string());
             assert!(key_of(&format!("{head}.{body}."), &keys).is_err(), "{header}");
         }

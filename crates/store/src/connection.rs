@@ -17,6 +17,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
+use crate::passwords::Passwords;
 use crate::roles::{Roles, become_owner, create_roles, is_beside_owner, owns_tables};
 use crate::session::{APPLICATION_NAME, Access, Connections, Pooler, Session};
 use crate::{Actor, Logins, Renewal, StoreError, Tenant};
@@ -96,6 +97,7 @@ pub struct DatabaseSettings {
     /// Whether it serves API requests: the same few statements again and again.
     answers_requests: bool,
     pooler: Pooler,
+    passwords: Option<Passwords>,
 }
 
 /// Connect options contain the password, so `Debug` shows nothing of them.
@@ -115,6 +117,12 @@ impl DatabaseSettings {
         let place = options.get_socket().map_or_else(|| options.get_host().into(), |socket| socket.to_string_lossy());
         let text = format!("{place}:{}/{}", options.get_port(), options.get_database().unwrap_or_default());
         Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The name that it connects as.
+    pub fn login(&self) -> &str {
+        let PgConnectOptionsSecret(options) = &self.options;
+        options.get_username()
     }
 
     /// Reads `DB_URL` and `DB_POOLER` through `lookup`. A database is never guessed.
@@ -174,7 +182,20 @@ impl DatabaseSettings {
             max_connections: MAX_CONNECTIONS,
             answers_requests: false,
             pooler: Pooler::Unknown,
+            passwords: None,
         })
+    }
+
+    /// Each connection gets a password of its own, in place of the one in the URL.
+    #[must_use]
+    pub fn with_passwords(self, passwords: Passwords) -> Self {
+        Self { passwords: Some(passwords), ..self }
+    }
+
+    /// Whether connections are encrypted, and only to a server whose certificate proves its name.
+    pub fn verifies_server(&self) -> bool {
+        let PgConnectOptionsSecret(options) = &self.options;
+        matches!(options.get_ssl_mode(), PgSslMode::VerifyFull)
     }
 
     /// Opens at most this many connections.
@@ -468,6 +489,7 @@ impl Reader {
             access,
             settings.max_connections,
             settings.acquire_timeout,
+            settings.passwords.clone(),
         );
         Self { pool, deadline: settings.statement_timeout + settings.silence_timeout }
     }

@@ -18,6 +18,7 @@ mod limits;
 mod logins;
 mod metrics;
 mod pages;
+mod passwords;
 mod planner;
 mod progress;
 mod progress_columns;
@@ -52,13 +53,14 @@ pub use flow::InvestedPullRequest;
 pub use goals::LinkedPullRequest;
 pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
-pub use logins::{LoginKind, LoginStatus, Logins};
+pub use logins::{LoginKind, LoginStatus, Logins, WayIn};
 pub use mergeline_domain::delivery::RepositoryId;
 pub use metrics::{
     Audience, Bucketing, DataStatus, Filter, ListedState, Member, OpenPullRequests, PullRequestList, PullRequestOrder,
     ReadSession, Team, TeamMembership, TeamPullRequest, TeamRef, TeamSelector,
 };
 pub use pages::{KeptPullRequest, PageOfWork, StoredPage};
+pub use passwords::{LoginAddress, Passwords};
 pub use pruning::Prunable;
 pub use quarantine::{Following, KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
 pub use renewal::Renewal;

@@ -42,7 +42,12 @@ struct Login {
     name: String,
     password: SecretString,
     settings: DatabaseSettings,
+    /// Whether RDS lets it in by IAM, and then no longer by its password; `None` to leave that as it is.
+    by_iam: Option<bool>,
 }
+
+/// The role whose members RDS lets in by IAM. Other servers do not have it.
+const BY_IAM: &str = "rds_iam";
 
 /// What a login is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::EnumString, strum::IntoStaticStr)]
@@ -87,10 +92,12 @@ impl LoginKind {
 }
 
 impl Logins {
-    /// Reads `DB_WRITER_URL` and `DB_READER_URL` through `lookup`. `None` if neither is set: one login does everything.
+    /// Reads `DB_WRITER_URL`, `DB_READER_URL` and `DB_LOGIN` through `lookup`. `None` if neither URL is set: one login does
+    /// everything.
     ///
     /// # Errors
-    /// `config.db_logins` if only one of them is set, one names no user or password, or two logins are the same.
+    /// `config.db_logins` if only one of them is set, one names no user or password, or two logins are the same, and
+    /// `config.db_login` for an unknown way to log in.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Problem> {
         const WRITER: &str = "DB_WRITER_URL";
         const READER: &str = "DB_READER_URL";
@@ -105,8 +112,9 @@ impl Logins {
                 return Err(problem(WRITER, "it is not set, and DB_READER_URL is", "set both or neither"));
             }
         };
-        let writer = Login::parse(LoginKind::Writer, WRITER, &writer)?;
-        let reader = Login::parse(LoginKind::Reader, READER, &reader)?;
+        let by_iam = WayIn::from_vars(&lookup)?.map(|way| way == WayIn::Iam);
+        let writer = Login { by_iam, ..Login::parse(LoginKind::Writer, WRITER, &writer)? };
+        let reader = Login { by_iam, ..Login::parse(LoginKind::Reader, READER, &reader)? };
         let owner = given("DB_URL").and_then(|url| Url::parse(url.trim()).ok()).map(|url| decoded(url.username()));
         let mut names = vec![&writer.name, &reader.name];
         names.extend(&owner);
@@ -131,6 +139,34 @@ impl Logins {
     }
 }
 
+/// How a login proves itself to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayIn {
+    /// By the password in its secret.
+    Secret,
+    /// By a token of IAM, which RDS takes in place of a password.
+    Iam,
+}
+
+impl WayIn {
+    /// Reads `DB_LOGIN` through `lookup`; `None` without it.
+    ///
+    /// # Errors
+    /// `config.db_login` for another value.
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Problem> {
+        const NAME: &str = "DB_LOGIN";
+        match lookup(NAME).as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some("secret") => Ok(Some(Self::Secret)),
+            Some("iam") => Ok(Some(Self::Iam)),
+            Some(other) => {
+                let help = "write secret, or iam for RDS and Aurora with IAM database authentication";
+                Err(Problem::setting("config.db_login", NAME, format!("there is no way `{other}`"), help))
+            }
+        }
+    }
+}
+
 fn problem(variable: &'static str, message: &str, help: &str) -> Problem {
     Problem::setting("config.db_logins", variable, message, help)
 }
@@ -150,7 +186,7 @@ impl Login {
         let help = "write postgres://user:password@host:5432/database, with a password of ASCII characters";
         match named {
             Some((name, Some(password))) if !name.is_empty() && !password.is_empty() && password.is_ascii() => {
-                Ok(Self { kind, name, password: password.into(), settings })
+                Ok(Self { kind, name, password: password.into(), settings, by_iam: None })
             }
             _ => Err(problem(variable, "it names no user with a password of ASCII characters", help)),
         }
@@ -169,6 +205,10 @@ impl Login {
         }
         let left = self.missing(&mut *connection).await?;
         let is_there = exists || self.found(&mut *connection).await?.0;
+        if is_there && self.by_iam == Some(true) && is_of_rds(&mut *connection).await? {
+            // RDS refuses the password of such a login.
+            return Ok(left);
+        }
         let is_refused = async || matches!(self.try_out().await, Err(StoreError::Unauthorized(_)));
         // A new login has no password yet. One that is there gets the one in its secret if that is refused.
         let has_password =
@@ -252,11 +292,24 @@ impl Login {
                         has_database_privilege('public', current_database(), 'connect')
                     )
                         then format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), n.name)
-                end{memberships}{settings}
+                end,
+                (
+                    select case
+                        when $2 and not coalesce(pg_has_role(l.oid, i.oid, 'member'), false)
+                            then format('GRANT %I TO %I', i.rolname, n.name)
+                        when not $2 and exists (
+                            select from pg_auth_members as m where m.roleid = i.oid and m.member = l.oid
+                        )
+                            then format('REVOKE %I FROM %I', i.rolname, n.name)
+                    end
+                    from pg_roles as i
+                    where i.rolname = '{BY_IAM}'
+                ){memberships}{settings}
             ), '')
             from (select $1::text as name) as n left join pg_roles as l on l.rolname = n.name"
         );
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).bind(&self.name).fetch_one(connection).await?)
+        let missing = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&self.name).bind(self.by_iam);
+        Ok(missing.fetch_one(connection).await?)
     }
 
     /// Connects as the login.
@@ -291,6 +344,15 @@ impl Login {
         let (is_set, _): (bool, String) = sqlx::query_as(sql).fetch_one(connection).await?;
         Ok(is_set)
     }
+}
+
+/// Whether the server lets logins in by IAM.
+async fn is_of_rds<C>(connection: &mut C) -> Result<bool, StoreError>
+where
+    for<'c> &'c mut C: Executor<'c, Database = Postgres>,
+{
+    let sql = "select exists (select from pg_roles where rolname = $1)";
+    Ok(sqlx::query_scalar(sql).bind(BY_IAM).fetch_one(connection).await?)
 }
 
 /// What PostgreSQL stores of a password, `SCRAM-SHA-256` as in RFC 5803. It proves that somebody knows the password, and does

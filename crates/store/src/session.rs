@@ -24,6 +24,7 @@ use sqlx::{
 };
 
 use crate::error::MayNotConnect;
+use crate::passwords::Passwords;
 use crate::roles::{POSTS_AS, READS_AS, REFUSE_MIXING, SEARCH_PATH, WRITES_AS};
 use crate::{Renewal, Tenant};
 
@@ -79,6 +80,7 @@ pub(crate) struct Connections {
     tenant: Tenant,
     /// Finds a new address or password when no connection can be made.
     renewal: Option<Renewal>,
+    passwords: Option<Passwords>,
 }
 
 /// As whom transactions behind a pooler act.
@@ -217,6 +219,7 @@ impl Connections {
         access: Access,
         max_connections: u32,
         acquire_timeout: Duration,
+        passwords: Option<Passwords>,
     ) -> Self {
         let is_pooled = AtomicBool::new(pooler == Pooler::OfTransactions);
         let state =
@@ -241,7 +244,7 @@ impl Connections {
                 })
             })
             .connect_lazy_with(options);
-        Self { pool, state, tenant: Tenant::default(), renewal: None }
+        Self { pool, state, tenant: Tenant::default(), renewal: None, passwords }
     }
 
     /// The same connections, for the rows of another tenant.
@@ -310,6 +313,10 @@ impl Connections {
     }
 
     async fn acquire_once(&self) -> Result<Session, sqlx::Error> {
+        // Also if a connection is idle: should it turn out to be broken, the pool opens another one by itself.
+        if let Some(passwords) = &self.passwords {
+            self.pool.set_connect_options(passwords.renew(&self.pool.connect_options()).await?);
+        }
         let acquired = self.pool.acquire().await;
         let connection = acquired.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => {
@@ -359,7 +366,10 @@ impl Connections {
 
     /// A connection outside the pool, whose transaction is not open yet.
     pub(crate) async fn connect(&self) -> Result<Session, sqlx::Error> {
-        let options = self.pool.connect_options();
+        let mut options = self.pool.connect_options();
+        if let Some(passwords) = &self.passwords {
+            options = Arc::new(passwords.renew(&options).await?);
+        }
         let mut connection =
             PgConnection::connect_with(&options).await.map_err(|error| MayNotConnect::or(error, &options))?;
         self.state.make_ready(&mut connection).await?;
@@ -647,7 +657,7 @@ mod tests {
         let database = mergeline_test_support::TestDatabase::create().await?;
         let (wait, limits) = (Duration::from_secs(10), vec![("lock_timeout", "1s".to_owned())]);
         let options = database.url().parse()?;
-        let connections = Connections::lazy(options, Pooler::OfSessions, limits, Access::Write, 1, wait);
+        let connections = Connections::lazy(options, Pooler::OfSessions, limits, Access::Write, 1, wait, None);
         let mut session = connections.acquire().await?;
         assert!(matches!(sqlx::query("select 1").execute(&mut session).await, Err(sqlx::Error::Protocol(_))));
         session.open(Access::Write).await?;
@@ -662,7 +672,7 @@ mod tests {
         let database = mergeline_test_support::TestDatabase::create().await?;
         let (wait, limits) = (Duration::from_secs(10), vec![("lock_timeout", "1s".to_owned())]);
         let options = database.url().parse()?;
-        let connections = Connections::lazy(options, Pooler::OfSessions, limits, Access::Write, 1, wait);
+        let connections = Connections::lazy(options, Pooler::OfSessions, limits, Access::Write, 1, wait, None);
         // It is never committed, so its rows would be lost in silence.
         let written = sqlx::query("insert into people default values").execute(&connections).await;
         assert!(written.is_err_and(|error| error.to_string().contains("read-only transaction")));

@@ -432,6 +432,51 @@ async fn with_three_logins() -> Result<(TestDatabase, Writer, [String; 2])> {
 }
 
 #[tokio::test]
+async fn logins_are_let_in_by_iam_only_while_that_is_wanted() -> Result<()> {
+    let (database, owner) = fresh().await?;
+    let urls = login_urls(&database)?;
+    let superuser = database.superuser_pool().await?;
+    // The role that RDS has, and that its administrator may give.
+    let made = "do $$ begin create role rds_iam; exception when duplicate_object or unique_violation then null; end $$";
+    execute(&superuser, made).await?;
+    let user = url::Url::parse(database.url())?.username().to_owned();
+    execute(&superuser, &format!("grant rds_iam to {user} with admin option")).await?;
+    let migrate = async |way: Option<&str>| -> Result<Option<String>> {
+        let logins = Logins::from_vars(|name| match name {
+            "DB_URL" => Some(database.url().to_owned()),
+            "DB_WRITER_URL" => Some(urls[0].clone()),
+            "DB_READER_URL" => Some(urls[1].clone()),
+            "DB_LOGIN" => way.map(str::to_owned),
+            _ => None,
+        });
+        Ok(owner.migrate_with(&logins.map_err(Problems::from)?.context("both are set")?).await?)
+    };
+    let name = url::Url::parse(&urls[0])?.username().to_owned();
+    // Whether the writer is let in by IAM, and whether it has a password.
+    let found = async || -> Result<(bool, bool)> {
+        let sql = "select
+            exists (
+                select from pg_auth_members as m inner join pg_roles as r on r.oid = m.roleid
+                where r.rolname = 'rds_iam' and m.member = a.oid
+            ),
+            rolpassword is not null
+            from pg_authid as a
+            where rolname = $1";
+        Ok(sqlx::query_as(sql).bind(&name).fetch_one(&superuser).await?)
+    };
+    assert_eq!(migrate(Some("iam")).await?, None);
+    assert_eq!(found().await?, (true, false), "RDS would refuse a password");
+    assert_eq!(migrate(None).await?, None);
+    assert!(found().await?.0, "whoever does not say is not asked");
+    assert_eq!(migrate(Some("secret")).await?, None);
+    assert!(!found().await?.0);
+    assert_eq!(migrate(Some("iam")).await?, None);
+    assert!(found().await?.0, "and again");
+    assert!(migrate(Some("kerberos")).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_of_three_logins_does_its_part() -> Result<()> {
     let (database, owner, urls) = with_three_logins().await?;
     let [writer, reader] = [settings(&urls[0])?, settings(&urls[1])?];

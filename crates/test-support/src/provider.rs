@@ -23,6 +23,7 @@ pub struct FakeProvider {
     address: String,
     state: Arc<Mutex<FakeProviderState>>,
     keys_read: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
     clock: fn() -> DateTime<Utc>,
 }
 
@@ -40,6 +41,12 @@ pub struct FakeProviderState {
     pub claims: Value,
     /// The header of tokens, if not the usual one, and whether they are signed.
     pub unsigned_header: Option<Value>,
+    /// What tokens call themselves in their header, if not `JWT`.
+    pub token_type: Option<String>,
+    /// Tokens are signed by HS256, with the published key as the secret.
+    pub is_symmetric: bool,
+    /// What a request for what it publishes is answered; 0 for nothing at all.
+    pub published_status: u16,
     /// What a request for a token is answered.
     pub token_status: u16,
     /// The last request for a token: its form, and how the program said who it is.
@@ -88,12 +95,21 @@ impl FakeProvider {
             metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect(),
             claims: json!({}),
             unsigned_header: None,
+            token_type: None,
+            is_symmetric: false,
+            published_status: 200,
             token_status: 200,
             asked: None,
             nonce: String::new(),
             used_codes: Vec::new(),
         };
-        let fake = Self { address, state: Arc::new(Mutex::new(state)), keys_read: Arc::default(), clock };
+        let fake = Self {
+            address,
+            state: Arc::new(Mutex::new(state)),
+            keys_read: Arc::default(),
+            asked: Arc::default(),
+            clock,
+        };
         let routes = Router::new()
             .route("/.well-known/openid-configuration", get(metadata_of))
             .route("/keys", get(keys_of))
@@ -113,6 +129,11 @@ impl FakeProvider {
         self.keys_read.load(Ordering::SeqCst)
     }
 
+    /// How often anything that it publishes was asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
     /// Changes what it answers.
     pub fn with<T>(&self, change: impl FnOnce(&mut FakeProviderState) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
@@ -123,7 +144,17 @@ impl FakeProvider {
         self.with(|state| state.claims = claims);
     }
 
-    fn token(&self) -> String {
+    async fn publish(&self, answer: impl IntoResponse) -> Response {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        match self.with(|state| state.published_status) {
+            0 => std::future::pending().await,
+            200 => answer.into_response(),
+            other => StatusCode::from_u16(other).unwrap_or_default().into_response(),
+        }
+    }
+
+    /// A token as it makes them now.
+    pub fn token(&self) -> String {
         let now = (self.clock)().timestamp();
         self.with(|state| {
             let mut claims = json!({
@@ -140,19 +171,31 @@ impl FakeProvider {
                 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64, Engine as _};
                 return format!("{}.{}.", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
             }
-            let header = Header { kid: Some(state.key_id.clone()), ..Header::new(Algorithm::ES256) };
-            jsonwebtoken::encode(&header, &claims, &state.signer).unwrap_or_default()
+            let of = |algorithm| {
+                let usual = Header::new(algorithm);
+                let typ = state.token_type.clone().or(usual.typ.clone());
+                Header { kid: Some(state.key_id.clone()), typ, ..usual }
+            };
+            let signed = if state.is_symmetric {
+                let secret = serde_json::to_vec(&state.keys.first()).unwrap_or_default();
+                jsonwebtoken::encode(&of(Algorithm::HS256), &claims, &EncodingKey::from_secret(&secret))
+            } else {
+                jsonwebtoken::encode(&of(Algorithm::ES256), &claims, &state.signer)
+            };
+            signed.unwrap_or_default()
         })
     }
 }
 
-async fn metadata_of(State(fake): State<FakeProvider>) -> Json<Value> {
-    Json(json!(fake.with(|state| state.metadata.clone())))
+async fn metadata_of(State(fake): State<FakeProvider>) -> Response {
+    let metadata = fake.with(|state| state.metadata.clone());
+    fake.publish(Json(metadata)).await
 }
 
-async fn keys_of(State(fake): State<FakeProvider>) -> Json<JwkSet> {
+async fn keys_of(State(fake): State<FakeProvider>) -> Response {
     fake.keys_read.fetch_add(1, Ordering::SeqCst);
-    Json(JwkSet { keys: fake.with(|state| state.keys.clone()) })
+    let keys = fake.with(|state| state.keys.clone());
+    fake.publish(Json(JwkSet { keys })).await
 }
 
 async fn token_of(State(fake): State<FakeProvider>, headers: HeaderMap, body: String) -> Response {

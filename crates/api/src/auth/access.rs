@@ -12,6 +12,7 @@ use crate::auth::callers::{Authorizer, Caller};
 use crate::auth::keys::{ApiKey, ApiKeys, KeyName};
 use crate::auth::scope::Scope;
 use crate::auth::sessions::Person;
+use crate::auth::tokens::require_token;
 use crate::http::errors::ApiError;
 use crate::state::Api;
 
@@ -31,7 +32,7 @@ enum Holder {
     Gateway(Scope),
     /// The holder of a key, or an identity of IAM that the list of keys names.
     Key(Arc<ApiKey>),
-    /// Somebody who logged in to the page.
+    /// Somebody who logged in to the page, or whom a token is about.
     Person(Arc<Person>),
 }
 
@@ -63,7 +64,7 @@ impl Access {
         }
     }
 
-    /// Who logged in, if the request came by a session.
+    /// Who logged in or whom the token is about, if the request came by a session or with one.
     pub(crate) fn person(&self) -> Option<&Person> {
         match &self.0 {
             Holder::Person(person) => Some(person),
@@ -77,8 +78,7 @@ impl Access {
             Holder::Anyone => true,
             Holder::Gateway(own) => own.implies(scope),
             Holder::Key(key) => key.allows(scope),
-            // A browser does not post events: another site could make it.
-            Holder::Person(person) => person.scope.implies(scope) && scope != Scope::EventsWrite,
+            Holder::Person(person) => person.scope.implies(scope) && (person.may_post || scope != Scope::EventsWrite),
         }
     }
 
@@ -111,13 +111,16 @@ impl Access {
     }
 }
 
-/// Accepts a request with a known key or by a known caller, or any request that the gateway let in if no keys are set, and records
+/// Accepts a request with a known key, by a known caller or with a token, or any request that the gateway let in if no keys are set, and records
 /// what it may do.
 pub(crate) async fn require_key(
     State(api): State<Api>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    if api.authorizer == Authorizer::Jwt {
+        return require_token(&api, request, next).await;
+    }
     let access = match (&api.keys, api.gateway_key_scope) {
         (None, _) if api.authorizer == Authorizer::Iam && caller(&request).is_none() => {
             return Err(ApiError::UnknownCaller);
@@ -140,6 +143,8 @@ fn entry(authorizer: Authorizer, keys: &ApiKeys, request: &Request) -> Result<Ar
             let given = request.headers().get(KEY_HEADER).ok_or(ApiError::Unauthorized)?;
             keys.find(given.as_bytes()).ok_or(ApiError::WrongKey)
         }
+        // No key stands in for a token.
+        Authorizer::Jwt => Err(ApiError::TokenRequired),
         Authorizer::Iam => caller(request).and_then(|Caller(arn)| keys.find_caller(arn)).ok_or(ApiError::UnknownCaller),
     }
 }

@@ -1,4 +1,4 @@
-//! Identities of IAM, which sign their requests in place of sending a key.
+//! What requests show, and identities of IAM, which sign theirs in place of sending a key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +16,8 @@ pub enum Authorizer {
     Key,
     /// The identity of IAM that signed it. API Gateway checks the signature.
     Iam,
+    /// Whom its token is about. The program checks the token.
+    Jwt,
 }
 
 impl Authorizer {
@@ -27,8 +29,9 @@ impl Authorizer {
         match lookup(AUTHORIZER).as_deref().map(str::trim) {
             None | Some("" | "key") => Ok(Self::Key),
             Some("iam") => Ok(Self::Iam),
+            Some("jwt") => Ok(Self::Jwt),
             Some(_) => {
-                let help = "write key, or iam where API Gateway checks signatures of IAM";
+                let help = "write key, jwt for tokens, or iam where API Gateway checks signatures of IAM";
                 Err(Problem::setting("config.authorizer", AUTHORIZER, "there is no such way to authorize", help))
             }
         }
@@ -145,12 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_authorize_is_one_of_two() {
+    fn the_way_to_authorize_is_one_of_three() {
         let read = |text: &str| Authorizer::from_vars(|_| Some(text.to_owned())).map_err(|problem| problem.code);
         assert_eq!(
-            (read("key"), read(" iam "), read("")),
-            (Ok(Authorizer::Key), Ok(Authorizer::Iam), Ok(Authorizer::Key))
+            (read("key"), read(" iam "), read("jwt"), read("")),
+            (Ok(Authorizer::Key), Ok(Authorizer::Iam), Ok(Authorizer::Jwt), Ok(Authorizer::Key))
         );
-        assert_eq!(read("jwt"), Err("config.authorizer"));
+        assert_eq!(read("JWT"), Err("config.authorizer"));
+        assert_eq!(read("none"), Err("config.authorizer"));
     }
 }

@@ -7,3 +7,4 @@ pub(crate) mod keys;
 pub(crate) mod origins;
 pub(crate) mod scope;
 pub(crate) mod sessions;
+pub(crate) mod tokens;

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use mergeline_domain::{AccessLines, Grant, Refusal, Role, TeamSlug};
-use mergeline_login::{ATTEMPT_MINUTES, Answer, LoginError, Provider, SESSION_HOURS, Session};
+use mergeline_domain::{AccessLines, Grant, Identity, Refusal, Role, TeamSlug};
+use mergeline_login::{ATTEMPT_MINUTES, Answer, Bearer, LoginError, Provider, SESSION_HOURS, Session};
 use mergeline_store::Reader;
 use serde::Deserialize;
 
@@ -38,36 +38,42 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Debug)]
 pub struct Sessions {
     provider: Provider,
-    lines: Mutex<Option<(Arc<AccessLines>, DateTime<Utc>)>>,
+    lines: KnownLines,
 }
 
 impl Sessions {
     /// People log in with this provider.
     pub fn new(provider: Provider) -> Self {
-        Self { provider, lines: Mutex::default() }
+        Self { provider, lines: KnownLines::default() }
     }
+}
 
+/// The lines of `access:` that were last read.
+#[derive(Debug, Default)]
+pub(crate) struct KnownLines(Mutex<Option<(Arc<AccessLines>, DateTime<Utc>)>>);
+
+impl KnownLines {
     /// The lines of `access:`, at most five minutes old.
-    async fn lines(&self, store: &Reader, now: DateTime<Utc>) -> Result<Arc<AccessLines>, ApiError> {
-        let known = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    pub(crate) async fn get(&self, store: &Reader, now: DateTime<Utc>) -> Result<Arc<AccessLines>, ApiError> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((lines, at)) = known
             && at <= now
             && now < at + LINES_KNOWN_FOR
         {
             return Ok(lines);
         }
-        self.read_lines(store, now).await
+        self.read(store, now).await
     }
 
     /// The lines of `access:` as they are now.
-    async fn read_lines(&self, store: &Reader, now: DateTime<Utc>) -> Result<Arc<AccessLines>, ApiError> {
+    async fn read(&self, store: &Reader, now: DateTime<Utc>) -> Result<Arc<AccessLines>, ApiError> {
         let lines = Arc::new(store.access().await?);
-        *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = Some((lines.clone(), now));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((lines.clone(), now));
         Ok(lines)
     }
 }
 
-/// Somebody who has logged in, and what they may see.
+/// Somebody who has logged in or whom a token is about, and what they may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Person {
     /// Their verified address, else their identifier at the provider.
@@ -75,12 +81,23 @@ pub(crate) struct Person {
     pub(crate) scope: Scope,
     /// The only teams that they see; `None` for all.
     pub(crate) teams: Option<BTreeSet<TeamSlug>>,
-    pub(crate) session_ends_at: DateTime<Utc>,
+    /// When the session or the token ends.
+    pub(crate) ends_at: DateTime<Utc>,
+    /// Whether they may post events. A browser may not: another site could make it.
+    pub(crate) may_post: bool,
 }
 
 impl Person {
-    fn new(session: &Session, grant: Grant<'_>) -> Self {
-        let identity = &session.identity;
+    fn by_session(session: &Session, grant: Grant<'_>) -> Self {
+        Self::new(&session.identity, grant, session.expires_at(), false)
+    }
+
+    /// Whom a token is about. No site can make a browser send one.
+    pub(super) fn by_token(bearer: &Bearer, grant: Grant<'_>) -> Self {
+        Self::new(&bearer.identity, grant, bearer.expires_at, true)
+    }
+
+    fn new(identity: &Identity, grant: Grant<'_>, ends_at: DateTime<Utc>, may_post: bool) -> Self {
         Self {
             name: identity.email.clone().unwrap_or_else(|| identity.subject.clone()),
             scope: match grant.role {
@@ -89,7 +106,8 @@ impl Person {
                 Role::Admin => Scope::Admin,
             },
             teams: (!grant.teams.is_empty()).then(|| grant.teams.iter().cloned().collect()),
-            session_ends_at: session.expires_at(),
+            ends_at,
+            may_post,
         }
     }
 }
@@ -114,7 +132,7 @@ pub(crate) async fn require_session(
     let session = cookie(request.headers(), SESSION_COOKIE)
         .and_then(|cookie| sessions.provider.session(cookie, now))
         .ok_or(ApiError::LoginRequired)?;
-    let lines = sessions.lines(&api.store, now).await?;
+    let lines = sessions.lines.get(&api.store, now).await?;
     // A line about another group may be about them: only a new login can tell.
     if !session.knows(&lines.groups()) {
         return Err(ApiError::LoginRequired);
@@ -123,7 +141,7 @@ pub(crate) async fn require_session(
         Refusal::LoginTooOld { .. } => ApiError::LoginRequired,
         Refusal::NoLine | Refusal::Denied { .. } => ApiError::NoAccess,
     })?;
-    request.extensions_mut().insert(Access::of_person(Person::new(&session, grant)));
+    request.extensions_mut().insert(Access::of_person(Person::by_session(&session, grant)));
     let mut response = next.run(request).await;
     // The browser's own cache would outlive the session.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -161,7 +179,7 @@ async fn callback(
         Err(error) => return Ok(failed(sessions, &error)),
     };
     // Those that were just written count: somebody who was let in a minute ago tries now.
-    let lines = sessions.read_lines(&api.store, now).await?;
+    let lines = sessions.lines.read(&api.store, now).await?;
     let finished = in_time(&api, sessions.provider.finish(answered, &lines, now)).await;
     let (session, sealed, to) = match finished {
         Ok(finished) => finished,
@@ -191,7 +209,10 @@ async fn logout(headers: HeaderMap) -> Result<Response, ApiError> {
 }
 
 /// What the provider says, unless it takes too long.
-async fn in_time<T>(api: &Api, asking: impl Future<Output = Result<T, LoginError>>) -> Result<T, LoginError> {
+pub(super) async fn in_time<T>(
+    api: &Api,
+    asking: impl Future<Output = Result<T, LoginError>>,
+) -> Result<T, LoginError> {
     let limit = api.timeout.mul_f64(PROVIDERS_PART);
     tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
         Err(LoginError::Unreachable(format!(

@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::http::envelope::REQUEST_ID;
-use crate::http::errors::{CHALLENGE, ErrorBody, ProblemBody};
+use crate::http::errors::{BEARER, BEARER_REFUSED, CHALLENGE, ErrorBody, ProblemBody};
 use crate::http::operation::{Body, Operation};
 use crate::http::parameters::{CURSOR, Parameter, TZ, service_schema, team_schema};
 use crate::http::response::{CSV, JSON, LINES, PROBLEM_JSON};
@@ -30,7 +30,7 @@ fn error_statuses(operation: &Operation) -> Vec<(u16, &'static str)> {
     ];
     if is_checked {
         statuses.retain(|(status, _)| *status != 403);
-        statuses.push((401, "No key in `x-api-key`, or a wrong one (`unauthorized`)."));
+        statuses.push((401, "No key in `x-api-key` or token in `Authorization`, or a wrong one (`unauthorized`)."));
         statuses.push((
             403,
             "The key does not allow this (`insufficient_scope`, `limited_to_teams`); without keys, a host name that \
@@ -372,9 +372,10 @@ pub(crate) fn openapi(operations: &[&Operation]) -> Value {
                     "schema": { "type": "string", "pattern": "^W/\"[0-9a-f]{32}\"$" }
                 },
                 "WWW-Authenticate": {
-                    "description": "How to authenticate: with a key in the header x-api-key.",
+                    "description": "How to authenticate: with a key in the header x-api-key, or, where the operator chose \
+                                    tokens, with `Authorization: Bearer`.",
                     "required": true,
-                    "schema": { "type": "string", "const": CHALLENGE }
+                    "schema": { "type": "string", "enum": [CHALLENGE, BEARER, BEARER_REFUSED] }
                 },
                 "Retry-After": {
                     "description": "How many seconds to wait before a retry.",

@@ -23,7 +23,7 @@ pub(crate) const ME: Operation = Operation {
     admission: Admit::Lookup,
     id: "getMe",
     summary: "What the caller may do",
-    description: "The name, scopes and teams of the key, or of the person who logged in, so that a page shows only what it may \
+    description: "The name, scopes and teams of the key, or of the person whom the session or token is about, so that a page shows only what it may \
                   ask for.",
     scope: Some(Scope::MetricsRead),
     parameters: NoParameters::DESCRIPTIONS,
@@ -43,7 +43,7 @@ pub(crate) struct Me {
     scopes: Vec<&'static str>,
     /// The slugs of the only teams that it shows; null for all.
     teams: Option<Vec<String>>,
-    /// When a person's session ends; null for keys.
+    /// When a person's session or token ends; null for keys.
     session_ends_at: Option<DateTime<Utc>>,
 }
 
@@ -62,6 +62,6 @@ async fn me(State(_): State<Api>, request: ApiRequest) -> Result<Response, ApiEr
     let scopes = Scope::ALL.into_iter().filter(|scope| access.has(*scope)).map(Scope::as_str).collect();
     let person = access.person();
     let name = person.map(|person| person.name.clone()).or_else(|| access.key_name().map(ToString::to_string));
-    let me = Me { name, scopes, teams, session_ends_at: person.map(|person| person.session_ends_at) };
+    let me = Me { name, scopes, teams, session_ends_at: person.map(|person| person.ends_at) };
     Ok(answer(me, MeMeta { version: env!("CARGO_PKG_VERSION") }))
 }

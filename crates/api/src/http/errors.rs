@@ -17,14 +17,21 @@ use crate::auth::scope::Scope;
 
 /// A key in `x-api-key`. No registered scheme covers it.
 pub(crate) const CHALLENGE: &str = "ApiKey realm=\"mergeline\"";
+/// A token in `Authorization` (RFC 6750, 3), and what is said about one that was sent.
+pub(crate) const BEARER: &str = "Bearer realm=\"mergeline\"";
+pub(crate) const BEARER_REFUSED: &str = "Bearer realm=\"mergeline\", error=\"invalid_token\"";
 
 /// Statuses, codes and meanings of all errors.
-pub(crate) const ERRORS: [(u16, &str, &str); 22] = [
+pub(crate) const ERRORS: [(u16, &str, &str); 23] = [
     (400, "validation_error", "Parameters or fields of the body are invalid; `details` names each."),
     (400, "invalid_cursor", "The cursor was not issued here, was changed, or belongs to another query."),
-    (401, "unauthorized", "No key in `x-api-key`, or a wrong one; of a webhook, no signature or a wrong one."),
+    (
+        401,
+        "unauthorized",
+        "No key in `x-api-key` or token in `Authorization`, or a wrong one; of a webhook, no signature or a wrong one.",
+    ),
     (401, "login_required", "Below the page: nobody is logged in, or no longer."),
-    (403, "no_access", "Below the page: the teams file lets this person see nothing."),
+    (403, "no_access", "Below the page, or with a token: the teams file lets this person see nothing."),
     (403, "insufficient_scope", "The key lacks the required scope."),
     (403, "limited_to_teams", "The key is limited to teams, and this does not belong to a team."),
     (403, "host_not_allowed", "Called without a key under a host name that is not this machine's."),
@@ -38,6 +45,7 @@ pub(crate) const ERRORS: [(u16, &str, &str); 22] = [
     (415, "unsupported_media_type", "The body is not JSON."),
     (500, "internal_error", "Logged under the trace ID."),
     (503, "unavailable", "The database cannot be reached."),
+    (503, "provider_unavailable", "The provider's keys cannot be read, so no token can be checked."),
     (503, "overloaded", "Too many requests are in progress."),
     (503, "schema_outdated", "The database schema does not match this program."),
     (503, "unknown_timezone", "The database does not know the time zone of the teams file."),
@@ -55,6 +63,12 @@ pub(crate) enum ApiError {
     Unauthorized,
     /// 401 `unauthorized`: a wrong key.
     WrongKey,
+    /// 401 `unauthorized`: no token, where one is asked for.
+    TokenRequired,
+    /// 401 `unauthorized`: a token that is not genuine, not for this API, or not in force.
+    WrongToken,
+    /// 503 `provider_unavailable`: no token can be checked, because the provider's keys are not known.
+    ProviderUnavailable,
     /// 401 `unauthorized`: the signature of a webhook is missing or wrong.
     WrongSignature,
     /// 401 `login_required`: nobody is logged in, or no longer.
@@ -119,9 +133,12 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Validation(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::WrongKey | Self::WrongSignature | Self::LoginRequired => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::Unauthorized
+            | Self::WrongKey
+            | Self::TokenRequired
+            | Self::WrongToken
+            | Self::WrongSignature
+            | Self::LoginRequired => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_)
             | Self::LimitedToTeams
             | Self::HostNotAllowed
@@ -135,9 +152,11 @@ impl ApiError {
             Self::Conflict(_) | Self::OtherSource(_) => StatusCode::CONFLICT,
             Self::TooLarge | Self::DeliveryTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType | Self::NotLines => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unavailable | Self::UnknownTimezone(_) | Self::Overloaded | Self::SchemaOutdated => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Unavailable
+            | Self::ProviderUnavailable
+            | Self::UnknownTimezone(_)
+            | Self::Overloaded
+            | Self::SchemaOutdated => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -158,7 +177,10 @@ impl ApiError {
         match self {
             Self::Validation(_) => "validation_error",
             Self::InvalidCursor => "invalid_cursor",
-            Self::Unauthorized | Self::WrongKey | Self::WrongSignature => "unauthorized",
+            Self::Unauthorized | Self::WrongKey | Self::TokenRequired | Self::WrongToken | Self::WrongSignature => {
+                "unauthorized"
+            }
+            Self::ProviderUnavailable => "provider_unavailable",
             Self::InsufficientScope(_) | Self::UnknownCaller => "insufficient_scope",
             Self::LimitedToTeams => "limited_to_teams",
             Self::HostNotAllowed => "host_not_allowed",
@@ -187,6 +209,14 @@ impl ApiError {
             Self::InvalidCursor => "The cursor does not belong to this query; start again without it.".to_owned(),
             Self::Unauthorized => "Send the API key in the header x-api-key.".to_owned(),
             Self::WrongKey => "The API key is not accepted.".to_owned(),
+            Self::TokenRequired => "Send a token in the header Authorization: Bearer TOKEN.".to_owned(),
+            Self::WrongToken => {
+                "The token is not accepted: it must be genuine, for this API, and not have ended; the log has the cause."
+                    .to_owned()
+            }
+            Self::ProviderUnavailable => {
+                "The token cannot be checked, because its provider does not answer; try again in a moment.".to_owned()
+            }
             Self::WrongSignature => {
                 "The signature is missing or wrong: the secret must be the one in WEBHOOK_SECRETS.".to_owned()
             }
@@ -379,7 +409,12 @@ pub(crate) struct DatabaseLost;
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message) = (self.status(), self.code().to_owned(), self.message());
-        let is_unauthorized = matches!(self, Self::Unauthorized | Self::WrongKey);
+        let challenge = match self {
+            Self::Unauthorized | Self::WrongKey => Some(CHALLENGE),
+            Self::TokenRequired => Some(BEARER),
+            Self::WrongToken => Some(BEARER_REFUSED),
+            _ => None,
+        };
         let is_lost = matches!(self, Self::Unavailable);
         let details = if let Self::Validation(details) = self { details } else { Vec::new() };
         let details: Vec<ErrorDetail> = details.into_iter().map(ErrorDetail::from).collect();
@@ -397,9 +432,9 @@ impl IntoResponse for ApiError {
         } else {
             as_json(status, JSON, &ErrorBody { error: ErrorFields { code, message, details, trace_id: trace_id() } })
         };
-        if is_unauthorized {
+        if let Some(challenge) = challenge {
             // RFC 9110, 15.5.2: how to authenticate.
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -422,6 +457,9 @@ mod tests {
             ApiError::InvalidCursor,
             ApiError::Unauthorized,
             ApiError::WrongKey,
+            ApiError::TokenRequired,
+            ApiError::WrongToken,
+            ApiError::ProviderUnavailable,
             ApiError::InsufficientScope(Scope::Admin),
             ApiError::UnknownCaller,
             ApiError::LimitedToTeams,

@@ -21,6 +21,7 @@ use super::context::{ClientPath, REQUEST, RequestFacts};
 use super::envelope::REQUEST_ID;
 use super::errors::ApiError;
 use super::negotiation::Accept;
+use crate::auth::callers::Authorizer;
 use crate::state::Api;
 
 /// Below this, requests are signed.
@@ -118,10 +119,13 @@ fn after_a_panic(_: Box<dyn Any + Send>) -> Response {
 /// Rejects requests that no handler should see, and looks up the database's address again when it is due. It does so
 /// here, because a Lambda sandbox is frozen after its response, along with its background work.
 async fn check(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
-    // Pages of other sites have no key, and a gateway has its own host name.
+    // Pages of other sites have no key and no token, and a gateway has its own host name.
     // Nor has a webhook, which comes through a tunnel: its signature is checked instead.
     let is_webhook = request.uri().path().starts_with(WEBHOOKS);
-    let is_open = api.keys.is_none() && !is_webhook && request.extensions().get::<ClientPath>().is_none();
+    let is_open = api.keys.is_none()
+        && api.authorizer != Authorizer::Jwt
+        && !is_webhook
+        && request.extensions().get::<ClientPath>().is_none();
     if let Some(hosts) = api.hosts.as_ref().filter(|_| is_open) {
         hosts.check(&request, &api.origins)?;
     }

@@ -1,13 +1,14 @@
-//! Checks of the provider that people log in with.
+//! Checks of the provider that people log in with, and of the one that signs tokens.
 
 use chrono::{DateTime, Utc};
 use mergeline_domain::teams_file::TeamsFile;
-use mergeline_login::{LoginSettings, Provider};
+use mergeline_login::{LoginSettings, Provider, TokenSettings, Tokens};
 
 use super::findings::{Check, Findings};
 use crate::failure::Failure;
 
 const NAME: &str = "login";
+const TOKENS: &str = "tokens";
 
 /// Whether the provider answers, and whether anyone may see anything.
 pub(super) async fn check(
@@ -38,6 +39,36 @@ pub(super) async fn check(
         Err(error) => {
             let help = "check OIDC_ISSUER, and whether this machine reaches it (a proxy, a firewall)";
             Check::error(NAME, format!("{issuer}: {error}"), help)
+        }
+    })
+}
+
+/// Whether tokens can be checked, and whether anyone may see anything with one.
+pub(super) async fn check_tokens(
+    settings: TokenSettings,
+    file: Option<&TeamsFile>,
+    is_offline: bool,
+    now: DateTime<Utc>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    if file.is_some_and(|file| file.access.is_empty()) {
+        let help = "add, for example, `access: [{ subject: ACCOUNT, role: viewer }]`";
+        let message = "requests carry tokens, and the teams file has no `access`: nobody sees anything";
+        findings.add(Check::warning(TOKENS, message, help))?;
+    }
+    if is_offline {
+        return Ok(());
+    }
+    let (issuer, audience) = (settings.issuer().to_owned(), settings.audience().to_owned());
+    let checked = match Tokens::new(settings) {
+        Ok(tokens) => tokens.check(now).await,
+        Err(error) => Err(error),
+    };
+    findings.add(match checked {
+        Ok(keys) => Check::ok(TOKENS, format!("{issuer} answers, keys: {keys}; tokens must be for {audience}")),
+        Err(error) => {
+            let help = "check JWT_ISSUER, and whether this machine reaches it (a proxy, a firewall)";
+            Check::error(TOKENS, format!("{issuer}: {error}"), help)
         }
     })
 }

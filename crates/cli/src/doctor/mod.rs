@@ -5,6 +5,8 @@ mod findings;
 mod github;
 mod login;
 mod settings;
+#[cfg(feature = "aws")]
+mod stack;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -32,6 +34,12 @@ struct Configured {
 
 pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
     let mut findings = Findings::new(options.json);
+    if let Some(name) = &args.stack {
+        #[cfg(feature = "aws")]
+        return of_stack(name, findings).await;
+        #[cfg(not(feature = "aws"))]
+        return Err(Failure::Input(format!("--stack {name}: {}", crate::WITHOUT_AWS)));
+    }
     let settings = settings::check(args.teams.is_some(), &mut findings)?;
     let teams = match teams_source(args.teams.as_ref()) {
         Ok(source) => source.load().map_err(Some),
@@ -46,6 +54,9 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
     let file = teams.as_ref().ok().and_then(Option::as_ref);
     if let Some(login) = settings.login {
         login::check(login, file, args.offline, now, &mut findings).await?;
+    }
+    if let Some(tokens) = settings.tokens {
+        login::check_tokens(tokens, file, args.offline, now, &mut findings).await?;
     }
     let mut database = database::check(options, file, settings.details, &mut findings, now).await?;
     if let (None, Some(file)) = (&database.configured, file) {
@@ -86,6 +97,12 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         // A private server logs connections that are still open when it stops.
         store.close().await;
     }
+    findings.finish()
+}
+
+#[cfg(feature = "aws")]
+async fn of_stack(name: &str, mut findings: Findings) -> Result<ExitCode, Failure> {
+    Box::pin(stack::check(name, &mut findings)).await?;
     findings.finish()
 }
 

@@ -2,14 +2,14 @@
 
 use mergeline_domain::{Problem, Problems};
 use mergeline_github::GitHubSettings;
-use mergeline_login::LoginSettings;
+use mergeline_login::{LoginSettings, TokenSettings};
 
 use super::findings::{Check, Findings, Outcome};
 use crate::environment::variable;
 use crate::failure::Failure;
 
 /// The settings to list if they are set.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 37] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
@@ -31,6 +31,9 @@ const NAMES: [&str; 34] = [
     "LEDGER_DAYS",
     "API_KEY",
     "API_KEYS",
+    "AUTHORIZER",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
     "WEBHOOK_SECRETS",
     "ALLOWED_HOSTS",
     "CORS_ORIGIN",
@@ -63,6 +66,8 @@ pub(super) struct Checked {
     pub(super) details: bool,
     /// The provider that people log in with, if there is one.
     pub(super) login: Option<LoginSettings>,
+    /// Which tokens are good, if requests carry one.
+    pub(super) tokens: Option<TokenSettings>,
 }
 
 /// Checks all settings, those of the collection and those of the API. A teams file from a flag takes precedence over
@@ -76,6 +81,7 @@ pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Chec
     let collection = mergeline_collector::Settings::from_vars(lookup);
     let api = mergeline_api::Settings::from_vars(lookup);
     let login = api.as_ref().ok().and_then(|settings| settings.login.clone());
+    let tokens = api.as_ref().ok().and_then(|settings| settings.tokens.clone());
     let details = collection.as_ref().map_or(true, |settings| settings.details);
     let mut problems: Vec<Problem> = collection.err().map_or_else(Vec::new, |problems| problems.list);
     for problem in api.err().map_or_else(Vec::new, |problems| problems.list) {
@@ -99,7 +105,7 @@ pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Chec
             findings.add(Check::warning("settings", message, format!("set {ours} if you meant that")))?;
         }
     }
-    Ok(Checked { github: GitHubSettings::from_vars(variable).ok(), details, login })
+    Ok(Checked { github: GitHubSettings::from_vars(variable).ok(), details, login, tokens })
 }
 
 /// Adds one error for each problem.
