@@ -381,6 +381,8 @@ END) STORED,
     closes bigint[],
     delivered_at timestamp with time zone,
     is_delivery_assumed boolean DEFAULT false NOT NULL,
+    reviews_at timestamp with time zone,
+    has_unread_reviews boolean DEFAULT false NOT NULL,
     CONSTRAINT pull_requests_check CHECK (((state = 'merged'::text) = (merged_at IS NOT NULL))),
     CONSTRAINT pull_requests_check1 CHECK (((state = 'open'::text) = (closed_at IS NULL))),
     CONSTRAINT pull_requests_external_id_check CHECK ((external_id <> ''::text)),
@@ -2301,6 +2303,20 @@ ALTER TABLE ONLY public.pull_request_files FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.pull_request_files IS 'Which files of merged pull requests were read.';
 
+CREATE TABLE public.pull_request_reviews (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    pull_request_id bigint NOT NULL,
+    place integer NOT NULL,
+    author_id bigint NOT NULL,
+    reviewer_id bigint,
+    submitted_at timestamp with time zone NOT NULL,
+    CONSTRAINT pull_request_reviews_place_check CHECK ((place > 0))
+);
+
+ALTER TABLE ONLY public.pull_request_reviews FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.pull_request_reviews IS 'The submitted reviews of pull requests by people who are neither the author nor a bot. Without reviewer_id, by somebody outside the teams file.';
+
 CREATE TABLE public.pull_request_services (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     service_id bigint NOT NULL,
@@ -2424,7 +2440,8 @@ COMMENT ON TABLE public.received_events IS 'What was posted or imported, also wh
 CREATE TABLE public.reopened_histories (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
     repository_id bigint NOT NULL,
-    done_number bigint DEFAULT 0 NOT NULL
+    done_number bigint DEFAULT 0 NOT NULL,
+    only_outside boolean DEFAULT false NOT NULL
 );
 
 ALTER TABLE ONLY public.reopened_histories FORCE ROW LEVEL SECURITY;
@@ -2917,6 +2934,9 @@ ALTER TABLE ONLY public.pr_deliveries
 ALTER TABLE ONLY public.pull_request_files
     ADD CONSTRAINT pull_request_files_pkey PRIMARY KEY (tenant_id, pull_request_id);
 
+ALTER TABLE ONLY public.pull_request_reviews
+    ADD CONSTRAINT pull_request_reviews_pkey PRIMARY KEY (tenant_id, pull_request_id, place);
+
 ALTER TABLE ONLY public.pull_request_services
     ADD CONSTRAINT pull_request_services_pkey PRIMARY KEY (tenant_id, service_id, pull_request_id);
 
@@ -3049,11 +3069,17 @@ CREATE INDEX pr_deliveries_deployment_idx ON public.pr_deliveries USING btree (t
 
 CREATE INDEX pr_deliveries_pull_request_idx ON public.pr_deliveries USING btree (tenant_id, pull_request_id);
 
+CREATE INDEX pull_request_reviews_author_idx ON public.pull_request_reviews USING btree (tenant_id, author_id, submitted_at);
+
+CREATE INDEX pull_request_reviews_reviewer_idx ON public.pull_request_reviews USING btree (tenant_id, reviewer_id, submitted_at) WHERE (reviewer_id IS NOT NULL);
+
 CREATE INDEX pull_request_services_pull_request_idx ON public.pull_request_services USING btree (tenant_id, pull_request_id);
 
 CREATE INDEX pull_requests_author_attributed_idx ON public.pull_requests USING btree (tenant_id, author_id, attributed_at, id);
 
 CREATE INDEX pull_requests_delivered_idx ON public.pull_requests USING btree (tenant_id, delivered_at) WHERE (delivered_at IS NOT NULL);
+
+CREATE INDEX pull_requests_incomplete_reviews_idx ON public.pull_requests USING btree (tenant_id, author_id, updated_at) WHERE (((reviews_at IS DISTINCT FROM updated_at) OR has_unread_reviews) AND (deleted_at IS NULL));
 
 CREATE INDEX pull_requests_merged_idx ON public.pull_requests USING btree (tenant_id, merged_at) WHERE (merged_at IS NOT NULL);
 
@@ -3062,6 +3088,8 @@ CREATE INDEX pull_requests_node_id_idx ON public.pull_requests USING btree (tena
 CREATE INDEX pull_requests_updated_idx ON public.pull_requests USING btree (tenant_id, repository_id, updated_at);
 
 CREATE INDEX pull_requests_without_details_idx ON public.pull_requests USING btree (tenant_id, repository_id, updated_at DESC) WHERE ((detailed_at IS DISTINCT FROM updated_at) AND (deleted_at IS NULL));
+
+CREATE INDEX pull_requests_without_reviews_idx ON public.pull_requests USING btree (tenant_id, repository_id, updated_at DESC) INCLUDE (created_at) WHERE ((reviews_at IS DISTINCT FROM updated_at) AND (deleted_at IS NULL));
 
 CREATE UNIQUE INDEX quarantined_pull_requests_number_key ON public.quarantined_pull_requests USING btree (tenant_id, repository_id, number);
 
@@ -3245,6 +3273,12 @@ ALTER TABLE ONLY public.pr_deliveries
 ALTER TABLE ONLY public.pull_request_files
     ADD CONSTRAINT pull_request_files_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.pull_request_reviews
+    ADD CONSTRAINT pull_request_reviews_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.pull_request_reviews
+    ADD CONSTRAINT pull_request_reviews_tenant_id_reviewer_id_fkey FOREIGN KEY (tenant_id, reviewer_id) REFERENCES public.people(tenant_id, id);
+
 ALTER TABLE ONLY public.pull_request_services
     ADD CONSTRAINT pull_request_services_tenant_id_pull_request_id_fkey FOREIGN KEY (tenant_id, pull_request_id) REFERENCES public.pull_requests(tenant_id, id) ON DELETE CASCADE;
 
@@ -3377,6 +3411,8 @@ ALTER TABLE public.pr_deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.pull_request_files ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.pull_request_reviews ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.pull_request_services ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.pull_requests ENABLE ROW LEVEL SECURITY;
@@ -3450,6 +3486,8 @@ CREATE POLICY rows_of_tenant ON public.pr_attributions USING ((tenant_id = ( SEL
 CREATE POLICY rows_of_tenant ON public.pr_deliveries USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.pull_request_files USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.pull_request_reviews USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.pull_request_services USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 

@@ -3,6 +3,8 @@
 mod common;
 #[path = "answers/goals.rs"]
 mod goals;
+#[path = "answers/reviews.rs"]
+mod reviews;
 #[path = "answers/time.rs"]
 mod time;
 

@@ -154,6 +154,7 @@ fn text(args: &Erase, subject: &Subject, traces: &Traces, remaining: Stored) -> 
         ("pull requests", &traces.pull_requests),
         ("shares of teams", &traces.shares),
         ("memberships", &traces.memberships),
+        ("reviews of others", &traces.reviews),
         ("messages", if traces.messages > 0 { &messages } else { &[] }),
     ]);
     let who = subject.account.as_ref().map_or_else(|| format!("{}, known from messages only", args.login), described);

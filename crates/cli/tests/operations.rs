@@ -1499,7 +1499,7 @@ async fn with_ana_and_ben(fake: &FakeGitHub, laptop: &Laptop) -> Result<()> {
     laptop.run(&["collect"]).await?;
     fake.put([
         pr("acme/web", 11).by_user(Some(renamed)).titled("canary title").merged_at_instant(yesterday()),
-        pr("acme/web", 12).by("ben").merged_at_instant(yesterday()),
+        pr("acme/web", 12).by("ben").merged_at_instant(yesterday()).reviewed_by("ana-canary", "2026-01-02T10:00:00Z"),
     ]);
     let ran = laptop.run(&["collect"]).await?;
     assert_eq!(ran.code(), Some(0), "{}", ran.out());

@@ -316,6 +316,101 @@ async fn without_a_token_public_repositories_skip_graphql() -> Result<()> {
     Ok(())
 }
 
+const REVIEWS: &str =
+    "select concat_ws(' ', p.number, v.place, coalesce(a.login, '-'), to_char(v.submitted_at, 'HH24:MI'))
+    from pull_request_reviews as v
+    inner join pull_requests as p on v.pull_request_id = p.id
+    left join accounts as a on v.reviewer_id = a.person_id
+    order by p.number, v.place";
+
+/// A review at an hour of June 1.
+fn reviewed(user: Option<FakeUser>, state: &str, hour: Option<u32>) -> FakeReview {
+    let submitted_at = hour.map(|hour| at(&format!("2026-06-01T{hour:02}:00:00Z")));
+    FakeReview { user, state: state.to_owned(), submitted_at, dismissed_from: None }
+}
+
+const ANA_AND_BOB: &str = "{ slug: payments, members: [{ github: ana }, { github: bob }] }";
+
+#[tokio::test]
+async fn reviews_by_other_people_are_stored_and_replaced() -> Result<()> {
+    let world = World::unconfigured().await?;
+    world.apply(ANA_AND_BOB).await?;
+    let person = |login| Some(FakeUser::person(login));
+    let renamed = FakeUser { login: "bobby".to_owned(), ..FakeUser::person("bob") };
+    let impostor = FakeUser { id: 77, ..FakeUser::person("bob") };
+    let own = pr("acme/api", 1).by("bob").created("2026-05-20T09:00:00Z").merged("2026-05-20T10:00:00Z");
+    let first = merged(2)
+        .review(reviewed(person("carla"), "APPROVED", Some(19)))
+        .review(reviewed(person("bob"), "COMMENTED", Some(18)))
+        .review(reviewed(Some(renamed), "CHANGES_REQUESTED", Some(20)))
+        .review(reviewed(Some(impostor), "COMMENTED", Some(21)))
+        .review(reviewed(person("ana"), "COMMENTED", Some(11)))
+        .review(reviewed(Some(FakeUser::bot("renovate")), "APPROVED", Some(12)))
+        .review(reviewed(None, "APPROVED", Some(13)))
+        .review(reviewed(person("bob"), "PENDING", None));
+    world.fake.put([own, first.clone(), merged(3).dismissed_approval_by("bob", "2026-06-01T15:00:00Z")]);
+    assert_eq!(world.collect().await?.state, RunState::Succeeded);
+    let dismissed = "3 1 bob 15:00";
+    assert_eq!(
+        world.texts(REVIEWS).await?,
+        ["2 1 bob 18:00", "2 2 - 19:00", "2 3 bob 20:00", "2 4 - 21:00", dismissed]
+    );
+    // Somebody's account is gone, and with it a review.
+    let mut fewer = first.updated("2026-06-10T09:00:00Z");
+    fewer.reviews.truncate(1);
+    world.fake.put([fewer]);
+    world.collect().await?;
+    assert_eq!(world.texts(REVIEWS).await?, ["2 1 - 19:00", dismissed]);
+    // Nothing else is known of somebody outside.
+    assert_eq!(world.number("select count(*) from accounts where login = 'carla'").await?, 0);
+    world.apply("{ slug: payments, members: [{ github: ana }, { github: bob }, { github: carla }] }").await?;
+    let report = world.collect().await?;
+    assert_eq!(world.texts(REVIEWS).await?, ["2 1 carla 19:00", dismissed], "she was added");
+    assert_eq!(report.total(|result| result.graphql_requests), 1, "only what somebody outside reviewed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_pages_of_reviews_are_stored() -> Result<()> {
+    let world = World::new().await?;
+    let mut discussed = merged(1);
+    for minute in 0..170 {
+        discussed.reviews.push(FakeReview {
+            submitted_at: Some(at("2026-06-01T10:00:00Z") + TimeDelta::minutes(minute)),
+            ..reviewed(Some(FakeUser::person("bob")), "COMMENTED", None)
+        });
+    }
+    world.fake.put([discussed.clone()]);
+    assert_eq!(world.collect().await?.total(|result| result.graphql_requests), 3, "50, 100 and 20 reviews");
+    let known = "select concat_ws(' ', (select count(*) from pull_request_reviews), has_unread_reviews, reviews_at = updated_at)
+        from pull_requests";
+    assert_eq!(world.texts(known).await?, ["170 f t"]);
+    // More than are read: 50 on the first page, and 50 further ones.
+    let last = discussed.reviews[0].clone();
+    discussed.reviews.resize(5_051, last);
+    world.fake.put([discussed.updated("2026-06-10T09:00:00Z")]);
+    world.collect().await?;
+    assert_eq!(world.texts(known).await?, ["5050 t t"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reviews_that_an_earlier_version_did_not_keep_are_read_within_the_budget() -> Result<()> {
+    let world = World::new().await?;
+    world.fake.put((1..=3).map(|number| merged(number).reviewed_by("bob", "2026-06-01T19:00:00Z")));
+    world.collect().await?;
+    world.execute("delete from pull_request_reviews; update pull_requests set reviews_at = null").await?;
+    let report = world.collect_elsewhere(&CollectOptions { details: false, ..options() }).await?;
+    assert_eq!(report.total(|result| result.without_details), 0);
+    assert_eq!(world.number(DETAILED).await?, 3, "what is known stays known");
+    assert_eq!(world.number("select count(*) from pull_request_reviews").await?, 0);
+    let report = world.collect().await?;
+    assert_eq!(report.total(|result| result.graphql_requests), 1);
+    assert_eq!(world.texts(REVIEWS).await?, ["1 1 - 19:00", "2 1 - 19:00", "3 1 - 19:00"]);
+    assert_eq!(world.collect().await?.total(|result| result.graphql_requests), 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn configured_bots_stop_counting_as_human_reviewers() -> Result<()> {
     let world = World::new().await?;

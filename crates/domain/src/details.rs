@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Login, Roster};
+use crate::{ExternalId, Login, Roster};
 
 /// The dates of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +20,25 @@ pub struct Commit {
 pub struct Review {
     /// The reviewer; `None` for a deleted account.
     pub author: Option<Login>,
+    /// The reviewer's account; `None` if the forge does not say.
+    pub account: Option<ExternalId>,
     /// Whether the reviewer is a bot.
     pub is_bot: bool,
     /// Whether it approves, or did before it was dismissed.
     pub is_approval: bool,
     /// When it was submitted; `None` if it was not.
     pub submitted_at: Option<DateTime<Utc>>,
+}
+
+/// A submitted review by a person who is not the author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedReview {
+    /// The reviewer's login.
+    pub login: Login,
+    /// The reviewer's account; `None` if the forge does not say.
+    pub account: Option<ExternalId>,
+    /// When it was submitted.
+    pub submitted_at: DateTime<Utc>,
 }
 
 /// A change between draft and ready for review.
@@ -60,6 +73,8 @@ pub struct History {
     pub has_all_commits: bool,
     /// Its reviews, in any order.
     pub reviews: Vec<Review>,
+    /// Whether `reviews` is complete.
+    pub has_all_reviews: bool,
     /// Its changes between draft and ready, in any order.
     pub draft_events: Vec<DraftEvent>,
     /// Lines added.
@@ -109,6 +124,10 @@ pub struct Details {
     pub first_review_at: Option<DateTime<Utc>>,
     /// The first approval by a person who is not the author.
     pub first_approval_at: Option<DateTime<Utc>>,
+    /// The reviews by people who are not the author, the first one first.
+    pub reviews: Vec<CountedReview>,
+    /// Whether there are reviews that could not be read.
+    pub has_unread_reviews: bool,
     /// When it was first ready for review; `None` if it never was, or if GitHub does not say when.
     pub ready_at: Option<DateTime<Utc>>,
     /// The draft periods, half open; `None` means the period has not ended.
@@ -148,12 +167,20 @@ impl From<History> for Details {
         let first = |reviews: &mut dyn Iterator<Item = &Review>| reviews.filter_map(|review| review.submitted_at).min();
         let first_review_at = first(&mut history.reviews.iter().filter(human));
         let first_approval_at = first(&mut history.reviews.iter().filter(human).filter(|review| review.is_approval));
+        let counted = history.reviews.iter().filter(human).filter_map(|review| {
+            let (login, account) = (review.author.clone()?, review.account.clone());
+            Some(CountedReview { login, account, submitted_at: review.submitted_at? })
+        });
+        let mut reviews: Vec<CountedReview> = counted.collect();
+        reviews.sort_by_key(|review| review.submitted_at);
         let drafts = Drafts::of(&history);
         Self {
             first_commit_at: history.has_all_commits.then(|| first_commit_of(&history)).flatten(),
             has_unread_commits: !history.has_all_commits,
             first_review_at,
             first_approval_at,
+            reviews,
+            has_unread_reviews: !history.has_all_reviews,
             ready_at: drafts.ready_at,
             draft_periods: drafts.periods,
             is_draft_history_incomplete: drafts.is_incomplete,
@@ -248,6 +275,7 @@ mod tests {
             commits: vec![Commit { authored_at: Some(at(8)), committed_at: Some(at(9)) }],
             has_all_commits: true,
             reviews: Vec::new(),
+            has_all_reviews: true,
             draft_events: Vec::new(),
             additions: 1,
             deletions: 2,
@@ -265,7 +293,8 @@ mod tests {
 
     fn review(login: &str, hour: i64) -> Review {
         let author = (!login.is_empty()).then(|| Login::from_github(login));
-        Review { author, is_bot: login.ends_with("bot"), is_approval: false, submitted_at: Some(at(hour)) }
+        let is_bot = login.ends_with("bot");
+        Review { author, account: None, is_bot, is_approval: false, submitted_at: Some(at(hour)) }
     }
 
     fn details(change: impl FnOnce(&mut History)) -> Details {
@@ -308,6 +337,32 @@ mod tests {
         assert_eq!(details(|history| history.reviews = reviews).first_review_at, Some(at(14)));
         let pending = Review { submitted_at: None, ..review("bob", 1) };
         assert_eq!(details(|history| history.reviews = vec![pending]).first_review_at, None);
+    }
+
+    #[test]
+    fn reviews_by_other_people_are_kept_in_order() {
+        let pending = Review { submitted_at: None, ..review("bob", 1) };
+        let mut history = history();
+        history.reviews = vec![
+            review("cho", 14),
+            Review { account: Some(7.into()), ..review("bob", 13) },
+            review("ana", 11),
+            review("lint-bot", 11),
+            review("ci-user", 11),
+            review("", 11),
+            review("bob", 15),
+            pending,
+        ];
+        history.has_all_reviews = false;
+        let roster = Roster::new(Vec::new(), vec![Login::from_github("ci-user")]);
+        let details = Details::from(history.with_bots_of(&roster));
+        let by = |login, account: Option<i64>, hour| CountedReview {
+            login: Login::from_github(login),
+            account: account.map(ExternalId::from),
+            submitted_at: at(hour),
+        };
+        assert_eq!(details.reviews, [by("bob", Some(7), 13), by("cho", None, 14), by("bob", None, 15)]);
+        assert!(details.has_unread_reviews);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use access::{AccessChange, AccessLine, AccessLines, Grant, Identity, Refusal
 pub use attribution::{
     Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
 };
-pub use details::{Commit, Details, DraftEvent, History, Review};
+pub use details::{Commit, CountedReview, Details, DraftEvent, History, Review};
 pub use names::{
     ExternalId, Forge, GoalId, InstanceId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern,
     RepoRules, ServiceSlug, TeamSlug,

@@ -22,7 +22,7 @@ pub struct FakeUser {
 impl FakeUser {
     /// A person whose number follows from the login, so that a login is the same account everywhere.
     pub fn person(login: &str) -> Self {
-        Self { id: account_number(login), login: login.to_owned(), kind: "User".to_owned() }
+        Self { id: person_number(login), login: login.to_owned(), kind: "User".to_owned() }
     }
 
     /// A bot; GitHub appends `[bot]` to its login.
@@ -36,12 +36,22 @@ impl FakeUser {
     }
 }
 
-/// A number beyond 2^31, like real ones, that depends only on the login (FNV-1a).
-fn account_number(login: &str) -> i64 {
-    let hash = login.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// A number beyond 2^31 that depends only on the name.
+fn account_number(name: &str) -> i64 {
+    3_000_000_000 + hash(name)
+}
+
+/// A person's number, which fits 32 bits, as GraphQL's type of it does.
+fn person_number(login: &str) -> i64 {
+    1_000_000_000 + hash(login)
+}
+
+/// A number below 10^9 (FNV-1a).
+fn hash(name: &str) -> i64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
     });
-    3_000_000_000 + i64::try_from(hash % 1_000_000_000).unwrap_or_default()
+    i64::try_from(hash % 1_000_000_000).unwrap_or_default()
 }
 
 /// A commit of a pull request.

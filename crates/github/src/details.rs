@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use mergeline_domain::{Commit, DraftEvent, History, Login, Review};
+use mergeline_domain::{Commit, DraftEvent, ExternalId, History, Login, Review};
 use serde::Deserialize;
 
 use crate::GitHubError;
@@ -66,10 +66,14 @@ struct Label {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Actor {
     #[serde(rename = "__typename")]
     kind: Text,
     login: Text,
+    /// Of people, and only where the query asks for it.
+    #[serde(default)]
+    database_id: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -212,6 +216,8 @@ fn history(node: PullRequestNode) -> History {
             })
             .collect(),
         has_all_commits,
+        // Beyond `MAX_PAGES`.
+        has_all_reviews: !node.reviews.page_info.has_next_page,
         reviews: node.reviews.nodes.iter().map(|node| review(node, &dismissed)).collect(),
         draft_events: node.timeline_items.nodes.iter().filter_map(draft_event).collect(),
         additions: node.additions,
@@ -306,6 +312,7 @@ fn review(node: &ReviewNode, dismissed: &HashMap<String, String>) -> Review {
     let before = dismissed.get(&*node.id).map(String::as_str).filter(|_| &*node.state == "DISMISSED");
     Review {
         author: node.author.as_ref().map(login),
+        account: node.author.as_ref().and_then(|author| author.database_id).map(ExternalId::from),
         is_bot: node.author.as_ref().is_some_and(|author| &*author.kind == "Bot"),
         is_approval: before.unwrap_or(&node.state) == "APPROVED",
         submitted_at: node.submitted_at.filter(|at| is_sane(*at)),

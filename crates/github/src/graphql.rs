@@ -227,7 +227,8 @@ impl GitHubSession {
         Ok(reported.data)
     }
 
-    /// Reads the remaining pages of a list, at most [`MAX_PAGES`]. What was read before an error is kept.
+    /// Reads the remaining pages of a list, at most [`MAX_PAGES`]: its `page_info` then says whether there are more. What was read
+    /// before an error is kept.
     pub(crate) async fn rest<T, M: DeserializeOwned>(
         &self,
         query: &str,
@@ -242,6 +243,7 @@ impl GitHubSession {
             let more = list_of(self.more(query, id, &cursor).await?);
             list.nodes.extend(more.nodes);
             after = more.page_info.next(&mut cursors)?;
+            list.page_info = more.page_info;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod overview;
 mod pull_requests;
 mod query;
 mod report;
+mod reviews;
 mod statistics;
 mod summary;
 
@@ -21,5 +22,6 @@ pub use overview::{Overview, TeamOverview};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, ReportQuery, Viewer};
 pub use report::Report;
+pub use reviews::ReviewsOfTeam;
 pub use statistics::{BucketNumbers, Deliveries, Numbers, ReportStatistics};
 pub use summary::{OpenNumbers, PeriodNumbers, SummaryChange, TeamSummary};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
     ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, FTE_WEEKS, GOAL, INVESTMENT, Interval,
-    InvalidParameter, MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, RangeRequest,
-    SIZE_EFFECT, TIME_SHARE, VELOCITY, WIP_AGE,
+    InvalidParameter, MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, REVIEW_FLOW,
+    REVIEW_SPREAD, RangeRequest, SIZE_EFFECT, TIME_SHARE, VELOCITY, WIP_AGE,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -14,7 +14,7 @@ use mergeline_store::{StoreError, TeamSelector};
 /// How many weeks of history tell what has changed, and what comes next: three years, and the current one.
 const HISTORY_WEEKS: u32 = 157;
 
-/// For how many weeks goals are judged, and time is divided, if the query does not say so.
+/// For how many weeks goals are judged, time is divided, and reviews are counted, if the query does not say so.
 const HALF_A_YEAR: u32 = 26;
 
 /// The kinds of reports.
@@ -38,6 +38,8 @@ pub enum ReportKind {
     Goals,
     /// Where a team's time goes.
     Time,
+    /// The reviews that a team gave and got.
+    Reviews,
 }
 
 impl ReportKind {
@@ -51,6 +53,7 @@ impl ReportKind {
             Self::Forecast => FORECAST,
             Self::Goals => GOAL,
             Self::Time => TIME_SHARE,
+            Self::Reviews => REVIEW_FLOW,
         }
     }
 
@@ -65,6 +68,7 @@ impl ReportKind {
             Self::Forecast => &[FORECAST, VELOCITY],
             Self::Goals => &[GOAL, PR_PHASES, PR_CYCLE_TIME, PR_PICKUP_WORKING, WIP_AGE],
             Self::Time => &[TIME_SHARE, SIZE_EFFECT, PICKUP_CALENDAR, WIP_AGE, INVESTMENT, PR_PHASES, VELOCITY],
+            Self::Reviews => &[REVIEW_FLOW, REVIEW_SPREAD],
         }
     }
 
@@ -76,7 +80,7 @@ impl ReportKind {
             Self::LeadTime => DefaultRange::UpToNow { interval: Interval::Month, count: 6 },
             Self::Summary | Self::Overview => DefaultRange::CompletedWeeks(4),
             Self::Change | Self::Forecast => DefaultRange::UpToNow { interval: Interval::Week, count: HISTORY_WEEKS },
-            Self::Goals | Self::Time => DefaultRange::CompletedWeeks(HALF_A_YEAR),
+            Self::Goals | Self::Time | Self::Reviews => DefaultRange::CompletedWeeks(HALF_A_YEAR),
         }
     }
 
@@ -91,7 +95,8 @@ impl ReportKind {
             | Self::Change
             | Self::Forecast
             | Self::Goals
-            | Self::Time => Interval::Week,
+            | Self::Time
+            | Self::Reviews => Interval::Week,
         }
     }
 

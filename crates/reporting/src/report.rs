@@ -26,6 +26,7 @@ pub struct Report {
     /// After this time without a complete collection, the data is stale.
     pub(crate) stale_after: TimeDelta,
     pub(crate) is_limited: bool,
+    pub(crate) viewer: Viewer,
     /// Whether everything that could be read was read and is counted. Only then does a 0 mean that there is nothing.
     pub(crate) is_read: bool,
     pub(crate) reader: ReadSession,
@@ -110,6 +111,7 @@ impl Report {
             now,
             stale_after,
             is_limited,
+            viewer: viewer.clone(),
             is_read: warnings.is_read,
             reader,
             warnings: warnings.list,

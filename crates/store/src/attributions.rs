@@ -212,25 +212,41 @@ pub(crate) async fn attribute_next(connection: &mut Session, at_once: u32) -> Re
 async fn reopen_next(connection: &mut Session, at_once: usize) -> Result<(), StoreError> {
     let mut at_once = at_once;
     while at_once > 0 {
-        let of =
-            sqlx::query!("select repository_id, done_number from reopened_histories order by repository_id limit 1")
-                .fetch_optional(&mut *connection)
-                .await?;
+        let of = sqlx::query!(
+            "select repository_id, done_number, only_outside from reopened_histories order by repository_id limit 1"
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
         let Some(of) = of else { break };
         let numbers = sqlx::query_scalar!(
             "update pull_requests as p
-            set detailed_at = null, detail_retry_at = null
+            set
+                detailed_at = case when $4 then p.detailed_at end,
+                reviews_at = null,
+                detail_retry_at = null
             from (
-                select id from pull_requests
-                where repository_id = $1 and number > $2 and detailed_at is not null and deleted_at is null
-                order by number
+                select o.id from pull_requests as o
+                where
+                    o.repository_id = $1 and o.number > $2 and o.deleted_at is null
+                    and case
+                        when $4
+                            then
+                                o.reviews_at is not null
+                                and exists (
+                                    select from pull_request_reviews as v
+                                    where v.pull_request_id = o.id and v.reviewer_id is null
+                                )
+                        else o.detailed_at is not null
+                    end
+                order by o.number
                 limit $3
             ) as n
             where p.id = n.id
             returning p.number",
             of.repository_id,
             of.done_number,
-            i64::try_from(at_once).unwrap_or(i64::MAX)
+            i64::try_from(at_once).unwrap_or(i64::MAX),
+            of.only_outside
         )
         .fetch_all(&mut *connection)
         .await?;

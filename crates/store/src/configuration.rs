@@ -299,6 +299,9 @@ impl Writer {
                 applied.histories_reopened = count_histories(&mut transaction).await?;
                 reopen_histories(&mut transaction).await?;
             }
+            if newly_since(&changes).is_some() || applied.plan.people.iter().any(|person| !person.is_stored()) {
+                reopen_outside_reviews(&mut transaction).await?;
+            }
             applied.note(attribute_next(&mut transaction, options.at_once).await?);
             if let Some(since) = newly_since(&changes) {
                 let progress = advance_all(&mut transaction, ProgressEvent::Reopened { since }).await?;
@@ -384,6 +387,9 @@ impl Writer {
         .execute(&mut *connection)
         .await?;
         sqlx::query!("delete from accounts where person_id = $1", configured.0).execute(&mut *connection).await?;
+        sqlx::query!("update pull_request_reviews set reviewer_id = $1 where reviewer_id = $2", known.0, configured.0)
+            .execute(&mut *connection)
+            .await?;
         sqlx::query!("delete from people where id = $1", configured.0).execute(&mut *connection).await?;
         sqlx::query!(
             "update accounts
@@ -578,6 +584,14 @@ async fn write_people(connection: &mut Session, plan: &Plan) -> Result<WrittenPe
 /// the person who has the account now, if that person has none at the same time.
 async fn delete_without_account(connection: &mut Session, moved: &[(PersonId, PersonId)]) -> Result<(), StoreError> {
     for (former, present) in moved {
+        sqlx::query!(
+            "update pull_request_reviews set reviewer_id = $2
+            where reviewer_id = $1 and not exists (select from accounts as a where a.person_id = $1)",
+            former.0,
+            present.0
+        )
+        .execute(&mut *connection)
+        .await?;
         sqlx::query!(
             "update team_memberships as m set person_id = $2
             where
@@ -1007,12 +1021,34 @@ async fn foresee(connection: &mut Session, planned: Planned) -> Result<Applied, 
     Ok(applied)
 }
 
-/// Schedules the histories of all pull requests to be read again. Reviewers are not stored, and with another set of
+/// Schedules the histories of all pull requests to be read again. Logins of reviewers are not stored, and with another set of
 /// bots another review may be the first by a person. Known values stay until then.
 async fn reopen_histories(connection: &mut Session) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into reopened_histories (tenant_id, repository_id)
         select tenant_id, id from repositories where pull_requests > without_details
+        on conflict (tenant_id, repository_id)
+        do update set done_number = excluded.done_number, only_outside = excluded.only_outside"
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Schedules the reviews by people outside to be read again, after people were added who may have made them. Nothing else is read
+/// again, and phases stay known.
+async fn reopen_outside_reviews(connection: &mut Session) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into reopened_histories as h (tenant_id, repository_id, only_outside)
+        select r.tenant_id, r.id, true
+        from repositories as r
+        where
+            exists (
+                select from pull_requests as p
+                inner join pull_request_reviews as v on p.id = v.pull_request_id
+                where p.repository_id = r.id and p.reviews_at is not null and v.reviewer_id is null
+            )
+        -- If everything is to be read again, it still is.
         on conflict (tenant_id, repository_id) do update set done_number = excluded.done_number"
     )
     .execute(connection)

@@ -1,11 +1,12 @@
 //! Details of stored pull requests from GraphQL.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use mergeline_domain::Details;
+use mergeline_domain::{CountedReview, Details, ExternalId};
 
 use crate::attributions::lock_configuration;
 use crate::delivery::{derive, lock_services};
 use crate::repositories::{bump_data_version, renew_lease};
+use crate::session::Session;
 use crate::{Lease, Reader, RepositoryId, Revision, StoreError, Writer};
 
 /// A stored pull request whose details must be read.
@@ -48,6 +49,35 @@ impl Reader {
         self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
     }
 
+    /// Stored pull requests with details as of their last change, but without reviews, the most recently changed first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn without_reviews(
+        &self,
+        repository: RepositoryId,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<WithoutDetails>, StoreError> {
+        let query = sqlx::query_as!(
+            WithoutDetails,
+            r#"select node_id as "node_id!", number, updated_at from pull_requests
+            where
+                repository_id = $1
+                and reviews_at is distinct from updated_at
+                and detailed_at is not distinct from updated_at
+                and deleted_at is null
+                and node_id is not null
+                and (detail_retry_at is null or detail_retry_at <= $2)
+            order by updated_at desc, id
+            limit $3"#,
+            repository.0,
+            now,
+            i64::from(limit)
+        );
+        self.with_deadline(async |connection| Ok(query.fetch_all(connection).await?)).await
+    }
+
     /// How many stored pull requests of a repository have no details as of their last change.
     ///
     /// # Errors
@@ -59,8 +89,8 @@ impl Reader {
 }
 
 impl Writer {
-    /// Stores details, and updates the phases of the pull requests' attributions. Details of an outdated state are
-    /// skipped and read again later.
+    /// Stores details, replaces the reviews, and updates the phases of the pull requests' attributions. Details of an outdated
+    /// state are skipped and read again later.
     ///
     /// # Errors
     /// [`StoreError::StaleConfiguration`] when the reviewers' bots come from a roster that is no longer in force,
@@ -77,7 +107,7 @@ impl Writer {
             lock_configuration(connection, revision).await?;
             renew_lease(connection, lease, now).await?;
             let services = lock_services(connection, &[lease.repository]).await?;
-            sqlx::query_file!(
+            let stored = sqlx::query_file!(
                 "queries/store_details.sql",
                 lease.repository.0,
                 &columns.node_id as &[&str],
@@ -99,10 +129,16 @@ impl Writer {
                 &columns.head_ref as &[Option<&str>],
                 &columns.labels,
                 &columns.reverts as &[Option<i64>],
-                &columns.closes
+                &columns.closes,
+                &columns.has_unread_reviews
             )
-            .execute(&mut *connection)
+            .fetch_all(&mut *connection)
             .await?;
+            let stored = stored.into_iter().filter_map(|row| {
+                let index = usize::try_from(row.place).ok()?.checked_sub(1)?;
+                Some((row.id, details.get(index)?.1.reviews.as_slice()))
+            });
+            replace_reviews(connection, &stored.collect::<Vec<_>>()).await?;
             sqlx::query!(
                 "update pr_attributions as a
                 set
@@ -156,6 +192,56 @@ impl Writer {
     }
 }
 
+/// Replaces all reviews of these pull requests. The reviewers are those of the teams file: by their accounts, or by their logins
+/// until they were seen. Of others nothing is kept.
+async fn replace_reviews(connection: &mut Session, reviews: &[(i64, &[CountedReview])]) -> Result<(), StoreError> {
+    let pull_requests: Vec<i64> = reviews.iter().map(|(pull_request, _)| *pull_request).collect();
+    sqlx::query!("delete from pull_request_reviews where pull_request_id = any($1)", &pull_requests)
+        .execute(&mut *connection)
+        .await?;
+    let (mut of, mut places, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut logins, mut accounts) = (Vec::new(), Vec::new());
+    for (pull_request, reviews) in reviews {
+        for (place, review) in (1_i32..).zip(*reviews) {
+            of.push(*pull_request);
+            places.push(place);
+            logins.push(review.login.as_str());
+            accounts.push(review.account.as_ref().map(ExternalId::as_str));
+            times.push(review.submitted_at);
+        }
+    }
+    sqlx::query!(
+        "insert into pull_request_reviews (pull_request_id, place, author_id, reviewer_id, submitted_at)
+        select
+            p.id,
+            i.place,
+            p.author_id,
+            (
+                select a.person_id
+                from accounts as a
+                where
+                    a.instance_id = p.instance_id
+                    and (a.external_id = i.account or a.external_id is null and a.configured_login = i.login)
+                    and exists (select from team_memberships as m where m.person_id = a.person_id and m.removed_in is null)
+                order by a.external_id nulls last
+                limit 1
+            ),
+            i.submitted_at
+        from unnest($1::bigint [], $2::integer [], $3::text [], $4::text [], $5::timestamptz []) as i (
+            pull_request_id, place, login, account, submitted_at
+        )
+        inner join pull_requests as p on i.pull_request_id = p.id",
+        &of,
+        &places,
+        &logins as &[&str],
+        &accounts as &[Option<&str>],
+        &times
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 #[derive(Default)]
 struct Columns<'a> {
     node_id: Vec<&'a str>,
@@ -179,6 +265,7 @@ struct Columns<'a> {
     labels: Vec<serde_json::Value>,
     reverts: Vec<Option<i64>>,
     closes: Vec<serde_json::Value>,
+    has_unread_reviews: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -206,6 +293,7 @@ impl<'a> Columns<'a> {
             columns.labels.push(details.labels.as_slice().into());
             columns.reverts.push(details.reverts);
             columns.closes.push(details.closes.as_slice().into());
+            columns.has_unread_reviews.push(details.has_unread_reviews);
         }
         columns
     }

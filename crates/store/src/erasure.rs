@@ -12,6 +12,9 @@ use crate::{Reader, RepositoryId, StoreError, Writer};
 /// How many pull requests are deleted in one transaction.
 const PULL_REQUESTS_AT_ONCE: i64 = 1_000;
 
+/// Of how many reviews the reviewer is forgotten in one transaction.
+const REVIEWS_AT_ONCE: i64 = 2_000;
+
 /// The number of rows for a repository or team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Count {
@@ -49,6 +52,8 @@ pub struct Traces {
     pub shares: Vec<Count>,
     /// Memberships by team, including corrected and ended ones.
     pub memberships: Vec<Count>,
+    /// Reviews that the person made, by repository.
+    pub reviews: Vec<Count>,
     /// Messages that quote one of the logins, and former configurations that list one as a bot.
     pub messages: i64,
 }
@@ -56,7 +61,7 @@ pub struct Traces {
 impl Traces {
     /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
-        self.pull_requests.is_empty() && self.memberships.is_empty() && self.messages == 0
+        self.pull_requests.is_empty() && self.memberships.is_empty() && self.reviews.is_empty() && self.messages == 0
     }
 }
 
@@ -158,6 +163,19 @@ impl Reader {
             )
             .fetch_all(&mut *connection)
             .await?;
+            let reviews = sqlx::query_as!(
+                Count,
+                r#"select r.display_name as "name!", count(*) as "count!"
+                from pull_request_reviews as v
+                inner join pull_requests as p on v.pull_request_id = p.id
+                inner join repositories as r on p.repository_id = r.id
+                where v.reviewer_id = $1
+                group by 1
+                order by 1"#,
+                person
+            )
+            .fetch_all(&mut *connection)
+            .await?;
             let messages = sqlx::query_scalar!(
                 r#"select
                     (
@@ -185,7 +203,7 @@ impl Reader {
             )
             .fetch_one(&mut *connection)
             .await?;
-            Ok(Traces { pull_requests, shares, memberships, messages })
+            Ok(Traces { pull_requests, shares, memberships, reviews, messages })
         })
         .await
     }
@@ -206,8 +224,8 @@ impl Reader {
 }
 
 impl Writer {
-    /// Deletes a batch of what is stored about a person, small enough for a short transaction: pull requests first, and
-    /// with the last of them the rest. The last batch also replaces these logins in messages. Returns whether there is
+    /// Deletes a batch of what is stored about a person, small enough for a short transaction: pull requests first, then who made
+    /// the reviews of others' pull requests, and with the last of them the rest. The last batch also replaces these logins in messages. Returns whether there is
     /// more; if so, call it again. Only the teams file can bring the person back.
     ///
     /// # Errors
@@ -223,7 +241,7 @@ impl Writer {
             if let Some(person) = person {
                 refuse_members(connection, person).await?;
                 end_memberships(connection, person, now).await?;
-                if delete_pull_requests_of(connection, person).await? {
+                if delete_pull_requests_of(connection, person).await? || forget_reviewer(connection, person).await? {
                     return Ok(true);
                 }
                 sqlx::query!("delete from team_memberships where person_id = $1", person.0)
@@ -260,10 +278,11 @@ async fn end_memberships(connection: &mut Session, person: PersonId, now: DateTi
         "with changed as (
             insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-                delivery, access
+                delivery, access, goals
             )
             select
-                $2, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access
+                $2, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
+                goals
             from configuration_in_force
             where exists (select from team_memberships where person_id = $1 and removed_in is null)
             returning revision
@@ -289,6 +308,39 @@ async fn delete_pull_requests_of(connection: &mut Session, person: PersonId) -> 
     .await?;
     delete_pull_requests(connection, &pull_requests).await?;
     Ok(i64::try_from(pull_requests.len()).unwrap_or(i64::MAX) >= PULL_REQUESTS_AT_ONCE)
+}
+
+/// Makes a batch of a person's reviews those of somebody outside: that a pull request was reviewed, and when, belongs to its author
+/// too. Returns whether there may be more.
+async fn forget_reviewer(connection: &mut Session, person: PersonId) -> Result<bool, StoreError> {
+    let repositories = sqlx::query_scalar!(
+        r#"with forgotten as (
+            update pull_request_reviews as v set reviewer_id = null
+            from (
+                select pull_request_id, place from pull_request_reviews where reviewer_id = $1
+                order by pull_request_id, place
+                limit $2
+            ) as n
+            where v.pull_request_id = n.pull_request_id and v.place = n.place
+            returning v.pull_request_id
+        )
+        select p.repository_id
+        from forgotten as f
+        inner join pull_requests as p on f.pull_request_id = p.id"#,
+        person.0,
+        REVIEWS_AT_ONCE
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    // Invalidates earlier responses, in a fixed order.
+    sqlx::query!(
+        "with touched as (select r.id from repositories as r where r.id = any($1) order by r.id for no key update)
+        update repositories set data_version = data_version + 1 where id in (select id from touched)",
+        &repositories
+    )
+    .execute(connection)
+    .await?;
+    Ok(i64::try_from(repositories.len()).unwrap_or(i64::MAX) >= REVIEWS_AT_ONCE)
 }
 
 /// Records that pull requests are deleted, for the teams that their authors are or were in.

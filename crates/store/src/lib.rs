@@ -26,6 +26,7 @@ mod pruning;
 mod quarantine;
 mod renewal;
 mod repositories;
+mod reviews;
 mod revision;
 mod roles;
 mod session;
@@ -65,6 +66,7 @@ pub use pruning::Prunable;
 pub use quarantine::{Following, KnownBy, Place, QuarantineEntry, QuarantineKey, Undecodable};
 pub use renewal::Renewal;
 pub use repositories::{Identity, Lease, LeaseOutcome, Repository, UnreadableChange};
+pub use reviews::UnreadReviews;
 pub use revision::Revision;
 pub use status::{
     ConfiguredLogin, DatabaseStatus, Explanation, QuarantineReason, RepositoryStatus, RunStatus, Share, Times,

@@ -351,6 +351,76 @@ async fn erasing_runs_in_batches_that_can_resume() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_erased_reviewer_becomes_somebody_outside_in_batches() -> Result<()> {
+    let (database, store) = with_former_member(1).await?;
+    let pool = database.pool().await?;
+    // Ben's was reviewed 4,500 times by her, and once by himself.
+    sqlx::raw_sql(
+        "insert into pull_request_reviews (pull_request_id, place, author_id, reviewer_id, submitted_at)
+        select p.id, n, p.author_id, case when n <= 4500 then (select person_id from accounts where login = 'ana') else p.author_id end,
+            p.created_at
+        from pull_requests as p cross join generate_series(1, 4501) as n
+        where p.number = 2",
+    )
+    .execute(&pool)
+    .await?;
+    let account = store.accounts_of(&"ana".parse()?).await?.pop().context("known")?;
+    let traces = store.traces(Some(account.person), &account.logins).await?;
+    assert_eq!(traces.reviews.iter().map(|of| (of.name.as_str(), of.count)).collect::<Vec<_>>(), [("acme/api", 4_500)]);
+    let version = async || -> Result<i64> {
+        Ok(sqlx::query_scalar("select data_version from repositories").fetch_one(&pool).await?)
+    };
+    let (before, now) = (version().await?, at("2026-06-16T12:00:00Z"));
+    let mut hers = Vec::new();
+    loop {
+        let has_more = store.erase(Some(account.person), &account.logins, now).await?;
+        let count = "select count(*) from pull_request_reviews where reviewer_id is not null and place <= 4500";
+        hers.push(sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await?);
+        if !has_more {
+            break;
+        }
+    }
+    assert_eq!(hers, [2_500, 500, 0]);
+    let left: (i64, i64) =
+        sqlx::query_as("select count(*), count(reviewer_id) from pull_request_reviews").fetch_one(&pool).await?;
+    assert_eq!(left, (4_501, 1), "that and when it was reviewed stays, as of somebody outside");
+    assert!(before < version().await?, "answers change");
+    assert!(store.traces(Some(account.person), &account.logins).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleted_pull_requests_take_their_reviews_along() -> Result<()> {
+    let (database, store) = with_former_member(2).await?;
+    let pool = database.pool().await?;
+    let reviewed = "insert into pull_request_reviews (pull_request_id, place, author_id, submitted_at)
+        select id, 1, author_id, created_at from pull_requests";
+    sqlx::raw_sql(reviewed).execute(&pool).await?;
+    let left = async || -> Result<i64> {
+        Ok(sqlx::query_scalar("select count(*) from pull_request_reviews").fetch_one(&pool).await?)
+    };
+    let account = store.accounts_of(&"ana".parse()?).await?.pop().context("known")?;
+    while store.erase(Some(account.person), &account.logins, at("2026-06-16T12:00:00Z")).await? {}
+    assert_eq!(left().await?, 1, "Ben's");
+    assert_eq!(store.prune(at("2030-01-01T00:00:00Z"), 0).await?, None);
+    assert_eq!((stored(&database).await?, left().await?), (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn goals_outlive_the_erasure_of_a_former_member() -> Result<()> {
+    let (database, store) = with_former_member(1).await?;
+    let pool = database.pool().await?;
+    sqlx::raw_sql("update configurations set goals = '[{}]'").execute(&pool).await?;
+    let account = store.accounts_of(&"ana".parse()?).await?.pop().context("known")?;
+    while store.erase(Some(account.person), &account.logins, at("2026-06-16T12:00:00Z")).await? {}
+    let goals: Vec<String> =
+        sqlx::query_scalar("select distinct goals::text from configurations").fetch_all(&pool).await?;
+    assert_eq!(goals, ["[{}]"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_current_member_cannot_be_erased() -> Result<()> {
     let (database, store) = with_former_member(1).await?;
     let ben = store.accounts_of(&"ben".parse()?).await?.pop().context("known")?;

@@ -56,6 +56,8 @@ const ROWS: &str = "
     )
     select p.id, m.team_id, m.id, 0.5, p.repository_id, p.author_id, p.created_at, p.closed_at, p.merged_at, 60
     from pull_requests as p cross join team_memberships as m;
+    insert into pull_request_reviews (pull_request_id, place, author_id, reviewer_id, submitted_at)
+    select id, 1, author_id, author_id, '2026-06-08' from pull_requests;
     insert into services (slug, name) values ('shop', 'Shop');
     insert into service_repositories (service_id, repository) select id, 'acme/api' from services where slug = 'shop';
     insert into service_owners (service_id, team_id, weight, added_in)

@@ -18,6 +18,7 @@ mod prometheus;
 mod pull_requests;
 mod reports;
 mod resources;
+mod reviews;
 mod services;
 mod statistics;
 mod summary;
@@ -47,6 +48,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &insight::CHANGE,
     &insight::FORECAST,
     &flow::TIME,
+    &reviews::REVIEWS,
     &goals::GOALS,
     &statistics::ORGANIZATION_VELOCITY,
     &statistics::ORGANIZATION_LEAD_TIME,

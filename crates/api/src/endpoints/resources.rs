@@ -34,7 +34,7 @@ pub(crate) fn age_hours(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TeamRef {
     id: i64,
-    slug: String,
+    pub(super) slug: String,
     name: String,
 }
 

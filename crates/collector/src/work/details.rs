@@ -13,7 +13,8 @@ use super::{Interruption, RepositoryJob, pipeline, timed};
 pub(super) const IN_A_QUERY: u32 = 100;
 
 impl RepositoryJob<'_> {
-    /// Reads the details of stored pull requests that changed since theirs were read, most recently changed first.
+    /// Reads the details of stored pull requests that changed since theirs were read, most recently changed first, and then of
+    /// those whose reviews are not known.
     pub(super) async fn details(&mut self) -> Result<(), Interruption> {
         let outcome = self.read_details().await;
         let counting = self.collecting.store.count_without_details(self.repository.id);
@@ -35,7 +36,12 @@ impl RepositoryJob<'_> {
         loop {
             let now = self.now();
             let wanted = store.without_details(self.repository.id, now, IN_A_QUERY * ahead);
-            let wanted = timed(&mut self.result.database, wanted).await?;
+            let mut wanted = timed(&mut self.result.database, wanted).await?;
+            if wanted.is_empty() {
+                // Of those whose details are known, the reviews may have to be read again.
+                let unread = store.without_reviews(self.repository.id, now, IN_A_QUERY * ahead);
+                wanted = timed(&mut self.result.database, unread).await?;
+            }
             if wanted.is_empty() {
                 return Ok(());
             }

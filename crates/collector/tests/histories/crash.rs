@@ -12,7 +12,9 @@ async fn collected(database: &TestDatabase) -> Result<String> {
     let pool = database.pool().await?;
     let rows: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', 'pull_request', p.repository_id, p.number, p.state, p.updated_at, p.title, p.first_review_at,
-            p.detailed_at, p.coding_seconds) from pull_requests as p
+            p.detailed_at, p.reviews_at, p.coding_seconds) from pull_requests as p
+        union all select concat_ws(' ', 'review', p.number, v.place, v.reviewer_id, v.submitted_at)
+            from pull_request_reviews as v inner join pull_requests as p on v.pull_request_id = p.id
         union all select concat_ws(' ', 'attribution', p.number, a.team_id, a.weight, a.merged_at, a.coding_seconds)
             from pr_attributions as a inner join pull_requests as p on a.pull_request_id = p.id
         union all select concat_ws(' ', 'repository', r.name, r.watermark, r.covered_since is null, r.backfill_order, r.backfill_rows)

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
 use mergeline_test_support::miscounted;
 
-use crate::model::{author, first_review_at, state};
+use crate::model::{author, reviewed_at, state};
 use crate::world::{TOKEN, World};
 
 /// A stored pull request.
@@ -19,6 +19,7 @@ struct Row {
     updated_at: DateTime<Utc>,
     merged_at: Option<DateTime<Utc>>,
     first_review_at: Option<DateTime<Utc>>,
+    reviewed_at: Vec<DateTime<Utc>>,
     has_details: bool,
     login: String,
 }
@@ -27,7 +28,8 @@ impl World {
     async fn rows(&self) -> Result<BTreeMap<(i64, i64), Row>> {
         let rows: Vec<Row> = sqlx::query_as(
             "select r.external_id::bigint as repository, p.number, p.title, p.state, p.updated_at, p.merged_at, p.first_review_at,
-                p.detailed_at = p.updated_at is true as has_details, h.login
+                array(select v.submitted_at from pull_request_reviews as v where v.pull_request_id = p.id order by v.place) as reviewed_at,
+                (p.detailed_at = p.updated_at and p.reviews_at = p.updated_at) is true as has_details, h.login
             from pull_requests as p
             inner join repositories as r on p.repository_id = r.id
             inner join accounts as h on p.author_id = h.person_id and p.instance_id = h.instance_id
@@ -135,8 +137,9 @@ impl World {
             ensure!(Some(row.login.as_str()) == author(expected), "I2: {what} is by {}", row.login);
             ensure!(row.has_details, "I2: {what} has no details");
             ensure!(
-                row.first_review_at == first_review_at(expected),
-                "I2: {what} was reviewed at {:?}",
+                row.reviewed_at == reviewed_at(expected) && row.first_review_at == row.reviewed_at.first().copied(),
+                "I2: {what} was reviewed at {:?}, for the first time at {:?}",
+                row.reviewed_at,
                 row.first_review_at
             );
         }

@@ -116,15 +116,13 @@ pub(crate) fn state(pull_request: &FakePullRequest) -> &'static str {
     }
 }
 
-/// The first review by a person who is not the author.
-pub(crate) fn first_review_at(pull_request: &FakePullRequest) -> Option<DateTime<Utc>> {
+/// The reviews by people who are not the author, the first one first.
+pub(crate) fn reviewed_at(pull_request: &FakePullRequest) -> Vec<DateTime<Utc>> {
     let author = author(pull_request);
-    pull_request
-        .reviews
-        .iter()
-        .filter(|review| {
-            review.user.as_ref().is_some_and(|user| user.kind == "User" && Some(user.login.as_str()) != author)
-        })
-        .filter_map(|review| review.submitted_at)
-        .min()
+    let reviews = pull_request.reviews.iter().filter(|review| {
+        review.user.as_ref().is_some_and(|user| user.kind == "User" && Some(user.login.as_str()) != author)
+    });
+    let mut times: Vec<DateTime<Utc>> = reviews.filter_map(|review| review.submitted_at).collect();
+    times.sort_unstable();
+    times
 }

@@ -72,7 +72,7 @@ impl FlowContext {
 
     /// Those of weeks that may be shown: with small groups hidden, of weeks that are over and by as many people. So no two ranges
     /// differ by what one person did.
-    fn shown<T>(&self, items: Vec<T>, at_and_person: impl Fn(&T) -> (DateTime<Utc>, i64)) -> Vec<T> {
+    pub(super) fn shown<T>(&self, items: Vec<T>, at_and_person: impl Fn(&T) -> (DateTime<Utc>, i64)) -> Vec<T> {
         if self.min_group_size == 0 {
             return items;
         }

@@ -44,7 +44,8 @@ pub use pickup_calendar::{
     CALENDAR_WEEKS, CalendarCell, FEWEST_IN_CELL, OpenedPickup, PickupCalendar, pickup_calendar,
 };
 pub use reviews::{
-    FlowCell, FlowingReview, ReviewFlow, ReviewSpread, SMALLEST_SPREAD, TeamShare, review_flow, review_spread,
+    FlowCell, FlowingReview, GivenReview, ReviewFlow, ReviewSpread, SMALLEST_SPREAD, TeamReviews, TeamShare,
+    review_flow, review_spread, team_reviews,
 };
 pub use size_effect::{SIZE_BOUNDS, SizeClass, SizeEffect, SizedTimes, size_effect};
 pub use time_share::{Phase, PhaseShare, PhaseTimes, TimeShare, time_share};

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::flow::FlowContext;
 use crate::metrics::{REVIEW_FLOW, REVIEW_SPREAD};
 use crate::percentile::weighted_quantile;
-use crate::{TeamId, Weight};
+use crate::{PersonId, TeamId, Weight};
 
 /// The spread of fewer people than this is never shown.
 pub const SMALLEST_SPREAD: usize = 5;
@@ -155,4 +157,85 @@ fn with_rest(teams: &[TeamShare]) -> impl Iterator<Item = (Option<TeamId>, u64)>
     let rest = u64::from(Weight::UNITS).saturating_sub(sum);
     let named = teams.iter().map(|(team, weight)| (Some(*team), u64::from(weight.units())));
     named.chain((rest > 0).then_some((None, rest)))
+}
+
+/// A review, with who made it for whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenReview {
+    /// The author of the pull request.
+    pub author: PersonId,
+    /// The reviewer; `None` for somebody outside the teams file.
+    pub reviewer: Option<PersonId>,
+    /// The teams of the author when it was submitted.
+    pub author_teams: Vec<TeamShare>,
+    /// The teams of the reviewer when it was submitted.
+    pub reviewer_teams: Vec<TeamShare>,
+    /// When it was submitted.
+    pub submitted_at: DateTime<Utc>,
+    /// How long the pull request had been ready for review, in seconds; `None` if that is not known, or if it was not ready yet.
+    pub wait: Option<f64>,
+}
+
+impl GivenReview {
+    /// The number of everybody outside the file: there it cannot be known who is the same person.
+    const OUTSIDE: i64 = 0;
+
+    fn flowing(&self) -> FlowingReview<'_> {
+        FlowingReview {
+            author_teams: &self.author_teams,
+            reviewer_teams: &self.reviewer_teams,
+            wait: self.wait,
+            author: self.author.0,
+            reviewer: self.reviewer_number(),
+        }
+    }
+
+    fn reviewer_number(&self) -> i64 {
+        self.reviewer.map_or(Self::OUTSIDE, |person| person.0)
+    }
+}
+
+/// The reviews that a team gave and got.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamReviews {
+    /// How many there are.
+    pub n: usize,
+    /// How many the team's pull requests got from people outside the teams file, who are in no spread.
+    pub n_outside: usize,
+    /// Among how many people of the file the reviews of the team's pull requests are spread.
+    pub spread: ReviewSpread,
+    /// How many of these are left out, since their weeks have fewer reviewers than may be shown, or are not over.
+    pub n_hidden_in_spread: usize,
+    /// Which team reviews for which.
+    pub flow: ReviewFlow,
+    /// How many are left out of it, since their weeks have fewer authors or reviewers than may be shown, or are not over.
+    pub n_hidden_in_flow: usize,
+}
+
+/// The reviews that a team gave and got: those in which it has a part, as the author's or as the reviewer's team.
+pub fn team_reviews(reviews: &[GivenReview], team: TeamId, context: &FlowContext) -> TeamReviews {
+    let is_of_team = |review: &&GivenReview| review.author_teams.iter().any(|(of, _)| *of == team);
+    let got: Vec<&GivenReview> = reviews.iter().filter(is_of_team).collect();
+    let known: Vec<(&GivenReview, PersonId)> =
+        got.iter().filter_map(|review| Some((*review, review.reviewer?))).collect();
+    let (n_got, n_known) = (got.len(), known.len());
+    let known = context.shown(known, |(review, reviewer)| (review.submitted_at, reviewer.0));
+    let n_hidden_in_spread = n_known - known.len();
+    let reviewers: Vec<i64> = known.into_iter().map(|(_, reviewer)| reviewer.0).collect();
+    let spread = review_spread(&reviewers, context.min_group_size);
+    let all: Vec<&GivenReview> = reviews.iter().collect();
+    let shown = context.shown(all, |review| (review.submitted_at, review.reviewer_number()));
+    let shown = context.shown(shown, |review| (review.submitted_at, review.author.0));
+    let flowing: Vec<FlowingReview<'_>> = shown.iter().map(|review| review.flowing()).collect();
+    TeamReviews {
+        n: reviews.len(),
+        n_outside: n_got - n_known,
+        spread: ReviewSpread {
+            is_suppressed: spread.is_suppressed || n_hidden_in_spread > 0 && spread.n == 0,
+            ..spread
+        },
+        n_hidden_in_spread,
+        flow: review_flow(&flowing, context.min_group_size),
+        n_hidden_in_flow: reviews.len() - flowing.len(),
+    }
 }

@@ -386,8 +386,9 @@ pub const DEFINITIONS: [Definition; 29] = [
         name: "Spread of reviews",
         formula: "The smallest number of people who made half of the reviews, and the number of people who made any.",
         unit: "people",
-        includes: "Reviews of the team's pull requests by people other than the author.",
-        excludes: "Null for fewer than 5 people, or fewer than may be shown.",
+        includes: "Reviews, by their submission, by people other than the author, of pull requests whose author was in the team then.",
+        excludes: "Reviews by people outside the teams file, counted beside: who of them is the same person is not stored. Null for fewer than 5 \
+                   people, or fewer than may be shown. Where small groups are hidden, weeks with fewer reviewers.",
         caveats: &["It never says who.", NOT_FOR_PEOPLE],
     },
     Definition {
@@ -396,9 +397,12 @@ pub const DEFINITIONS: [Definition; 29] = [
         formula: "Each review counts for each team of the author and each team of the reviewer with the product of both weights; what belongs to no team \
                   has a row and a column of its own. wait: the weighted median of the time from ready for review to the review.",
         unit: "reviews",
-        includes: "Reviews by people other than the author, with the memberships at the time of the review.",
-        excludes: "The wait of cells with fewer authors or reviewers than may be shown.",
+        includes: "Reviews, by their submission, by people other than the author, with the memberships at the time of the review. Of a team: those in \
+                   which it has a part, on either side.",
+        excludes: "The wait of cells with fewer authors or reviewers than may be shown, where everybody outside the teams file is one person. Where \
+                   small groups are hidden, weeks with fewer of either.",
         caveats: &[
+            "What somebody did who also belongs to other teams is in their cells, too.",
             "All cells sum to the number of reviews, unless the configuration allows weights above 1.",
             NOT_FOR_PEOPLE,
         ],

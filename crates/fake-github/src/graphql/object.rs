@@ -132,7 +132,7 @@ fn connection(of: &str, nodes: &[Value]) -> Value {
 fn actor(user: Option<&FakeUser>) -> Value {
     let Some(user) = user.filter(|user| user.login != "ghost") else { return Value::Null };
     let login = user.login.strip_suffix("[bot]").unwrap_or(&user.login);
-    json!({ "__typename": user.kind, "login": login })
+    json!({ "__typename": user.kind, "login": login, "databaseId": i32::try_from(user.id).ok() })
 }
 
 fn commits(pull_request: &FakePullRequest) -> Vec<Value> {
