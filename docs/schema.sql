@@ -546,14 +546,20 @@ CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with t
 
             count(m.pickup) as pickup_n,
             sum(m.units) filter (where m.pickup is not null) as pickup_units,
-            count(distinct m.author_id) filter (where count_people and m.pickup is not null) as pickup_contributors,
+            least(
+                count(distinct m.author_id) filter (where count_people and m.pickup is not null),
+                nullif(count(distinct m.author_id) filter (where count_people and m.pickup is null and m.cycle is not null), 0)
+            ) as pickup_contributors,
             sum(m.pickup * m.units) as pickup_sum,
             array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units) desc)
                 filter (where m.pickup is not null) as pickup_samples,
 
             count(m.review) as review_n,
             sum(m.units) filter (where m.review is not null) as review_units,
-            count(distinct m.author_id) filter (where count_people and m.review is not null) as review_contributors,
+            least(
+                count(distinct m.author_id) filter (where count_people and m.review is not null),
+                nullif(count(distinct m.author_id) filter (where count_people and m.review is null and m.cycle is not null), 0)
+            ) as review_contributors,
             sum(m.review * m.units) as review_sum,
             array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units) desc)
                 filter (where m.review is not null) as review_samples,

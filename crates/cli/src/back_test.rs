@@ -70,7 +70,12 @@ fn as_text(tested: &[TeamBackTest]) -> String {
     );
     let percent = |held: usize, of: &BackTest| {
         let share = 100.0 * ratio(held, of.weeks);
-        if of.weeks == 0 { "-".to_owned() } else { format!("{share:.0} %") }
+        match of.weeks {
+            0 => "-".to_owned(),
+            // A percentage of a few would look like more.
+            1..=9 => format!("{held} of {}", of.weeks),
+            _ => format!("{share:.0} %"),
+        }
     };
     let rows = tested.iter().flat_map(|team| {
         team.forecasts.iter().map(move |it| {
@@ -90,8 +95,8 @@ fn as_text(tested: &[TeamBackTest]) -> String {
             format!("{name}: {known} of {WEEKS_NEEDED} are known without a gap, so nothing can be tried yet")
         } else {
             let [merged, cycle_time] = team.changes.map(|changes| count_of(changes, "lasting change"));
-            let years = ratio(team.weeks_watched, 52);
-            format!("{name}: {known}; {merged} of merges and {cycle_time} of times in {years:.1} years of watching")
+            let watched = count_of(team.weeks_watched, "week");
+            format!("{name}: {known}; {merged} of merges and {cycle_time} of times, looked for in {watched}")
         };
         let _ = writeln!(text, "{}", wrapped(&line, 2));
     }

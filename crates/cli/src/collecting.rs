@@ -98,7 +98,11 @@ pub(crate) async fn run(args: &Collect, options: &Options, clock: fn() -> DateTi
     print_report(&report, options)?;
     // If nothing was collected, tables would only hide the reason.
     if !options.json && ended_by.is_none() && report.incomplete().count() < report.repositories.len() {
-        writeln!(terminal::stdout(), "\n{}", show::everything(&store, USUAL_RANGE, clock(), Layout::Terminal).await?)?;
+        writeln!(
+            terminal::stdout(),
+            "\n{}",
+            show::everything(&store, USUAL_RANGE, true, clock(), Layout::Terminal).await?
+        )?;
     }
     if ended_by.is_none() {
         trim_ledger(&store, settings.ledger, clock()).await;

@@ -85,7 +85,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
     }
     print_report(&report, options)?;
     if !options.json {
-        writeln!(out, "\n{}", show::everything(&store, USUAL_RANGE, clock(), Layout::Terminal).await?)?;
+        writeln!(out, "\n{}", show::everything(&store, USUAL_RANGE, true, clock(), Layout::Terminal).await?)?;
     }
     if let Some((listener, address)) = listener.zip(address) {
         let mut out = for_people();

@@ -64,9 +64,9 @@ impl Insight {
     }
 
     /// The cells of its row.
-    fn cells(&self, statistics: &ReportStatistics) -> Vec<String> {
+    fn cells(&self, statistics: &ReportStatistics, has_memberships: bool) -> Vec<String> {
         let none = || "-".to_owned();
-        let capacity = statistics.capacity;
+        let capacity = statistics.capacity.filter(|_| has_memberships);
         let fte_weeks = capacity.and_then(|it| it.fte_weeks).map_or_else(none, |weeks| format!("{weeks:.1}"));
         let merged = capacity.and_then(|it| it.merged_per_fte_week).map_or_else(none, |merged| format!("{merged:.2}"));
         let shares = self.time.flow.until_merge.phases.iter();
@@ -85,7 +85,16 @@ impl Insight {
         let line = |report: &ChangeReport, what: &str, unit: &str| {
             report.changes.last().map(|change| {
                 let (team, since) = (&self.changes.team.name, change.since);
-                format!("{team}: since {since} {what} is {:.1}{unit} instead of {:.1}{unit}", change.to, change.from)
+                let people =
+                    change.fte.map(|it| format!("; the team changed from {:.1} to {:.1} people", it.from, it.to));
+                format!(
+                    "{team}: since {since} {what} is {:.1}{unit} instead of {:.1}{unit}, of {} and {} pull requests{}",
+                    change.to,
+                    change.from,
+                    change.n_since,
+                    change.n_before,
+                    people.unwrap_or_default()
+                )
             })
         };
         let merged = line(&self.changes.merged, "merged by week", "");
@@ -98,8 +107,9 @@ impl Insight {
     }
 }
 
-/// A table of teams, each with the numbers of the same range; what has lastingly changed stands below it.
-pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], layout: Layout) -> String {
+/// A table of teams, each with the numbers of the same range; what has lastingly changed stands below it. Without memberships of a teams
+/// file nobody knows how many people there were.
+pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], has_memberships: bool, layout: Layout) -> String {
     let Some((first, _)) = teams.first() else { return String::new() };
     let mut text = layout.lines(&format!(
         "People and time since {}: merged for each week of a whole person (fte_weeks@1); shares of the time until the merge \
@@ -108,9 +118,9 @@ pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], layout: Layout) -> S
         first.range.from
     ));
     let phases = Phase::UNTIL_MERGE.iter().map(ToString::to_string);
-    let header: Vec<String> = ["team", "FTE weeks", "merged"].map(str::to_owned).into_iter().chain(phases).collect();
-    let header: Vec<&str> = header.iter().map(String::as_str).chain(["85 %", "50 %"]).collect();
-    let rows = teams.iter().map(|(statistics, insight)| insight.cells(statistics)).collect();
+    let header: Vec<String> = ["team", "FTE weeks", "per week"].map(str::to_owned).into_iter().chain(phases).collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).chain(["85 % sure", "50 % sure"]).collect();
+    let rows = teams.iter().map(|(statistics, insight)| insight.cells(statistics, has_memberships)).collect();
     let mut table = table_of_names(&header, rows, layout);
     align(&mut table);
     let _ = writeln!(text, "{table}");
@@ -118,7 +128,7 @@ pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], layout: Layout) -> S
     if lines.is_empty() {
         let is_known = teams.iter().any(|(_, insight)| insight.is_watched());
         let nothing = "Nothing has lastingly changed";
-        let unknown = "26 complete weeks with 3 merges or more show what has lastingly changed";
+        let unknown = "Lasting changes show from 26 complete weeks on, with 3 merges a week or more";
         lines.push(if is_known { nothing } else { unknown }.to_owned());
     }
     for line in lines {

@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         let teams = show::current(&store, now).await?;
         writeln!(out, "{}", show::as_json(&store, &teams, range, clock()).await?)?;
     } else {
-        writeln!(out, "{}", show::everything(&store, range, clock(), layout(args)).await?)?;
+        writeln!(out, "{}", show::everything(&store, range, args.teams.is_some(), clock(), layout(args)).await?)?;
     }
     Ok(code)
 }

@@ -55,10 +55,10 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
             let (_, statistics) = statistics(&store, &team, ReportKind::Velocity, range, clock()).await?;
             let velocity = tables::one_team(&statistics, clock());
             let insight = Insight::of(&store, &team, range, clock()).await?;
-            let insight = insight::table(&[(&statistics, insight)], Layout::Terminal);
+            let insight = insight::table(&[(&statistics, insight)], true, Layout::Terminal);
             with_dora(format!("{velocity}\n\n{insight}"), &store, &[team], range, clock(), Layout::Terminal).await?
         }
-        None => everything(&store, range, clock(), Layout::Terminal).await?,
+        None => everything(&store, range, true, clock(), Layout::Terminal).await?,
     };
     store.close().await;
     writeln!(out, "{text}")?;
@@ -69,6 +69,7 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
 pub(crate) async fn everything(
     store: &Reader,
     range: RangeRequest,
+    has_memberships: bool,
     now: DateTime<Utc>,
     layout: Layout,
 ) -> Result<String, Failure> {
@@ -81,7 +82,8 @@ pub(crate) async fn everything(
     for (team, statistics) in teams.iter().zip(&all) {
         insights.push((statistics, Insight::of(store, team, range, now).await?));
     }
-    let text = format!("{}\n\n{}", tables::all_teams(&all, now, layout), insight::table(&insights, layout));
+    let text =
+        format!("{}\n\n{}", tables::all_teams(&all, now, layout), insight::table(&insights, has_memberships, layout));
     with_dora(text.trim_end().to_owned(), store, &teams, range, now, layout).await
 }
 

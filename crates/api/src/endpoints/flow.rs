@@ -8,7 +8,7 @@ use axum::routing::on;
 use chrono::NaiveDate;
 use http::Method;
 use mergeline_domain::insight::{Investment, InvestmentCategory, PickupCalendar, SizeEffect, TimeShare, WipAge};
-use mergeline_domain::metrics::{DateRange, INVESTMENT, Interval, WIP_AGE};
+use mergeline_domain::metrics::{DateRange, INVESTMENT, Interval, VELOCITY, WIP_AGE};
 use mergeline_reporting::{Report, ReportKind};
 use mergeline_store::LinkedPullRequest;
 use schemars::JsonSchema;
@@ -70,7 +70,7 @@ pub(crate) struct TeamTime {
     completeness: Completeness,
     /// How many pull requests were merged in the range.
     prs_merged: usize,
-    /// How many of them are left out: their week has fewer people than `privacy.min_group_size`, or is not over.
+    /// How many of them are of weeks with fewer people than `privacy.min_group_size`, or that are not over: their times are in no number.
     n_hidden: usize,
     /// The phases from the first commit to the merge.
     until_merge: TimeShare,
@@ -234,8 +234,12 @@ fn rows(found: &TeamTime) -> Result<Rows, csv::Error> {
     let mut push = |definition: &str, of: &str, name: &str, value: Option<f64>| {
         rows.push([Cell::Text(definition), Cell::Text(of), Cell::Text(name), Cell::Number(value)])
     };
+    push(VELOCITY, "range", "prs_merged", count(found.prs_merged))?;
+    push(VELOCITY, "range", "n_hidden", count(found.n_hidden))?;
     for (end, shares) in [("until_merge", &found.until_merge), ("until_production", &found.until_production)] {
         push(shares.definition, end, "n", count(shares.n))?;
+        push(shares.definition, end, "weight", Some(shares.weight))?;
+        push(shares.definition, end, "n_hidden", count(shares.n_hidden))?;
         for phase in &shares.phases {
             let of = format!("{end}.{}", phase.phase);
             push(shares.definition, &of, "share", phase.share)?;
@@ -249,9 +253,13 @@ fn rows(found: &TeamTime) -> Result<Rows, csv::Error> {
         let bound = |bound: Option<u64>| bound.map(|bound| bound.to_string()).unwrap_or_default();
         let of = format!("lines {}..{}", bound(class.above.map(|above| above + 1)), bound(class.up_to));
         push(found.size_effect.definition, &of, "n", count(class.n))?;
+        push(found.size_effect.definition, &of, "is_suppressed", count(usize::from(class.is_suppressed)))?;
+        push(found.size_effect.definition, &of, "n_pickup", count(class.n_pickup))?;
         push(found.size_effect.definition, &of, "pickup_p50_hours", class.pickup_p50_hours)?;
+        push(found.size_effect.definition, &of, "n_review", count(class.n_review))?;
         push(found.size_effect.definition, &of, "review_p50_hours", class.review_p50_hours)?;
     }
+    push(found.size_effect.definition, "lines unknown", "n", count(found.size_effect.n_unknown))?;
     if let Some(calendar) = &found.pickup_calendar {
         for cell in &calendar.cells {
             let of = format!("weekday {} hour {}", cell.weekday, cell.hour);
@@ -267,6 +275,8 @@ fn rows(found: &TeamTime) -> Result<Rows, csv::Error> {
     }
     let ages = &found.wip_age;
     push(ages.definition, "open", "n", count(ages.n))?;
+    push(ages.definition, "merged", "n", count(ages.n_merged))?;
+    push(ages.definition, "merged", "is_suppressed", count(usize::from(ages.is_suppressed)))?;
     for (name, hours) in [("p50_hours", ages.p50_hours), ("p85_hours", ages.p85_hours), ("p95_hours", ages.p95_hours)] {
         push(ages.definition, "merged", name, hours)?;
     }

@@ -181,6 +181,8 @@ fn change_rows(changes: &TeamChanges) -> Result<Rows, csv::Error> {
         "changed_from",
         "changed_to",
         "found",
+        "fte_from",
+        "fte_to",
     ])?;
     for (measure, report) in [("merged", &changes.merged), ("cycle_time_hours", &changes.cycle_time)] {
         for week in &report.weeks {
@@ -192,7 +194,8 @@ fn change_rows(changes: &TeamChanges) -> Result<Rows, csv::Error> {
                 Cell::Text(measure),
                 Cell::Text(&week.start.to_string()),
                 Cell::Number(week.value),
-                Cell::Number(Some(week.n)),
+                // Of a week that is not complete, what was counted is no number.
+                Cell::Number(week.value.map(|_| week.n)),
                 Cell::Number(baseline.map(|it| it.center)),
                 Cell::Number(baseline.map(|it| it.lower)),
                 Cell::Number(baseline.map(|it| it.upper)),
@@ -200,6 +203,8 @@ fn change_rows(changes: &TeamChanges) -> Result<Rows, csv::Error> {
                 Cell::Number(change.map(|change| change.from)),
                 Cell::Number(change.map(|change| change.to)),
                 Cell::optional(found.as_deref()),
+                Cell::Number(change.and_then(|change| change.fte).map(|fte| fte.from)),
+                Cell::Number(change.and_then(|change| change.fte).map(|fte| fte.to)),
             ])?;
         }
     }

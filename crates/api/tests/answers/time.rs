@@ -196,6 +196,9 @@ async fn weeks_of_one_person_are_in_no_number_where_small_groups_are_hidden() ->
         "all of Ana"
     );
     assert_eq!(data["pickup_calendar"]["cells"], json!([]), "each is of one person");
+    let shares = &data["until_merge"];
+    let left_out = shares["missing"].as_object().map_or(0, serde_json::Map::len);
+    assert_eq!(json!([shares["n"], shares["n_hidden"], left_out]), json!([40, 3, 0]), "together all");
     assert_eq!(data["wip_age"]["n_merged"], 40);
     assert!(codes(&answer).contains(&"suppressed"), "{answer}");
     let alone = time(&backend, "platform/time").await?;
@@ -295,9 +298,10 @@ async fn tables_of_changes_forecasts_and_goals_have_the_rows_of_their_answers() 
         for week in report["weeks"].as_array().into_iter().flatten() {
             let row = rows.next().expect("a row for each week");
             assert_eq!((&row["measure"], &row["start"]), (&json!(measure), &week["start"]));
-            for name in ["value", "n", "is_outside"] {
+            for name in ["value", "is_outside"] {
                 same(row, name, &week[name]);
             }
+            same(row, "n", if week["value"].is_null() { &Value::Null } else { &week["n"] });
             let changed = report["changes"].as_array().into_iter().flatten().find(|it| it["since"] == week["start"]);
             for (name, of) in [("changed_from", "from"), ("changed_to", "to"), ("found", "found")] {
                 same(row, name, changed.map_or(&Value::Null, |it| &it[of]));
@@ -493,5 +497,49 @@ async fn kinds_of_work_sum_to_all_that_was_merged() -> Result<()> {
     backend.apply(TEAMS).await?;
     let without = time(&backend, "payments/time").await?;
     assert_eq!(without["data"]["investment"], Value::Null, "without rules");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_one_person_lacks_is_hidden_as_what_one_person_has() -> Result<()> {
+    // Both people merged in both weeks, but in the first only one pull request has no review, Ana's.
+    let mut all = vec![
+        worked(1, "ana", "2026-06-01T08:00:00Z", [6, 3, 1], 20),
+        worked(2, "bob", "2026-06-02T08:00:00Z", [1, 9, 1], 20),
+        worked(3, "ana", "2026-06-03T08:00:00Z", [40, 0, 0], 300),
+        worked(4, "ana", "2026-06-08T08:00:00Z", [6, 3, 1], 20),
+        worked(5, "bob", "2026-06-09T08:00:00Z", [1, 9, 1], 300),
+    ];
+    all[2].1.first_review_at = None;
+    let backend = backend(&format!("{PRIVACY}\n{TEAMS}"), &all).await?;
+    let of = async |range: &str| -> Result<Value> {
+        Ok(time(&backend, &format!("payments/time?{range}")).await?["data"].clone())
+    };
+    let first = of("from=2026-06-01&to=2026-06-08").await?;
+    let shares = &first["until_merge"];
+    assert_eq!(json!([shares["n"], shares["n_hidden"], shares["missing"]]), json!([0, 2, { "pickup": 1 }]));
+    let both = of("from=2026-06-01&to=2026-06-15").await?;
+    assert_eq!(
+        json!([both["until_merge"]["n"], both["until_merge"]["n_hidden"]]),
+        json!([2, 2]),
+        "nor in a longer range"
+    );
+    // Of 11 to 50 lines are both people's of the first week, and only Ana's of the second.
+    let second = &of("from=2026-06-08&to=2026-06-15").await?["size_effect"]["classes"][1];
+    assert_eq!(json!([second["n"], second["pickup_p50_hours"], second["is_suppressed"]]), json!([1, null, true]));
+    let (first, both) = (&first["size_effect"]["classes"][1], &both["size_effect"]["classes"][1]);
+    assert_eq!(json!([first["n"], both["n"]]), json!([2, 3]));
+    assert_eq!(first["pickup_p50_hours"], both["pickup_p50_hours"], "subtracting would show Ana's");
+    let velocity = time(&backend, "payments/velocity?from=2026-06-01&to=2026-06-15").await?;
+    let phases =
+        |bucket: usize, phase: &str| velocity["data"]["buckets"][bucket]["phases"][phase]["mean_hours"].clone();
+    assert_eq!(
+        [phases(0, "pickup"), phases(0, "review")],
+        [Value::Null, Value::Null],
+        "the sum of all would show Ana's"
+    );
+    assert_ne!(phases(0, "coding"), Value::Null, "nobody lacks it");
+    assert_ne!(phases(1, "pickup"), Value::Null);
+    assert_eq!(velocity["data"]["total"]["phases"]["pickup"]["n"], 2, "of the week that is shown");
     Ok(())
 }

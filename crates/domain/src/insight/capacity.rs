@@ -34,7 +34,8 @@ pub fn fte_weeks(memberships: &[(Period, Weight)], (from, to): (NaiveDate, Naive
     }
     // A day on which clocks change is a day like any other.
     let weeks = f64::from(i32::try_from((to - from).num_days()).unwrap_or(i32::MAX)) / 7.0;
-    memberships.iter().map(|(period, weight)| part(period) * weight.as_f64()).sum::<f64>() * weeks
+    // The sum of nothing is -0.
+    0.0 + memberships.iter().map(|(period, weight)| part(period) * weight.as_f64()).sum::<f64>() * weeks
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far less than 2^53 seconds")]

@@ -23,14 +23,14 @@ impl InvestmentRule {
     /// A rule for a category with labels, and patterns of branches and titles, in which `*` stands for anything.
     ///
     /// # Errors
-    /// The first pattern that is none.
+    /// None in practice: every text is a pattern.
     pub fn new(
         category: &str,
         labels: &[String],
         branches: &[String],
         titles: &[String],
     ) -> Result<Self, glob::PatternError> {
-        let patterns = |list: &[String]| list.iter().map(|text| Pattern::new(text)).collect::<Result<_, _>>();
+        let patterns = |list: &[String]| list.iter().map(|text| wildcard(text)).collect::<Result<_, _>>();
         Ok(Self {
             category: category.to_owned(),
             labels: labels.iter().map(|label| label.to_lowercase()).collect(),
@@ -53,6 +53,19 @@ impl InvestmentRule {
             || item.branch.is_some_and(|branch| matches(&self.branches, branch))
             || matches(&self.titles, item.title)
     }
+}
+
+/// A pattern in which only `*` means something: titles have brackets and question marks.
+fn wildcard(text: &str) -> Result<Pattern, glob::PatternError> {
+    let mut parts: Vec<String> = text.split('*').map(Pattern::escape).collect();
+    // Two stars are one.
+    let last = parts.len() - 1;
+    let mut index = 0;
+    parts.retain(|part| {
+        index += 1;
+        index == 1 || index - 1 == last || !part.is_empty()
+    });
+    Pattern::new(&parts.join("*"))
 }
 
 /// A merged pull request, as rules see it.

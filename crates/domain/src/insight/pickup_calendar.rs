@@ -11,7 +11,7 @@ use super::groups::{Group, hours};
 use crate::Weight;
 use crate::metrics::PICKUP_CALENDAR;
 
-/// A calendar needs so many weeks.
+/// A calendar needs so many weeks, the last of which may have begun only.
 pub const CALENDAR_WEEKS: i64 = 13;
 /// A cell of fewer pull requests is empty.
 pub const FEWEST_IN_CELL: usize = 6;
@@ -53,14 +53,14 @@ pub struct PickupCalendar {
     pub cells: Vec<CalendarCell>,
 }
 
-/// The median pickup of each hour of the week, of what was opened from a day until before another one; `None` for less than 13 weeks.
+/// The median pickup of each hour of the week, of what was opened from a day until before another one; `None` for 12 weeks or less.
 pub fn pickup_calendar(
     items: &[OpenedPickup],
     (from, to): (NaiveDate, NaiveDate),
     zone: Tz,
     min_group_size: usize,
 ) -> Option<PickupCalendar> {
-    if (to - from).num_days() < 7 * CALENDAR_WEEKS {
+    if (to - from).num_days() <= 7 * (CALENDAR_WEEKS - 1) {
         return None;
     }
     let mut n = 0;

@@ -64,8 +64,11 @@ pub struct TimeShare {
     pub weight: f64,
     /// Each phase, in order.
     pub phases: Vec<PhaseShare>,
-    /// The others, by the first phase that is not known.
+    /// Others, by the first phase that is not known.
     pub missing: BTreeMap<Phase, usize>,
+    /// The rest: with all phases, but of weeks that would show what fewer people did than may be shown. With these, it is all that was
+    /// merged.
+    pub n_hidden: usize,
 }
 
 /// Which of the phases take how much of the time of pull requests that have all of them.
@@ -97,5 +100,6 @@ pub fn time_share(items: &[PhaseTimes], phases: &[Phase]) -> TimeShare {
         weight: units as f64 / f64::from(Weight::UNITS),
         phases: phases.iter().enumerate().map(|(index, phase)| share(index, *phase)).collect(),
         missing,
+        n_hidden: 0,
     }
 }

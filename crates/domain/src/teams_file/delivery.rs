@@ -378,7 +378,7 @@ impl Reader<'_> {
     }
 
     /// Names and patterns, in which `*` stands for anything.
-    pub(super) fn patterns(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
+    fn patterns(&mut self, node: &Node, path: &str) -> Option<Vec<String>> {
         let patterns = self.list(node, path, Self::pattern);
         self.at_least_one(node, path, patterns)
     }

@@ -90,8 +90,8 @@ pub(super) struct Document {
     ])
 )]
 struct InvestmentRule {
-    /// The name of the kind. Several rules may have the same.
-    #[schemars(length(min = 1, max = 60))]
+    /// The name of the kind. Several rules may have the same. What no rule takes is `uncategorized`.
+    #[schemars(length(min = 1, max = 60), extend("not" = { "const": "uncategorized" }))]
     category: String,
     /// Labels, in upper or lower case.
     #[schemars(length(min = 1), inner(length(min = 1, max = 100)))]

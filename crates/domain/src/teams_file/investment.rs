@@ -10,6 +10,8 @@ use crate::insight::InvestmentRule;
 
 pub(super) const INVESTMENT_KEYS: &[&str] = &["category", "labels", "branches", "titles", "rework"];
 
+/// The name of what no rule takes.
+const UNCATEGORIZED: &str = "uncategorized";
 /// The longest name of a category.
 const MOST_CATEGORY: usize = 60;
 
@@ -36,7 +38,7 @@ impl InvestmentEntry {
     /// The rule.
     ///
     /// # Errors
-    /// A pattern that is none; the reader has checked them.
+    /// None in practice: every text is a pattern.
     pub fn rule(&self) -> Result<InvestmentRule, glob::PatternError> {
         let rule = InvestmentRule::new(&self.category, &self.labels, &self.branches, &self.titles)?;
         Ok(if self.rework { rule.with_rework() } else { rule })
@@ -61,13 +63,17 @@ impl Reader<'_> {
         let category = fields
             .required(self, "category")
             .and_then(|node| self.line_of(node, &join(path, "category"), MOST_CATEGORY));
-        let labels = fields.optional(self, "labels").map(|node| {
-            let labels = self.list(node, &join(path, "labels"), Reader::one_line);
-            self.at_least_one(node, &join(path, "labels"), labels)
+        let [labels, branches, titles] = ["labels", "branches", "titles"].map(|key| {
+            let node = fields.optional(self, key)?;
+            let texts = self.list(node, &join(path, key), Reader::one_line);
+            Some(self.at_least_one(node, &join(path, key), texts))
         });
-        let branches = fields.optional(self, "branches").map(|node| self.patterns(node, &join(path, "branches")));
-        let titles = fields.optional(self, "titles").map(|node| self.patterns(node, &join(path, "titles")));
         let rework = fields.optional(self, "rework").map(|node| self.boolean(node, &join(path, "rework")));
+        if let Some(node) = fields.optional(self, "category").filter(|_| category.as_deref() == Some(UNCATEGORIZED)) {
+            let help = "leave the rule out: what no rule takes is uncategorized";
+            self.report("config.investment", node.at, &join(path, "category"), "this name is taken", help);
+            return None;
+        }
         // What could not be read was already reported.
         let (labels, branches, titles) = (given(labels)?, given(branches)?, given(titles)?);
         let rework = given(rework)?.unwrap_or(false);

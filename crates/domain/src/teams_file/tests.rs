@@ -667,6 +667,8 @@ fn the_schema_and_the_reader_agree_about_kinds_of_work() {
         (r#"{"labels": ["chore"]}"#, false),
         (r#"{"category": "upkeep", "labels": []}"#, false),
         (r#"{"category": "", "labels": ["chore"]}"#, false),
+        (r#"{"category": "uncategorized", "labels": ["chore"]}"#, false),
+        (r#"{"category": "upkeep", "titles": ["[Security] *", "**", "a?"]}"#, true),
         (r#"{"category": "upkeep", "label": ["chore"]}"#, false),
     ] {
         let json = format!(
@@ -694,7 +696,7 @@ fn kinds_of_work_are_read_in_order_and_say_what_is_wrong() {
     assert_eq!(read, file.investment);
     for (rule, place, message) in [
         ("{ category: a }", "investment[0]", "takes no pull request"),
-        ("{ category: a, titles: ['[x'] }", "investment[0].titles[0]", "[x"),
+        ("{ category: uncategorized, rework: true }", "investment[0].category", "taken"),
         ("{ category: a, labels: [] }", "investment[0].labels", "empty"),
     ] {
         let found = problems(&with(&format!("  - {rule}"))).to_string();

@@ -305,7 +305,7 @@ describe('insight', () => {
     }
     const { phases, n } = data.until_production
     assert.deepEqual(await cells('Phase'), phases.map((it) => [percent(it.share), percent(it.median_share)]))
-    assert.match(await block.innerText(), new RegExp(`Of ${data.prs_merged} pull requests merged .*, ${n} have every phase`))
+    assert.match(await block.innerText(), new RegExp(`Of ${data.prs_merged} pull requests merged .*, ${n} have every phase up to production`))
     const sizes = data.size_effect.classes.filter((it) => it.n > 0)
     assert.deepEqual((await cells('Lines')).map(([merged]) => Number(merged)), sizes.map((it) => it.n))
     const open_ = data.wip_age.open
@@ -324,8 +324,8 @@ describe('insight', () => {
         { weekday: 1, hour: 9, n: 8, pickup_p50_hours: 2 },
         { weekday: 5, hour: 16, n: 6, pickup_p50_hours: 60 },
       ]
-      Object.assign(data.size_effect.classes[0], { n: 3, pickup_p50_hours: null, review_p50_hours: null, is_suppressed: true })
-      Object.assign(data, { n_hidden: 4 })
+      Object.assign(data.size_effect.classes[0], { n: 3, n_pickup: 3, n_review: 2, pickup_p50_hours: null, review_p50_hours: null, is_suppressed: true })
+      for (const shares of [data.until_merge, data.until_production]) shares.n_hidden = 4
       data.investment = { definition: 'investment@1', categories: [{ category: 'features', n: 3, weight: 2.5, share: 0.625 }, { category: null, n: 2, weight: 1.5, share: 0.375 }] }
       data.wip_age.open = null
     }
