@@ -99,7 +99,7 @@ impl FlowContext {
         items.into_iter().filter(is_shown).collect()
     }
 
-    fn week(&self, at: DateTime<Utc>) -> NaiveDate {
+    pub(super) fn week(&self, at: DateTime<Utc>) -> NaiveDate {
         monday_of(self.day(at))
     }
 

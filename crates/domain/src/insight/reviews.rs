@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -71,6 +71,8 @@ pub struct FlowingReview<'a> {
     pub author: i64,
     /// The reviewer, likewise.
     pub reviewer: i64,
+    /// The Monday of the week in which it was submitted.
+    pub week: NaiveDate,
 }
 
 /// The reviews that one team gave another.
@@ -84,7 +86,8 @@ pub struct FlowCell {
     pub n: usize,
     /// The reviews by the product of both weights, in hundred-millionths.
     pub units: u64,
-    /// The weighted median of the wait in seconds; `null` where none is known, and if too few people are in it on either side.
+    /// The weighted median of the wait in seconds; `null` where none is known, and if no week has enough people in it on
+    /// either side.
     pub wait: Option<f64>,
     /// Whether the wait is hidden.
     pub is_suppressed: bool,
@@ -115,12 +118,16 @@ pub struct ReviewFlow {
 /// Splits each review among the teams of its author and of its reviewer, by the product of their weights.
 pub fn review_flow(reviews: &[FlowingReview<'_>], min_group_size: usize) -> ReviewFlow {
     #[derive(Default)]
+    struct Waits {
+        values: Vec<(f64, f64)>,
+        authors: BTreeSet<i64>,
+        reviewers: BTreeSet<i64>,
+    }
+    #[derive(Default)]
     struct Cell {
         n: usize,
         units: u64,
-        waits: Vec<(f64, f64)>,
-        authors: BTreeSet<i64>,
-        reviewers: BTreeSet<i64>,
+        weeks: BTreeMap<NaiveDate, Waits>,
     }
     let mut cells: BTreeMap<(Option<TeamId>, Option<TeamId>), Cell> = BTreeMap::new();
     for review in reviews {
@@ -130,22 +137,28 @@ pub fn review_flow(reviews: &[FlowingReview<'_>], min_group_size: usize) -> Revi
                 let cell = cells.entry((author_team, reviewer_team)).or_default();
                 cell.n += 1;
                 cell.units += units;
+                let Some(wait) = review.wait else { continue };
+                let waits = cell.weeks.entry(review.week).or_default();
                 #[expect(clippy::cast_precision_loss, reason = "at most 10^8 for each weight of 1")]
-                cell.waits.extend(review.wait.map(|wait| (wait, units as f64)));
-                cell.authors.insert(review.author);
-                cell.reviewers.insert(review.reviewer);
+                waits.values.push((wait, units as f64));
+                waits.authors.insert(review.author);
+                waits.reviewers.insert(review.reviewer);
             }
         }
     }
     let shown = |((author_team, reviewer_team), cell): ((Option<TeamId>, Option<TeamId>), Cell)| {
-        let is_small = cell.authors.len().min(cell.reviewers.len()) < min_group_size;
+        // Only weeks of enough people, so that no two ranges differ by what one person did.
+        let is_shown = |waits: &&Waits| waits.authors.len().min(waits.reviewers.len()) >= min_group_size;
+        let values: Vec<(f64, f64)> =
+            cell.weeks.values().filter(is_shown).flat_map(|waits| waits.values.iter().copied()).collect();
+        let wait = weighted_quantile(&values, 0.5);
         FlowCell {
             author_team: author_team.map(|team| team.0),
             reviewer_team: reviewer_team.map(|team| team.0),
             n: cell.n,
             units: cell.units,
-            wait: if is_small { None } else { weighted_quantile(&cell.waits, 0.5) },
-            is_suppressed: is_small && !cell.waits.is_empty(),
+            wait,
+            is_suppressed: wait.is_none() && !cell.weeks.is_empty(),
         }
     };
     ReviewFlow { definition: REVIEW_FLOW, n: reviews.len(), cells: cells.into_iter().map(shown).collect() }
@@ -180,13 +193,14 @@ impl GivenReview {
     /// The number of everybody outside the file: there it cannot be known who is the same person.
     const OUTSIDE: i64 = 0;
 
-    fn flowing(&self) -> FlowingReview<'_> {
+    fn flowing(&self, context: &FlowContext) -> FlowingReview<'_> {
         FlowingReview {
             author_teams: &self.author_teams,
             reviewer_teams: &self.reviewer_teams,
             wait: self.wait,
             author: self.author.0,
             reviewer: self.reviewer_number(),
+            week: context.week(self.submitted_at),
         }
     }
 
@@ -226,7 +240,7 @@ pub fn team_reviews(reviews: &[GivenReview], team: TeamId, context: &FlowContext
     let all: Vec<&GivenReview> = reviews.iter().collect();
     let shown = context.shown(all, |review| (review.submitted_at, review.reviewer_number()));
     let shown = context.shown(shown, |review| (review.submitted_at, review.author.0));
-    let flowing: Vec<FlowingReview<'_>> = shown.iter().map(|review| review.flowing()).collect();
+    let flowing: Vec<FlowingReview<'_>> = shown.iter().map(|review| review.flowing(context)).collect();
     TeamReviews {
         n: reviews.len(),
         n_outside: n_got - n_known,

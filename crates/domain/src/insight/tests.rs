@@ -787,6 +787,7 @@ mod bottlenecks {
                     wait: wait.map(f64::from),
                     author: *author,
                     reviewer: *reviewer,
+                    week: monday(0),
                 })
                 .collect();
             let flow = review_flow(&reviews, min_group_size);
