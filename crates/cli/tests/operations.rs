@@ -255,7 +255,7 @@ async fn a_healthy_setup_passes_doctor_with_few_requests() -> Result<()> {
     ok clock: agrees with GitHub's
     ok repository acme/api: can be read
     ok repository acme/web: has no pull requests that the token may see
-    ok login ana: is number 3245054725
+    ok login ana: is number 1245054725
     15 ok, 1 warning, 0 errors
     "#);
     // One for the token, two for each of two repositories, one for the history of the only pull request, none for what may deploy,
