@@ -477,10 +477,10 @@ def every_request_shows_who_asks(template):
     if facts["HasPage"] != {"Fn::Or": [{"Condition": "AsksForKey"}, {"Condition": "HasLogin"}]}:
         yield "there is a page that nobody can log in to"
     # The gateway checks nothing of a token: the program has to know that it must, and for whom tokens are.
-    told = properties(template, "Lambda::Function")["Api"]["Environment"]["Variables"]
-    if told.get("AUTHORIZER") != {"Ref": "Authorizer"}:
+    variables = properties(template, "Lambda::Function")["Api"]["Environment"]["Variables"]
+    if variables.get("AUTHORIZER") != {"Ref": "Authorizer"}:
         yield "the program does not know that it checks tokens"
-    if told.get("JWT_AUDIENCE") != {"Fn::If": ["AsksForToken", {"Ref": "JwtAudience"}, {"Ref": "AWS::NoValue"}]}:
+    if variables.get("JWT_AUDIENCE") != {"Fn::If": ["AsksForToken", {"Ref": "JwtAudience"}, {"Ref": "AWS::NoValue"}]}:
         yield "the program does not know for whom tokens are"
 
 

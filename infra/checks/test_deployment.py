@@ -713,22 +713,22 @@ def test_where_tokens_are_sent_the_gateway_asks_for_nothing_and_bounds_strangers
         responses = gateway.get_gateway_responses(restApiId=stack["Gateway"])["items"]
         (other,) = [it for it in responses if it["responseType"] == "MISSING_AUTHENTICATION_TOKEN"]
         assert other["statusCode"] == "405"
-    told = by_token.variables("Api")
-    assert {name: told.get(name) for name in ("AUTHORIZER", "JWT_ISSUER", "JWT_AUDIENCE", "OIDC_GROUPS_CLAIM")} == {
+    variables = by_token.variables("Api")
+    assert {name: variables.get(name) for name in ("AUTHORIZER", "JWT_ISSUER", "JWT_AUDIENCE", "OIDC_GROUPS_CLAIM")} == {
         "AUTHORIZER": "jwt",
         "JWT_ISSUER": TOKENS["JwtIssuer"],
         "JWT_AUDIENCE": TOKENS["JwtAudience"],
         "OIDC_GROUPS_CLAIM": "roles",
     }
-    told = by_token_with_page.variables("Api")
-    assert "JWT_ISSUER" not in told
-    assert (told["OIDC_ISSUER"], told["JWT_AUDIENCE"]) == (EVERYTHING_GIVEN["OidcIssuer"], TOKENS["JwtAudience"])
+    variables = by_token_with_page.variables("Api")
+    assert "JWT_ISSUER" not in variables
+    assert (variables["OIDC_ISSUER"], variables["JWT_AUDIENCE"]) == (EVERYTHING_GIVEN["OidcIssuer"], TOKENS["JwtAudience"])
 
 
 def test_each_function_is_let_in_by_iam_as_its_own_login_only(by_iam, full):
     assert by_iam.status == "CREATE_COMPLETE"
-    told = {name: by_iam.variables(name).get("DB_LOGIN") for name in ("Collector", "Api", "Migrator")}
-    assert told == {"Collector": "iam", "Api": "iam", "Migrator": "iam"}
+    variables = {name: by_iam.variables(name).get("DB_LOGIN") for name in ("Collector", "Api", "Migrator")}
+    assert variables == {"Collector": "iam", "Api": "iam", "Migrator": "iam"}
     database = "arn:aws:rds-db:eu-north-1:123456789012:dbuser:db-ABCDEFGHIJKL0123"
     for name, login in (("Collector", "mergeline_writer"), ("Api", "numbers"), ("Migrator", None)):
         found = {right for right in by_iam.role(f"{name}Role") if right[0].startswith("rds-db:")}

@@ -7,15 +7,14 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use mergeline_domain::count_of;
 use mergeline_domain::insight::{BackTest, Horizon, WEEKS_NEEDED};
-use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
-use mergeline_reporting::{Report, ReportKind, ReportQuery, TeamBackTest, Viewer};
-use mergeline_store::TeamSelector;
+use mergeline_domain::metrics::RangeRequest;
+use mergeline_reporting::{Report, ReportKind, TeamBackTest};
 use serde_json::{Value, json};
 
 use crate::args::{BackTestOf, Options};
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::show::{current, find};
+use crate::show::chosen;
 use crate::status::NOTHING;
 use crate::tables::{Layout, align, table_of_names, wrapped};
 use crate::terminal;
@@ -30,16 +29,11 @@ pub(crate) async fn run(args: &BackTestOf, options: &Options, now: DateTime<Utc>
         writeln!(out, "{nothing}")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let teams = match &args.team {
-        Some(name) => vec![find(store.teams(now).await?, name)?],
-        None => current(&store, now).await?,
-    };
+    let teams = chosen(&store, args.team.as_deref(), now).await?;
     let horizons: Vec<Horizon> = AHEAD.iter().filter_map(|weeks| Horizon::new(*weeks)).collect();
     let mut tested = Vec::new();
     for team in teams {
-        let query = ReportQuery::new(TeamSelector::Slug(team), RangeRequest::DEFAULT);
-        let mut report =
-            Report::prepare(&store, ReportKind::Change, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
+        let mut report = Report::of_team(&store, ReportKind::Change, &team, RangeRequest::DEFAULT, now).await?;
         tested.push(report.back_test(&horizons).await?);
     }
     store.close().await;

@@ -10,7 +10,7 @@ use mergeline_notifier::{DigestOptions, Message, digest, discord, mail, slack, t
 use crate::args::{Digest, DigestFormat, Options};
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::show::{current, find};
+use crate::show::chosen;
 use crate::status::NOTHING;
 use crate::terminal;
 
@@ -23,10 +23,7 @@ pub(crate) async fn run(args: &Digest, options: &Options, now: DateTime<Utc>) ->
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let teams = match &args.team {
-        Some(name) => vec![find(store.teams(now).await?, name)?],
-        None => current(&store, now).await?,
-    };
+    let teams = chosen(&store, args.team.as_deref(), now).await?;
     let today = now.with_timezone(&store.timezone().await?).date_naive();
     let week = args.week.unwrap_or_else(|| monday_of(today) - Days::new(7));
     let wanted = DigestOptions { has_titles: !args.no_titles, page: args.page.as_deref().map(with_slash) };
@@ -41,7 +38,7 @@ pub(crate) async fn run(args: &Digest, options: &Options, now: DateTime<Utc>) ->
     Ok(ExitCode::SUCCESS)
 }
 
-/// A JSON body is on one line, so that several can be told apart.
+/// A JSON body is on one line, so that one ends where the next starts.
 fn rendered(message: &Message, format: DigestFormat, now: DateTime<Utc>) -> String {
     match format {
         DigestFormat::Text => mail(message).text,

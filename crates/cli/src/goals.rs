@@ -8,18 +8,18 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mergeline_api::goals_json;
 use mergeline_domain::insight::{GoalState, GoalWeekState, ShareNumbers};
-use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
+use mergeline_domain::metrics::RangeRequest;
 use mergeline_domain::teams_file::{ConfiguredGoals, TeamGoal, TeamsFile, goals_of_team};
 use mergeline_domain::{Period, TeamSlug, count_of};
-use mergeline_reporting::{JudgedGoal, Report, ReportKind, ReportQuery, TeamGoals, Viewer};
-use mergeline_store::{Reader, TeamSelector};
+use mergeline_reporting::{JudgedGoal, Report, ReportKind, TeamGoals};
+use mergeline_store::Reader;
 use serde_json::{Value, json};
 
 use crate::args::{Goals, Options};
 use crate::collecting::teams_source;
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::show::{current, find};
+use crate::show::chosen;
 use crate::status::NOTHING;
 use crate::tables::{local, wrapped};
 use crate::terminal;
@@ -39,10 +39,7 @@ pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) 
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let teams = match team {
-        Some(name) => vec![find(store.teams(now).await?, name)?],
-        None => current(&store, now).await?,
-    };
+    let teams = chosen(&store, team.as_deref(), now).await?;
     let mut judged = Vec::new();
     for team in &teams {
         judged.push(of_team(&store, team, file.as_ref(), now).await?);
@@ -72,8 +69,7 @@ async fn of_team(
     file: Option<&TeamsFile>,
     now: DateTime<Utc>,
 ) -> Result<TeamGoals, Failure> {
-    let query = ReportQuery::new(TeamSelector::Slug(team.clone()), RangeRequest::DEFAULT);
-    let mut report = Report::prepare(store, ReportKind::Goals, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
+    let mut report = Report::of_team(store, ReportKind::Goals, team, RangeRequest::DEFAULT, now).await?;
     let Some(file) = file else { return Ok(report.goals().await?) };
     let configured = ConfiguredGoals { applied_at: now, goals: file.goals.clone() };
     let last = |mut goal: TeamGoal| {

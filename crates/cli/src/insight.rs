@@ -6,11 +6,9 @@ use chrono::{DateTime, Utc};
 use mergeline_api::{changes_json, forecast_json, time_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, Phase};
-use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
-use mergeline_reporting::{
-    Report, ReportError, ReportKind, ReportQuery, ReportStatistics, TeamChanges, TeamForecast, TeamTime, Viewer,
-};
-use mergeline_store::{Reader, TeamSelector};
+use mergeline_domain::metrics::RangeRequest;
+use mergeline_reporting::{Report, ReportKind, ReportStatistics, TeamChanges, TeamForecast, TeamTime};
+use mergeline_store::Reader;
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -34,25 +32,21 @@ impl Insight {
         range: RangeRequest,
         now: DateTime<Utc>,
     ) -> Result<Self, Failure> {
-        let prepare = async |kind, range| -> Result<Report, ReportError> {
-            let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
-            Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await
-        };
         let mut json = Map::new();
         // Each report holds a connection, so none outlives its numbers.
         let changes = {
-            let mut report = prepare(ReportKind::Change, RangeRequest::DEFAULT).await?;
+            let mut report = Report::of_team(store, ReportKind::Change, team, RangeRequest::DEFAULT, now).await?;
             let changes = report.changes().await?;
             json.insert("change".to_owned(), changes_json(&report, &changes)?);
             changes
         };
         let forecast = {
-            let mut report = prepare(ReportKind::Forecast, RangeRequest::DEFAULT).await?;
+            let mut report = Report::of_team(store, ReportKind::Forecast, team, RangeRequest::DEFAULT, now).await?;
             let forecast = report.forecast(Horizon::QUARTER, None).await?;
             json.insert("forecast".to_owned(), forecast_json(&report, &forecast)?);
             forecast
         };
-        let mut report = prepare(ReportKind::Time, range).await?;
+        let mut report = Report::of_team(store, ReportKind::Time, team, range, now).await?;
         let time = report.time().await?;
         json.insert("time".to_owned(), time_json(&report, &time)?);
         Ok(Self { changes, forecast, time, json })

@@ -8,9 +8,7 @@ use chrono::{DateTime, Utc};
 use mergeline_api::{dora_json, statistics_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::metrics::{RangeRequest, STALE_AFTER};
-use mergeline_reporting::{
-    DoraQuery, DoraReport, DoraSubject, Report, ReportKind, ReportQuery, ReportStatistics, Viewer,
-};
+use mergeline_reporting::{DoraQuery, DoraReport, DoraSubject, Report, ReportKind, ReportStatistics, Viewer};
 use mergeline_store::{Reader, Team, TeamSelector};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -134,9 +132,8 @@ async fn statistics(
     range: RangeRequest,
     now: DateTime<Utc>,
 ) -> Result<(Report, ReportStatistics), Failure> {
-    let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
     let answering = async {
-        let mut report = Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
+        let mut report = Report::of_team(store, kind, team, range, now).await?;
         let statistics = report.statistics().await?;
         Ok((report, statistics))
     };
@@ -144,6 +141,14 @@ async fn statistics(
         let seconds = TIMEOUT.as_secs();
         Err(Failure::Other(anyhow::anyhow!("the database did not answer within {seconds} s; ask for a shorter range")))
     })
+}
+
+/// The team with this slug or number; without one, all configured teams.
+pub(crate) async fn chosen(store: &Reader, name: Option<&str>, now: DateTime<Utc>) -> Result<Vec<TeamSlug>, Failure> {
+    match name {
+        Some(name) => Ok(vec![find(store.teams(now).await?, name)?]),
+        None => current(store, now).await,
+    }
 }
 
 /// The slugs of the configured teams.

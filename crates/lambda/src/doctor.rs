@@ -127,6 +127,11 @@ async fn secrets(
     (SecretValues::fetch(&secrets, variables, lookup, false).await.ok(), checks)
 }
 
+/// Settings that could be read; else what is wrong with them becomes checks.
+fn valid<T>(found: Result<T, impl Into<Problems>>, checks: &mut Vec<Check>) -> Option<T> {
+    found.map_err(|problems| checks.extend(of_problems(&problems.into()))).ok()
+}
+
 fn of_problems(problems: &Problems) -> Vec<Check> {
     let check = |problem: &Problem| Check {
         name: "settings".to_owned(),
@@ -183,20 +188,10 @@ pub async fn examine_api(
     let now = clock();
     let (values, mut checks) = secrets(aws, variables, lookup).await;
     let Some(values) = values else { return Examination { checks } };
-    let found = match ApiSettings::from_vars(|name| values.get(name).or_else(|| lookup(name))) {
-        Ok(found) => found,
-        Err(problems) => {
-            checks.extend(of_problems(&problems));
-            return Examination { checks };
-        }
-    };
-    let settings = match with_way_in(found.database, aws, lookup, clock) {
-        Ok(settings) => settings.with_connections(1),
-        Err(problem) => {
-            checks.extend(of_problems(&problem.into()));
-            return Examination { checks };
-        }
-    };
+    let found = ApiSettings::from_vars(|name| values.get(name).or_else(|| lookup(name)));
+    let Some(found) = valid(found, &mut checks) else { return Examination { checks } };
+    let settings = valid(with_way_in(found.database, aws, lookup, clock), &mut checks);
+    let Some(settings) = settings.map(|it| it.with_connections(1)) else { return Examination { checks } };
     checks.push(Check::ok("settings", "they are valid"));
     let store = Reader::connect(&settings);
     let mut others: Vec<BoxFuture<'_, Check>> = vec![within("database", database(&store, &settings)).boxed()];
@@ -218,20 +213,11 @@ pub(crate) async fn examine_collector(
     let now = clock();
     let (values, mut checks) = secrets(aws, variables, lookup).await;
     let Some(values) = values else { return Examination { checks } };
-    let mut found = match CollectorSettings::from_vars(|name| values.get(name).or_else(|| lookup(name))) {
-        Ok(found) => found,
-        Err(problems) => {
-            checks.extend(of_problems(&problems));
-            return Examination { checks };
-        }
-    };
-    match with_way_in(found.database.clone(), aws, lookup, clock) {
-        Ok(settings) => found.database = settings,
-        Err(problem) => {
-            checks.extend(of_problems(&problem.into()));
-            return Examination { checks };
-        }
-    }
+    let found = CollectorSettings::from_vars(|name| values.get(name).or_else(|| lookup(name)));
+    let Some(mut found) = valid(found, &mut checks) else { return Examination { checks } };
+    let settings = valid(with_way_in(found.database.clone(), aws, lookup, clock), &mut checks);
+    let Some(settings) = settings else { return Examination { checks } };
+    found.database = settings;
     checks.push(Check::ok("settings", "they are valid"));
     let store = Writer::connect(&found.database, Actor::Collector);
     let mut others: Vec<BoxFuture<'_, Check>> = vec![within("database", database(&store, &found.database)).boxed()];
@@ -250,13 +236,11 @@ pub(crate) async fn examine_migrator(
 ) -> Examination {
     let (values, mut checks) = secrets(aws, variables, lookup).await;
     let Some(values) = values else { return Examination { checks } };
-    match DatabaseSettings::from_vars(|name| values.get(name).or_else(|| lookup(name))) {
-        Ok(settings) => {
-            let store = Writer::connect(&settings, Actor::Collector);
-            checks.push(within("database", database(&store, &settings)).await);
-            store.close().await;
-        }
-        Err(problem) => checks.extend(of_problems(&problem.into())),
+    let found = DatabaseSettings::from_vars(|name| values.get(name).or_else(|| lookup(name)));
+    if let Some(settings) = valid(found, &mut checks) {
+        let store = Writer::connect(&settings, Actor::Collector);
+        checks.push(within("database", database(&store, &settings)).await);
+        store.close().await;
     }
     Examination { checks }
 }

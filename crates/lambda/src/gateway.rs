@@ -97,7 +97,7 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
 pub enum ApiEvent {
     /// A request, through the gateway or a function URL.
     Request(Box<LambdaRequest>),
-    /// `{"action":"doctor"}`, by somebody who may invoke the function itself. The gateway wraps whatever it is sent.
+    /// `{"action":"doctor"}`, by somebody who may invoke the function itself. The gateway wraps all that it is sent.
     Doctor,
 }
 
@@ -142,7 +142,7 @@ pub enum ApiAnswer<R> {
     Examination(Examination),
 }
 
-/// Answers requests by one service, and whoever asks the function itself by another.
+/// Answers requests by one service, and questions to the function itself by another.
 #[derive(Debug, Clone)]
 pub struct DirectlyAsked<S, F> {
     requests: S,

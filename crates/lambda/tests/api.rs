@@ -222,7 +222,7 @@ fn checks(answer: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whoever_may_invoke_the_function_learns_what_it_reaches() -> Result<()> {
+async fn who_may_invoke_the_function_learns_what_it_reaches() -> Result<()> {
     let backend = Backend::with(&history()).await?;
     let aws = AwsEmulator::start().await?;
     #[expect(clippy::disallowed_methods, reason = "the function's clock is the real one")]

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use mergeline_domain::insight::{ChangeReport, GoalState};
-use mergeline_domain::metrics::{Durations, Incomplete, MeasureKind, RangeRequest, STALE_AFTER};
+use mergeline_domain::metrics::{Durations, Incomplete, MeasureKind, RangeRequest};
 use mergeline_domain::{TeamSlug, Weight, count_of};
 use mergeline_reporting::{
-    JudgedGoal, PeriodNumbers, Report, ReportError, ReportKind, ReportQuery, TeamChanges, TeamSummary, TeamTime, Viewer,
+    JudgedGoal, PeriodNumbers, Report, ReportError, ReportKind, TeamChanges, TeamSummary, TeamTime,
 };
-use mergeline_store::{Reader, TeamSelector};
+use mergeline_store::Reader;
 
 use crate::message::{Line, Link, Message, Section};
 
@@ -34,10 +34,7 @@ pub async fn digest(
     options: &DigestOptions,
     now: DateTime<Utc>,
 ) -> Result<Message, ReportError> {
-    let prepare = async |kind, range| {
-        let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
-        Report::prepare(store, kind, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await
-    };
+    let prepare = |kind, range| Report::of_team(store, kind, team, range, now);
     // Each report holds a connection, so none outlives its numbers.
     let (summary, as_of, hides_ages) = {
         let mut report = prepare(ReportKind::Summary, RangeRequest::Week(week)).await?;

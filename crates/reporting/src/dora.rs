@@ -18,6 +18,7 @@ use mergeline_store::{
 };
 
 use crate::query::{ReportError, Viewer, parts_that_isolate_people};
+use crate::report::applying;
 
 /// Shares are exact to eight decimals: what is left of up to this many deployments may be rounding.
 const ROUNDING: Share = Share(10_000);
@@ -515,9 +516,7 @@ impl DoraReport {
                     .to_owned(),
             ),
         ];
-        let own = warnings.into_iter().filter(|(applies, ..)| *applies);
-        let own = own.map(|(_, code, message)| Warning::new(code, message));
-        self.warnings.iter().cloned().chain(own).collect()
+        self.warnings.iter().cloned().chain(applying(warnings)).collect()
     }
 
     fn refusal(&self, error: StoreError) -> ReportError {

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use mergeline_domain::insight::{Flow, FlowContext, Invested, Investment, flow, investment};
+use mergeline_domain::insight::{Flow, Invested, Investment, flow, investment};
 use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
 use mergeline_domain::teams_file::InvestmentEntry;
 use mergeline_store::{Filter, LinkedPullRequest, StoreError, TeamRef};
 
 use crate::query::ReportError;
-use crate::report::Report;
+use crate::report::{Report, applying};
+use crate::statistics::DETAILS_PENDING;
 
 /// Where the time of a team's pull requests goes, and how old those are that are open.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +35,7 @@ impl Report {
     /// [`ReportError::UnknownTeam`] without a team, and when the database fails.
     pub async fn time(&mut self) -> Result<TeamTime, ReportError> {
         let team = self.required_team()?;
-        let min_group_size = usize::try_from(self.min_group_size()).unwrap_or_default();
-        let context = FlowContext { range: self.range, now: self.now, min_group_size };
+        let context = self.flow_context();
         let filter = self.filter.clone();
         let times = self.reader.flow_times(team.id, context.since(), &filter).await?;
         let flow = flow(&times, &context);
@@ -74,21 +74,15 @@ impl Report {
 
     fn warnings_of_time(&self, flow: &Flow) -> Vec<Warning> {
         let has_hidden_medians = flow.size_effect.classes.iter().any(|class| class.is_suppressed);
-        let warnings = [
+        applying([
             (flow.n == 0 && self.is_read, WarningCode::NoData, "no pull request was merged in the range"),
-            (
-                flow.lacks_details,
-                WarningCode::DetailsPending,
-                "commits and reviews of some merged pull requests were not read, so they have no phases yet",
-            ),
+            (flow.lacks_details, WarningCode::DetailsPending, DETAILS_PENDING),
             (
                 flow.n_hidden > 0 || flow.wip_age.is_suppressed || has_hidden_medians,
                 WarningCode::Suppressed,
                 "durations of fewer people than privacy.min_group_size, or of a week that is not over, are not shown and left out \
                  of every sum",
             ),
-        ];
-        let warnings = warnings.into_iter().filter(|(applies, ..)| *applies);
-        warnings.map(|(_, code, message)| Warning::new(code, message)).collect()
+        ])
     }
 }

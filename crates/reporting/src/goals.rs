@@ -81,8 +81,7 @@ impl Report {
         let is_fresh = |at: &DateTime<Utc>| self.now - self.stale_after <= *at && !coverage.is_reattributing;
         let read_until = coverage.complete_until.map(|at| at.min(self.now)).filter(is_fresh);
         let facts = GoalFacts { times, weeks, read_until, now: self.now };
-        let min_group_size = usize::try_from(self.min_group_size()).unwrap_or_default();
-        let context = GoalContext { clock: &Clock::Wall, zone: self.range.zone, min_group_size };
+        let context = GoalContext { clock: &Clock::Wall, zone: self.range.zone, min_group_size: self.smallest_group() };
         let judged = |goal: TeamGoal| {
             let mut history = goal_history(&goal.revisions, &facts, context);
             let is_asked =

@@ -1,8 +1,11 @@
 //! A validated query, with everything needed to answer it.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use mergeline_domain::metrics::{Coverage, DateRange, InvalidParameter, Warning, coverage_warnings};
-use mergeline_domain::{RepoName, monday_of};
+use mergeline_domain::insight::FlowContext;
+use mergeline_domain::metrics::{
+    Coverage, DateRange, InvalidParameter, RangeRequest, STALE_AFTER, Warning, WarningCode, coverage_warnings,
+};
+use mergeline_domain::{RepoName, TeamSlug, monday_of};
 use mergeline_store::{
     DataStatus, DeploymentCoverage, Filter, ReadSession, Reader, RepositoryId, StoreError, TeamRef, TeamSelector,
 };
@@ -119,6 +122,21 @@ impl Report {
         })
     }
 
+    /// A report about a team for somebody who may see all, with the usual limit of age.
+    ///
+    /// # Errors
+    /// As for [`Self::prepare`].
+    pub async fn of_team(
+        store: &Reader,
+        kind: ReportKind,
+        team: &TeamSlug,
+        range: RangeRequest,
+        now: DateTime<Utc>,
+    ) -> Result<Self, ReportError> {
+        let query = ReportQuery::new(TeamSelector::Slug(team.clone()), range);
+        Self::prepare(store, kind, query, &Viewer::ALL_TEAMS, now, STALE_AFTER).await
+    }
+
     /// The kind of report.
     pub fn kind(&self) -> ReportKind {
         self.kind
@@ -162,6 +180,16 @@ impl Report {
     /// Durations of fewer people are not shown; 0 if all are.
     pub fn min_group_size(&self) -> i64 {
         self.status.min_group_size
+    }
+
+    /// By what pull requests and reviews are looked at.
+    pub(crate) fn flow_context(&self) -> FlowContext {
+        FlowContext { range: self.range, now: self.now, min_group_size: self.smallest_group() }
+    }
+
+    /// The fewest people whose durations are shown.
+    pub(crate) fn smallest_group(&self) -> usize {
+        usize::try_from(self.min_group_size()).unwrap_or_default()
     }
 
     /// What readers must know about the collection.
@@ -239,6 +267,12 @@ impl Report {
             error => error.into(),
         }
     }
+}
+
+/// The warnings that apply.
+pub(crate) fn applying<T: Into<String>>(warnings: impl IntoIterator<Item = (bool, WarningCode, T)>) -> Vec<Warning> {
+    let warnings = warnings.into_iter().filter(|(applies, ..)| *applies);
+    warnings.map(|(_, code, message)| Warning::new(code, message)).collect()
 }
 
 /// The IDs of the requested repositories. An unknown name is an error, because it would only ever give zeros. A limited

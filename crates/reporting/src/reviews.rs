@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use mergeline_domain::TeamId;
-use mergeline_domain::insight::{FlowContext, TeamReviews, team_reviews};
+use mergeline_domain::insight::{TeamReviews, team_reviews};
 use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
 use mergeline_store::{TeamRef, UnreadReviews};
 
 use crate::query::ReportError;
-use crate::report::Report;
+use crate::report::{Report, applying};
 
 /// The reviews that a team gave and got, among how many people they are spread, and which team reviews for which.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,8 +35,7 @@ impl Report {
     /// [`ReportError::UnknownTeam`] without a team, and when the database fails.
     pub async fn reviews(&mut self) -> Result<ReviewsOfTeam, ReportError> {
         let team = self.required_team()?;
-        let min_group_size = usize::try_from(self.min_group_size()).unwrap_or_default();
-        let context = FlowContext { range: self.range, now: self.now, min_group_size };
+        let context = self.flow_context();
         let filter = self.filter.clone();
         let mut reviews = self.reader.reviews(team.id, &filter).await?;
         let unread = self.reader.unread_reviews(team.id, &filter).await?;
@@ -69,7 +68,7 @@ impl Report {
         let is_hidden = reviews.n_hidden_in_spread + reviews.n_hidden_in_flow > 0
             || reviews.spread.is_suppressed
             || reviews.flow.cells.iter().any(|cell| cell.is_suppressed);
-        let warnings = [
+        applying([
             (
                 reviews.n == 0 && self.is_read && !unread.is_any,
                 WarningCode::NoData,
@@ -86,8 +85,6 @@ impl Report {
                 "the spread and waits of fewer people than may be shown are null, and with privacy.min_group_size, weeks of fewer people \
                  or that are not over are left out",
             ),
-        ];
-        let warnings = warnings.into_iter().filter(|(applies, ..)| *applies);
-        warnings.map(|(_, code, message)| Warning::new(code, message)).collect()
+        ])
     }
 }

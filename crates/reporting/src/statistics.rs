@@ -13,7 +13,11 @@ use mergeline_store::{Bucketing, DoraScope, Filter, TeamMembership, TeamRef};
 
 use crate::dora::{counted_days, hide_small_timings, lacks_deployments, limit_to_smallest_groups};
 use crate::query::{ReportError, ReportKind};
-use crate::report::Report;
+use crate::report::{Report, applying};
+
+/// What [`WarningCode::DetailsPending`] means for merged pull requests.
+pub(crate) const DETAILS_PENDING: &str =
+    "commits and reviews of some merged pull requests were not read, so they have no phases yet";
 
 /// The merged pull requests of a team or of the organization over a range.
 #[derive(Debug, Clone, PartialEq)]
@@ -347,7 +351,7 @@ impl Report {
         is_suppressed: bool,
         lacks_details: bool,
     ) -> Vec<Warning> {
-        let warnings = [
+        applying([
             (
                 shown.total.bucket.prs_merged == 0 && self.is_read,
                 WarningCode::NoData,
@@ -358,20 +362,14 @@ impl Report {
                 WarningCode::MergedBeforeCreation,
                 "imported pull requests count, but have no duration",
             ),
-            (
-                lacks_details,
-                WarningCode::DetailsPending,
-                "commits and reviews of some merged pull requests were not read, so they have no phases yet",
-            ),
+            (lacks_details, WarningCode::DetailsPending, DETAILS_PENDING),
             (
                 is_suppressed,
                 WarningCode::Suppressed,
                 "durations of fewer people than privacy.min_group_size, of a week that is not over, or of open pull requests, \
                  are not shown and left out of every sum",
             ),
-        ];
-        let warnings = warnings.into_iter().filter(|(applies, ..)| *applies);
-        warnings.map(|(_, code, message)| Warning::new(code, message)).collect()
+        ])
     }
 }
 

@@ -8,7 +8,7 @@ use mergeline_domain::{TeamId, Weight};
 use sqlx::types::Json;
 
 use crate::attributions::{stored_period, stored_weight};
-use crate::{Filter, ReadSession, RepositoryId, StoreError, TeamMembership};
+use crate::{Filter, ReadSession, StoreError, TeamMembership};
 
 /// A merged pull request, as rules for kinds of work see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl ReadSession {
         since: DateTime<Utc>,
         filter: &Filter,
     ) -> Result<Vec<FlowTimes>, StoreError> {
-        let repositories = repository_numbers(filter);
+        let repositories = filter.repository_ids();
         let query =
             sqlx::query_file!("queries/flow_times.sql", team.0, since, repositories.as_deref(), filter.base.as_deref());
         let times = query.fetch_all(&mut *self.connection).await?.into_iter().map(|row| {
@@ -89,7 +89,7 @@ impl ReadSession {
         team: TeamId,
         filter: &Filter,
     ) -> Result<Vec<InvestedPullRequest>, StoreError> {
-        let repositories = repository_numbers(filter);
+        let repositories = filter.repository_ids();
         let query = sqlx::query_file!(
             "queries/invested_pull_requests.sql",
             team.0,
@@ -132,8 +132,4 @@ impl ReadSession {
         });
         memberships.collect()
     }
-}
-
-fn repository_numbers(filter: &Filter) -> Option<Vec<i64>> {
-    filter.repositories.as_ref().map(|ids| ids.iter().map(|RepositoryId(id)| *id).collect())
 }

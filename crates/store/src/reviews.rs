@@ -9,7 +9,7 @@ use mergeline_domain::{Period, PersonId, TeamId};
 use crate::attributions::{stored_period, stored_weight};
 use crate::revision::parse_stored;
 use crate::session::Session;
-use crate::{Filter, ReadSession, RepositoryId, StoreError, TeamRef};
+use crate::{Filter, ReadSession, StoreError, TeamRef};
 
 /// Which pull requests may have reviews that are not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl ReadSession {
     /// When the database fails.
     #[tracing::instrument(target = "spans", name = "query", level = "debug", skip_all, fields(query = "reviews"))]
     pub async fn reviews(&mut self, team: TeamId, filter: &Filter) -> Result<Vec<GivenReview>, StoreError> {
-        let repositories = repository_numbers(filter);
+        let repositories = filter.repository_ids();
         let rows = sqlx::query_file!(
             "queries/reviews.sql",
             team.0,
@@ -75,7 +75,7 @@ impl ReadSession {
         fields(query = "unread_reviews")
     )]
     pub async fn unread_reviews(&mut self, team: TeamId, filter: &Filter) -> Result<UnreadReviews, StoreError> {
-        let repositories = repository_numbers(filter);
+        let repositories = filter.repository_ids();
         let row = sqlx::query_file!(
             "queries/unread_reviews.sql",
             team.0,
@@ -126,8 +126,4 @@ async fn memberships(
         memberships.entry(row.person_id).or_default().push((stored_period(row.joined_at, row.left_at)?, share));
     }
     Ok(memberships)
-}
-
-fn repository_numbers(filter: &Filter) -> Option<Vec<i64>> {
-    filter.repositories.as_ref().map(|ids| ids.iter().map(|RepositoryId(id)| *id).collect())
 }

@@ -467,7 +467,7 @@ async fn logins_are_let_in_by_iam_only_while_that_is_wanted() -> Result<()> {
     assert_eq!(migrate(Some("iam")).await?, None);
     assert_eq!(found().await?, (true, false), "RDS would refuse a password");
     assert_eq!(migrate(None).await?, None);
-    assert!(found().await?.0, "whoever does not say is not asked");
+    assert!(found().await?.0, "who does not say is not asked");
     assert_eq!(migrate(Some("secret")).await?, None);
     assert!(!found().await?.0);
     assert_eq!(migrate(Some("iam")).await?, None);

@@ -16,6 +16,7 @@ use mergeline_store::SourceCoverage;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::reports::data_and_meta;
 use super::resources::{Completeness, Coverage, DurationStatistics, Range, TeamRef, instant};
 use crate::auth::scope::Scope;
 use crate::http::envelope::{DATA_AS_OF, answer, csv};
@@ -888,10 +889,7 @@ async fn dora(
 /// # Errors
 /// If it cannot be serialized as JSON.
 pub fn dora_json(report: &DoraReport, metrics: &DoraMetrics) -> Result<serde_json::Value, serde_json::Error> {
-    Ok(serde_json::json!({
-        "data": serde_json::to_value(Dora::of(report, metrics))?,
-        "meta": serde_json::to_value(DoraMeta::of(report, metrics, true))?
-    }))
+    data_and_meta(Dora::of(report, metrics), DoraMeta::of(report, metrics, true))
 }
 
 /// The file name under which a browser saves the table: `payments-dora`.

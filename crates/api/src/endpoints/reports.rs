@@ -105,6 +105,10 @@ pub(crate) fn with_meta(
     data: impl Serialize,
     warnings: &[Warning],
 ) -> Result<Value, serde_json::Error> {
-    let meta = Meta::of(report, Some(Interval::Week), warnings, true);
+    data_and_meta(data, Meta::of(report, Some(Interval::Week), warnings, true))
+}
+
+/// An answer without its envelope.
+pub(crate) fn data_and_meta(data: impl Serialize, meta: impl Serialize) -> Result<Value, serde_json::Error> {
     Ok(json!({ "data": serde_json::to_value(data)?, "meta": serde_json::to_value(meta)? }))
 }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::dora::Count;
-use super::reports::RequestedReport;
+use super::reports::{RequestedReport, data_and_meta};
 use super::resources::{Bucket, Completeness, DurationStatistics, Membership, Meta, Numbers, TeamRef, weight};
 use crate::auth::scope::Scope;
 use crate::http::errors::ApiError;
@@ -458,8 +458,5 @@ fn rows(kind: ReportKind, statistics: &ReportStatistics) -> Result<Rows, csv::Er
 /// If it cannot be serialized as JSON.
 pub fn statistics_json(report: &Report, statistics: &ReportStatistics) -> Result<serde_json::Value, serde_json::Error> {
     let meta = Meta::of(report, Some(statistics.interval), &statistics.warnings, true);
-    Ok(serde_json::json!({
-        "data": serde_json::to_value(Data::of(report.kind(), statistics))?,
-        "meta": serde_json::to_value(meta)?
-    }))
+    data_and_meta(Data::of(report.kind(), statistics), meta)
 }

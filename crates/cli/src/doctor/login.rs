@@ -18,20 +18,13 @@ pub(super) async fn check(
     now: DateTime<Utc>,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    if file.is_some_and(|file| file.access.is_empty()) {
-        let help = "add, for example, `access: [{ domain: example.com, role: viewer }]`";
-        let message = "people can log in, and the teams file has no `access`: nobody sees anything";
-        findings.add(Check::warning(NAME, message, help))?;
-    }
+    warn_without_access(NAME, "people can log in", "{ domain: example.com, role: viewer }", file, findings)?;
     if is_offline {
         return Ok(());
     }
     let (issuer, redirect) = (settings.issuer().to_owned(), settings.redirect_address());
-    let checked = match Provider::new(settings) {
-        Ok(provider) => provider.check(now).await,
-        Err(error) => Err(error),
-    };
-    findings.add(match checked {
+    let checked = async { Provider::new(settings)?.check(now).await };
+    findings.add(match checked.await {
         Ok(keys) => {
             let message = format!("{issuer} answers, keys: {keys}; {redirect} must be registered there");
             Check::ok(NAME, message)
@@ -51,24 +44,32 @@ pub(super) async fn check_tokens(
     now: DateTime<Utc>,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    if file.is_some_and(|file| file.access.is_empty()) {
-        let help = "add, for example, `access: [{ subject: ACCOUNT, role: viewer }]`";
-        let message = "requests carry tokens, and the teams file has no `access`: nobody sees anything";
-        findings.add(Check::warning(TOKENS, message, help))?;
-    }
+    warn_without_access(TOKENS, "requests carry tokens", "{ subject: ACCOUNT, role: viewer }", file, findings)?;
     if is_offline {
         return Ok(());
     }
     let (issuer, audience) = (settings.issuer().to_owned(), settings.audience().to_owned());
-    let checked = match Tokens::new(settings) {
-        Ok(tokens) => tokens.check(now).await,
-        Err(error) => Err(error),
-    };
-    findings.add(match checked {
+    let checked = async { Tokens::new(settings)?.check(now).await };
+    findings.add(match checked.await {
         Ok(keys) => Check::ok(TOKENS, format!("{issuer} answers, keys: {keys}; tokens must be for {audience}")),
         Err(error) => {
             let help = "check JWT_ISSUER, and whether this machine reaches it (a proxy, a firewall)";
             Check::error(TOKENS, format!("{issuer}: {error}"), help)
         }
     })
+}
+
+/// Warns where a file lets nobody see anything; `line` is an example of one that does.
+fn warn_without_access(
+    name: &str,
+    who: &str,
+    line: &str,
+    file: Option<&TeamsFile>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    if file.is_none_or(|file| !file.access.is_empty()) {
+        return Ok(());
+    }
+    let message = format!("{who}, and the teams file has no `access`: nobody sees anything");
+    findings.add(Check::warning(name, message, format!("add, for example, `access: [{line}]`")))
 }

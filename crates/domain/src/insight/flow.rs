@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Timelike, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::pickup_calendar::{OpenedPickup, PickupCalendar, pickup_calendar};
-use super::size_effect::{SIZE_BOUNDS, SizeClass, SizeEffect, SizedTimes, size_effect};
+use super::size_effect::{SizeClass, SizeEffect, SizedTimes, class_of, size_effect};
 use super::time_share::{Phase, PhaseTimes, TimeShare, time_share};
 use super::wip_age::{MergedTime, OpenAge, WipAge, wip_age};
 use crate::metrics::DateRange;
@@ -185,17 +185,14 @@ pub fn flow(times: &[FlowTimes], context: &FlowContext) -> Flow {
     let (until_merge, until_production) = (shares(Phase::UNTIL_MERGE), shares(Phase::ALL));
     let n_hidden = n - context.shown(of_range.clone(), |(it, at)| (*at, it.person)).len();
     // A class of a week is by fewer people than the week.
-    let class = |(it, _): &Merged<'_>| it.lines.map(|lines| SIZE_BOUNDS.partition_point(|bound| *bound < lines));
+    let class = |(it, _): &Merged<'_>| it.lines.map(class_of);
     let size_effect =
         sizes(&of_range, &context.shown_by(of_range.clone(), |(it, at)| (*at, it.person), class), context);
     let opened = times.iter().filter(|it| it.merged_at.is_some()).filter_map(|it| {
         let pickup = it.seconds[Phase::Pickup as usize]?;
         Some(OpenedPickup { opened: it.ready_at?, pickup, weight: it.weight, person: it.person })
     });
-    let hour = |it: &OpenedPickup| {
-        let at = it.opened.with_timezone(&context.zone());
-        (at.weekday().number_from_monday(), at.hour())
-    };
+    let hour = |it: &OpenedPickup| it.hour_of_week(context.zone());
     let opened = context.shown_by(opened.collect(), |it| (it.opened, it.person), hour);
     let days = (context.range.from, context.range.to);
     Flow {

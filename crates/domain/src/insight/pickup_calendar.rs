@@ -11,7 +11,7 @@ use super::groups::{Group, hours};
 use crate::Weight;
 use crate::metrics::PICKUP_CALENDAR;
 
-/// A calendar needs so many weeks, the last of which may have begun only.
+/// A calendar needs so many weeks; of the last one a day is enough.
 pub const CALENDAR_WEEKS: i64 = 13;
 /// A cell of fewer pull requests is empty.
 pub const FEWEST_IN_CELL: usize = 6;
@@ -27,6 +27,14 @@ pub struct OpenedPickup {
     pub weight: Weight,
     /// Its author, as any number that is the same for the same person.
     pub person: i64,
+}
+
+impl OpenedPickup {
+    /// The day of the week, of which Monday is 1, and the hour of the opening.
+    pub(super) fn hour_of_week(&self, zone: Tz) -> (u32, u32) {
+        let opened = self.opened.with_timezone(&zone);
+        (opened.weekday().number_from_monday(), opened.hour())
+    }
 }
 
 /// The pull requests that were opened in an hour of a day of the week.
@@ -66,10 +74,9 @@ pub fn pickup_calendar(
     let mut n = 0;
     let mut groups: BTreeMap<(u32, u32), Group> = BTreeMap::new();
     for item in items {
-        let opened = item.opened.with_timezone(&zone);
-        if (from..to).contains(&opened.date_naive()) {
+        if (from..to).contains(&item.opened.with_timezone(&zone).date_naive()) {
             n += 1;
-            let cell = groups.entry((opened.weekday().number_from_monday(), opened.hour())).or_default();
+            let cell = groups.entry(item.hour_of_week(zone)).or_default();
             cell.add((item.pickup, item.weight.as_f64(), item.person));
         }
     }

@@ -57,6 +57,11 @@ pub struct SizeEffect {
     pub n_unknown: usize,
 }
 
+/// The place of the class of so many changed lines.
+pub(super) fn class_of(lines: u64) -> usize {
+    SIZE_BOUNDS.partition_point(|bound| *bound < lines)
+}
+
 /// The median pickup and review of each class of sizes.
 pub fn size_effect(items: &[SizedTimes], min_group_size: usize) -> SizeEffect {
     #[derive(Clone, Default)]
@@ -72,7 +77,7 @@ pub fn size_effect(items: &[SizedTimes], min_group_size: usize) -> SizeEffect {
             n_unknown += 1;
             continue;
         };
-        let class = &mut classes[SIZE_BOUNDS.partition_point(|bound| *bound < lines)];
+        let class = &mut classes[class_of(lines)];
         let value = |seconds: f64| (seconds, item.weight.as_f64(), item.person);
         class.n += 1;
         item.pickup.into_iter().for_each(|seconds| class.pickup.add(value(seconds)));
