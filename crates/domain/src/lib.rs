@@ -9,6 +9,7 @@ mod details;
 pub mod fuzzing;
 mod groups;
 pub mod insight;
+pub mod messages;
 pub mod metrics;
 mod names;
 mod percentile;
@@ -29,8 +30,8 @@ pub use attribution::{
 };
 pub use details::{Commit, CountedReview, Details, DraftEvent, History, Review};
 pub use names::{
-    ExternalId, Forge, GoalId, InstanceId, Login, NameError, RepoEntry, RepoExclusion, RepoName, RepoPattern,
-    RepoRules, ServiceSlug, TeamSlug,
+    ChannelId, ExternalId, Forge, GoalId, InstanceId, Login, NameError, RepoEntry, RepoExclusion, RepoName,
+    RepoPattern, RepoRules, ServiceSlug, TeamSlug,
 };
 pub use percentile::{Sample, weighted_mean, weighted_percentile};
 pub use period::{Period, PeriodError, iso_week, monday_of, start_of_day};

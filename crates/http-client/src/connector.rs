@@ -20,6 +20,8 @@ use tokio::net::TcpStream;
 use tower::Service;
 use url::{Host, Url};
 
+use crate::guard::{Guard, Resolver};
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause within a response.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
@@ -102,7 +104,7 @@ fn check(name: &str, address: &str) -> Result<(), Problem> {
 /// Opens connections.
 #[derive(Clone)]
 pub struct Connector {
-    direct: HttpConnector,
+    direct: HttpConnector<Resolver>,
     by_proxy: Option<ByProxy>,
 }
 
@@ -148,10 +150,34 @@ where
     B: Body + Send,
     B::Data: Send,
 {
-    let mut direct = HttpConnector::new();
+    client_by(proxy, Resolver::default())
+}
+
+/// A client for addresses that others have chosen: without a proxy it connects to public addresses only, and to the hosts that are
+/// allowed. It checks the address that it connects to, so that a name cannot lead elsewhere later. An address that is written as
+/// numbers is not resolved: [`Guard::check`] refuses it.
+///
+/// # Errors
+/// As for [`client`].
+pub fn guarded_client<B>(proxy: Option<&Proxy>, guard: &Guard) -> Result<HttpClient<B>, NoAuthorities>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    client_by(proxy, Resolver::guarded(guard.clone()))
+}
+
+fn client_by<B>(proxy: Option<&Proxy>, resolver: Resolver) -> Result<HttpClient<B>, NoAuthorities>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    let mut direct = HttpConnector::new_with_resolver(resolver);
     direct.enforce_http(false);
     let by_proxy = proxy.map(|proxy| {
-        let connector = tls()?.https_or_http().enable_http1().wrap_connector(direct.clone());
+        let mut to_proxy = HttpConnector::new();
+        to_proxy.enforce_http(false);
+        let connector = tls()?.https_or_http().enable_http1().wrap_connector(to_proxy);
         Ok::<_, NoAuthorities>(ByProxy { proxy: proxy.clone(), connector })
     });
     let connector = Connector { direct, by_proxy: by_proxy.transpose()? };

@@ -378,6 +378,14 @@ impl Writer {
             )
             .execute(&mut *connection)
             .await?;
+            let said = sqlx::query!(
+                "delete from messages
+                where id in (select m.id from messages as m where m.finished_at < $1 order by m.id limit $2)",
+                before,
+                RUNS_AT_ONCE
+            )
+            .execute(&mut *connection)
+            .await?;
             let received = sqlx::query!(
                 "delete from received_events
                 where id in (select e.id from received_events as e where e.received_at < $1 order by e.received_at limit $2)",
@@ -387,7 +395,7 @@ impl Writer {
             .execute(connection)
             .await?;
             let is_full = |deleted: u64| deleted >= RUNS_AT_ONCE.unsigned_abs();
-            Ok([gone, forgotten, received].iter().any(|deleted| is_full(deleted.rows_affected())))
+            Ok([gone, forgotten, said, received].iter().any(|deleted| is_full(deleted.rows_affected())))
         })
         .await
     }

@@ -16,6 +16,7 @@ mod holder;
 mod ledger;
 mod limits;
 mod logins;
+mod messages;
 mod metrics;
 mod pages;
 mod passwords;
@@ -56,6 +57,10 @@ pub use holder::{HeldLease, Holder};
 pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled};
 pub use logins::{LoginKind, LoginStatus, Logins, WayIn};
 pub use mergeline_domain::delivery::RepositoryId;
+pub use messages::{
+    ChannelStatus, ClaimTerms, ClaimedMessages, FailingRepository, MessageKey, MessageOutcome, PlannedChanges,
+    PlannedMessage,
+};
 pub use metrics::{
     Audience, Bucketing, DataStatus, Filter, ListedState, Member, OpenPullRequests, PullRequestList, PullRequestOrder,
     ReadSession, Team, TeamMembership, TeamPullRequest, TeamRef, TeamSelector,

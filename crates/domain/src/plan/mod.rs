@@ -16,9 +16,11 @@ use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
 use crate::delivery::SourceRules;
+use crate::messages::ChannelEntry;
 use crate::start_of_day;
 use crate::teams_file::{
-    DeliverySettings, GoalChange, GoalEntry, InstanceEntry, InvestmentEntry, ServiceEntry, TeamEntry, TeamsFile,
+    ChannelChange, DeliverySettings, GoalChange, GoalEntry, InstanceEntry, InvestmentEntry, ServiceEntry, TeamEntry,
+    TeamsFile,
 };
 use crate::{
     AccessChange, AccessLines, ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName,
@@ -72,6 +74,8 @@ pub struct PlanSettings {
     pub goals: Vec<GoalEntry>,
     /// Kinds of work, in the order in which they are tried.
     pub investment: Vec<InvestmentEntry>,
+    /// Where messages go.
+    pub channels: Vec<ChannelEntry>,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -87,6 +91,7 @@ impl From<&TeamsFile> for PlanSettings {
             access: file.access.clone(),
             goals: file.goals.clone(),
             investment: file.investment.clone(),
+            channels: file.channels.clone(),
         }
     }
 }
@@ -300,6 +305,8 @@ pub struct Plan {
     pub access_changed: AccessChange,
     /// Goals that go and come.
     pub goals_changed: GoalChange,
+    /// Channels that go and come.
+    pub channels_changed: ChannelChange,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -359,6 +366,10 @@ impl Plan {
             services_changed: services_changed(current, file),
             access_changed: access_changed(current, file),
             goals_changed: GoalChange::between(current.settings.as_ref().map_or(&[], |it| &it.goals), &file.goals),
+            channels_changed: ChannelChange::between(
+                current.settings.as_ref().map_or(&[], |it| &it.channels),
+                &file.channels,
+            ),
         };
         let known = plan.teams_by_slug(&current.teams, file)?;
         let mut holdings = Holdings::default();
@@ -683,6 +694,7 @@ impl fmt::Display for PlanSettings {
             delivery,
             access: _,
             goals: _,
+            channels: _,
             investment,
         } = self;
         let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
@@ -730,6 +742,11 @@ impl fmt::Display for Plan {
         for (sign, goals) in [('-', &self.goals_changed.removed), ('+', &self.goals_changed.added)] {
             for goal in goals {
                 writeln!(f, "{sign} goal        {goal}")?;
+            }
+        }
+        for (sign, channels) in [('-', &self.channels_changed.removed), ('+', &self.channels_changed.added)] {
+            for channel in channels {
+                writeln!(f, "{sign} channel     {channel}")?;
             }
         }
         for (sign, repositories) in [('+', &self.repositories_added), ('-', &self.repositories_removed)] {

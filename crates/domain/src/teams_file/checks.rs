@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::MemberEntry;
 use super::access::{lines_are_about_different_people, lines_name_known_teams};
+use super::channels::{channels_are_listed_once, channels_name_known_teams};
 use super::goals::{goals_name_known_teams, goals_of_one_id_follow_each_other};
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
@@ -32,6 +33,8 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     lines_name_known_teams(draft, problems);
     goals_name_known_teams(draft, problems);
     goals_of_one_id_follow_each_other(draft, problems);
+    channels_are_listed_once(draft, problems);
+    channels_name_known_teams(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
     }

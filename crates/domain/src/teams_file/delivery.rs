@@ -407,13 +407,8 @@ impl Reader<'_> {
     }
 
     /// The entries of a list that must not be empty.
-    pub(super) fn at_least_one(
-        &mut self,
-        node: &Node,
-        path: &str,
-        patterns: Vec<Placed<String>>,
-    ) -> Option<Vec<String>> {
-        let patterns: Vec<String> = patterns.into_iter().map(|it| it.value).collect();
+    pub(super) fn at_least_one<T>(&mut self, node: &Node, path: &str, patterns: Vec<Placed<T>>) -> Option<Vec<T>> {
+        let patterns: Vec<T> = patterns.into_iter().map(|it| it.value).collect();
         if patterns.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
             self.report("config.empty", node.at, path, "the list is empty", "name at least one, or leave the key out");
         }

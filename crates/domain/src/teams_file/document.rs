@@ -73,6 +73,9 @@ pub(super) struct Document {
     /// Kinds of work. The first rule that takes a pull request decides; what none takes is uncategorized.
     #[serde(skip_serializing_if = "Option::is_none")]
     investment: Option<Vec<InvestmentRule>>,
+    /// Where messages go. The addresses are secrets, and not here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<Vec<Channel>>,
     /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
@@ -108,6 +111,41 @@ struct InvestmentRule {
     /// Reverts and hotfixes.
     #[serde(skip_serializing_if = "Option::is_none")]
     rework: Option<bool>,
+}
+
+/// Where messages go.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct Channel {
+    /// The short name, under which the address is in `CHANNELS`.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    id: String,
+    /// What takes the messages.
+    #[schemars(extend("enum" = ["slack", "teams", "discord", "email", "webhook"]))]
+    kind: String,
+    /// The slugs of the teams that it hears about. All when left out.
+    #[schemars(
+        length(min = 1),
+        inner(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    teams: Option<Vec<String>>,
+    /// What it gets. `digest`: a team's last week, on Mondays; `agreement`: what breaks a working agreement now; `goal`: a goal's
+    /// state changed; `change`: numbers have lastingly changed; `operations`: the collection or a channel fails.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^(digest|agreement|goal|change|operations)$")))]
+    kinds: Vec<String>,
+    /// When it gets nothing, by the clock of the file's time zone.
+    #[schemars(regex(pattern = r"^[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$"), extend("examples" = ["18:00-08:00"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quiet: Option<String>,
+    /// Whether it gets messages on Saturdays and Sundays.
+    #[schemars(extend("default" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weekends: Option<bool>,
+    /// Whether pull requests have their titles in it, not only their numbers.
+    #[schemars(extend("default" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    titles: Option<bool>,
 }
 
 /// Which statistics are hidden because they come from too few people.

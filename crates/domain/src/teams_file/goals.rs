@@ -207,14 +207,14 @@ impl Reader<'_> {
             .map(|node| self.name::<TeamSlug>("config.team_slug", node, &join(path, "team"), "payments"));
         let sentence =
             fields.optional(self, "sentence").map(|node| self.line_of(node, &join(path, "sentence"), MOST_SENTENCE));
-        let form = fields.required(self, "form").and_then(|node| self.one_of::<FormName>(node, &join(path, "form")));
+        let form = fields.required(self, "form").and_then(|node| self.goal_word::<FormName>(node, &join(path, "form")));
         let clock_node = fields.optional(self, "clock");
         let is_working = clock_node.map(|node| self.is_working(node, &join(path, "clock")));
         let hours = fields.optional(self, "hours").map(|node| self.hours(node, &join(path, "hours")));
         let days = fields.optional(self, "days").map(|node| self.days(node, &join(path, "days")));
         let free = fields.optional(self, "free").map(|node| self.free(node, &join(path, "free")));
         let measure =
-            fields.optional(self, "measure").map(|node| self.one_of::<GoalMeasure>(node, &join(path, "measure")));
+            fields.optional(self, "measure").map(|node| self.goal_word::<GoalMeasure>(node, &join(path, "measure")));
         let within_node = fields.optional(self, "within");
         let within = within_node.map(|node| self.window(node, &join(path, "within")));
         let share = fields.optional(self, "share").map(|node| self.percent(node, &join(path, "share")));
@@ -299,20 +299,12 @@ impl Reader<'_> {
         is_right.then_some(GoalEntry { id, team, sentence, form, clock, from, to })
     }
 
-    /// A word of a list.
-    fn one_of<T>(&mut self, node: &Node, path: &str) -> Option<T>
+    fn goal_word<T>(&mut self, node: &Node, path: &str) -> Option<T>
     where
         T: std::str::FromStr + VariantArray + Copy + 'static,
         &'static str: From<T>,
     {
-        let text = self.text(node, path)?;
-        let found = text.parse().ok();
-        if found.is_none() {
-            let known: Vec<&'static str> = T::VARIANTS.iter().map(|one| (*one).into()).collect();
-            let help = format!("write one of: {}", known.join(", "));
-            self.report("config.goal", node.at, path, format!("unknown word `{text}`"), help);
-        }
-        found
+        self.word("config.goal", node, path)
     }
 
     fn is_working(&mut self, node: &Node, path: &str) -> Option<bool> {

@@ -1,6 +1,7 @@
 //! The teams file: which repositories are collected, and who belongs to which team, when, and with which share.
 
 mod access;
+mod channels;
 mod checks;
 mod delivery;
 mod document;
@@ -14,6 +15,7 @@ mod reader;
 mod tree;
 mod write;
 
+pub use channels::ChannelChange;
 pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
 pub use delivery::{DeliverySettings, OwnerEntry, ServiceEntry};
@@ -26,6 +28,7 @@ pub use people_csv::{Column, Columns, PeopleCsv};
 
 use serde::Serialize;
 
+use crate::messages::ChannelEntry;
 use crate::{
     AccessLines, ExternalId, Forge, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight,
 };
@@ -57,6 +60,8 @@ pub struct TeamsFile {
     pub goals: Vec<GoalEntry>,
     /// Kinds of work, in the order in which they are tried.
     pub investment: Vec<InvestmentEntry>,
+    /// Where messages go.
+    pub channels: Vec<ChannelEntry>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

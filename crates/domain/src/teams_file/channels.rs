@@ -1,0 +1,139 @@
+//! The part of the teams file about channels for messages.
+
+use std::collections::HashMap;
+
+use chrono::NaiveTime;
+use serde::Serialize;
+use strum::VariantArray;
+
+use super::checks::{problem, team_slugs};
+use super::reader::{Draft, Placed, Reader, given, join};
+use super::tree::{Node, Value};
+use crate::messages::{ChannelEntry, ChannelKind, MessageKind, QuietHours};
+use crate::{ChannelId, Problem, TeamSlug};
+
+pub(super) const CHANNEL_KEYS: &[&str] = &["id", "kind", "teams", "kinds", "quiet", "weekends", "titles"];
+/// What somebody may write into a channel although it is a secret.
+const SECRET_KEYS: [&str; 5] = ["url", "address", "to", "webhook", "secret"];
+
+/// What changes of the channels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ChannelChange {
+    /// Those that are not in the new file, or not so.
+    pub removed: Vec<ChannelEntry>,
+    /// Those that are new in it.
+    pub added: Vec<ChannelEntry>,
+}
+
+impl ChannelChange {
+    /// From `before` to `after`.
+    pub fn between(before: &[ChannelEntry], after: &[ChannelEntry]) -> Self {
+        let missing_in = |channels: &[ChannelEntry], others: &[ChannelEntry]| -> Vec<ChannelEntry> {
+            channels.iter().filter(|channel| !others.contains(channel)).cloned().collect()
+        };
+        Self { removed: missing_in(before, after), added: missing_in(after, before) }
+    }
+}
+
+impl Reader<'_> {
+    /// A channel.
+    pub(super) fn channel(&mut self, node: &Node, path: &str) -> Option<ChannelEntry> {
+        if let Some(key) = SECRET_KEYS
+            .into_iter()
+            .find(|key| matches!(&node.value, Value::Map(entries) if entries.iter().any(|(name, _)| name.text == *key)))
+        {
+            let message = format!("`{key}` is a secret, and the file is not the place for it");
+            let help = "put the address into CHANNELS, under the id of the channel (see docs/messages.md)";
+            self.report("config.channel", node.at, &join(path, key), message, help);
+            return None;
+        }
+        let fields = self.fields(node, path, CHANNEL_KEYS, &[]);
+        let id = fields
+            .required(self, "id")
+            .and_then(|node| self.name::<ChannelId>("config.channel", node, &join(path, "id"), "payments-chat"));
+        let kind = fields
+            .required(self, "kind")
+            .and_then(|node| self.word::<ChannelKind>("config.channel", node, &join(path, "kind")));
+        let teams = fields.optional(self, "teams").map(|node| {
+            let slug = |reader: &mut Self, node: &Node, path: &str| {
+                reader.name::<TeamSlug>("config.team_slug", node, path, "payments")
+            };
+            let slugs = self.list(node, &join(path, "teams"), slug);
+            self.at_least_one(node, &join(path, "teams"), slugs)
+        });
+        let kinds = fields.required(self, "kinds").and_then(|node| {
+            let kind =
+                |reader: &mut Self, node: &Node, path: &str| reader.word::<MessageKind>("config.channel", node, path);
+            let kinds = self.list(node, &join(path, "kinds"), kind);
+            self.at_least_one(node, &join(path, "kinds"), kinds)
+        });
+        let quiet = fields.optional(self, "quiet").map(|node| self.quiet(node, &join(path, "quiet")));
+        let [weekends, titles] = ["weekends", "titles"]
+            .map(|key| fields.optional(self, key).map(|node| self.boolean(node, &join(path, key))));
+        // What could not be read was already reported.
+        let (teams, quiet) = (given(teams)?, given(quiet)?);
+        let (weekends, titles) = (given(weekends)?.unwrap_or(true), given(titles)?.unwrap_or(true));
+        let mut kinds = kinds?;
+        kinds.sort_unstable();
+        kinds.dedup();
+        if let Some(node) = fields.optional(self, "teams").filter(|_| kinds == [MessageKind::Operations]) {
+            let help = "leave `teams` out: messages of operations are about the whole collection";
+            self.report("config.channel", node.at, &join(path, "teams"), "these messages are about no team", help);
+            return None;
+        }
+        Some(ChannelEntry { id: id?, kind: kind?, teams: teams.unwrap_or_default(), kinds, quiet, weekends, titles })
+    }
+
+    /// `18:00-08:00`.
+    fn quiet(&mut self, node: &Node, path: &str) -> Option<QuietHours> {
+        let text = self.text(node, path)?;
+        let time = |text: &str| NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
+        let hours = text.split_once('-').and_then(|(from, to)| Some(QuietHours { from: time(from)?, to: time(to)? }));
+        let hours = hours.filter(|hours| hours.from != hours.to);
+        if hours.is_none() {
+            let message = format!("`{text}` are not hours of a day");
+            self.report("config.channel", node.at, path, message, "write them like `\"18:00-08:00\"`");
+        }
+        hours
+    }
+
+    /// A word of a list.
+    pub(super) fn word<T>(&mut self, code: &'static str, node: &Node, path: &str) -> Option<T>
+    where
+        T: std::str::FromStr + VariantArray + Copy + 'static,
+        &'static str: From<T>,
+    {
+        let text = self.text(node, path)?;
+        let found = text.parse().ok();
+        if found.is_none() {
+            let known: Vec<&'static str> = T::VARIANTS.iter().map(|one| (*one).into()).collect();
+            let help = format!("write one of: {}", known.join(", "));
+            self.report(code, node.at, path, format!("unknown word `{text}`"), help);
+        }
+        found
+    }
+}
+
+pub(super) fn channels_are_listed_once(draft: &Draft, problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<&ChannelId, &Placed<ChannelEntry>> = HashMap::new();
+    for channel in &draft.channels {
+        if let Some(first) = seen.get(&channel.value.id) {
+            let message = format!("there is another channel `{}`", channel.value.id);
+            let mut problem = problem("config.channel", channel, message, "give each an id of its own");
+            problem.related = Some(first.at);
+            problems.push(problem);
+        } else {
+            seen.insert(&channel.value.id, channel);
+        }
+    }
+}
+
+pub(super) fn channels_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>) {
+    let known = team_slugs(draft);
+    for channel in &draft.channels {
+        for slug in channel.value.teams.iter().filter(|slug| !known.contains(slug)) {
+            let message = format!("there is no team `{slug}` in this file");
+            problems.push(problem("config.channel", channel, message, "name a team of this file by its slug"));
+        }
+    }
+}
