@@ -113,6 +113,14 @@ pub(crate) enum Command {
     Goals(Goals),
     /// Print a team's last week for a chat or for mail; sends nothing
     Digest(Digest),
+    /// Send what the channels of the teams file should hear
+    ///
+    /// Judges what is new, and sends what is due: digests, agreements, goals, lasting changes, and what operators should know. Run it
+    /// every quarter of an hour; what was sent is not sent again. Addresses are in CHANNELS.
+    Notify(Notify),
+    /// The channels of the teams file, and what was sent to them
+    #[command(subcommand)]
+    Channels(Channels),
     /// Show how often forecasts would have held, and how many lasting changes were found, in the teams' own past
     BackTest(BackTestOf),
     /// Explain who may see what on the page
@@ -548,6 +556,31 @@ pub(crate) struct Digest {
     /// The address of the page up to `/v1/app/`, to link to it
     #[arg(long, value_name = "URL", value_parser = page)]
     pub(crate) page: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Notify {
+    /// Print what would be sent, and send nothing
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channels {
+    /// Each channel, whether it has an address, and what became of its messages in the last seven days
+    List,
+    /// Send a sample to a channel
+    Test(TestChannel),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TestChannel {
+    /// The channel, by its id in the teams file
+    #[arg(value_name = "CHANNEL")]
+    pub(crate) channel: String,
+    /// Print what would be sent, and send nothing
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 /// Where a digest is read.

@@ -3,6 +3,7 @@
 mod access;
 mod args;
 mod back_test;
+mod channels;
 mod collecting;
 mod data;
 mod database;
@@ -153,6 +154,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Data(command) => data::run(&command, &options).await,
         Command::Goals(command) => goals::run(&command, &options, clock()).await,
         Command::Digest(args) => digest::run(&args, &options, clock()).await,
+        Command::Notify(args) => Box::pin(channels::notify(&args, &options, clock)).await,
+        Command::Channels(command) => Box::pin(channels::channels(&command, &options, clock())).await,
         Command::BackTest(args) => back_test::run(&args, &options, clock()).await,
         Command::Access(command) => access::run(&command, &options, clock()),
         Command::Teams(command) => teams::run(&command, &options, clock()).await,

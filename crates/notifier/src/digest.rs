@@ -1,6 +1,7 @@
 //! What a team's week was, in sentences.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono_tz::Tz;
 use mergeline_domain::insight::{ChangeReport, GoalState};
 use mergeline_domain::metrics::{Durations, Incomplete, MeasureKind, RangeRequest};
 use mergeline_domain::{TeamSlug, Weight, count_of};
@@ -34,15 +35,23 @@ pub async fn digest(
     options: &DigestOptions,
     now: DateTime<Utc>,
 ) -> Result<Message, ReportError> {
+    of_week(store, team, week, options, now).await.map(|(message, _)| message)
+}
+
+/// The digest, and whether all of its week was read.
+pub(crate) async fn of_week(
+    store: &Reader,
+    team: &TeamSlug,
+    week: NaiveDate,
+    options: &DigestOptions,
+    now: DateTime<Utc>,
+) -> Result<(Message, bool), ReportError> {
     let prepare = |kind, range| Report::of_team(store, kind, team, range, now);
     // Each report holds a connection, so none outlives its numbers.
-    let (summary, as_of, hides_ages) = {
+    let (summary, footer, hides_ages) = {
         let mut report = prepare(ReportKind::Summary, RangeRequest::Week(week)).await?;
         let summary = report.summary().await?;
-        let zone = report.range().zone;
-        let as_of =
-            report.coverage().data_as_of.map(|at| at.with_timezone(&zone).format("%b %-d, %Y, %-I:%M %p").to_string());
-        (summary, as_of, report.min_group_size() > 0)
+        (summary, footer(&report), report.min_group_size() > 0)
     };
     let goals = prepare(ReportKind::Goals, RangeRequest::Week(week)).await?.goals().await?;
     let changes = prepare(ReportKind::Change, RangeRequest::DEFAULT).await?.changes().await?;
@@ -58,14 +67,38 @@ pub async fn digest(
         text: "Open in Mergeline".to_owned(),
         url: format!("{page}#/overview?team={team}&week={}", week.format("%G-W%V")),
     });
-    let as_of = as_of.map_or_else(|| "Nothing was collected yet".to_owned(), |at| format!("Data as of {at}"));
-    Ok(Message {
+    let is_read = summary.period.incomplete.is_empty();
+    let message = Message {
         title: format!("{}: {}", summary.team.name, days(week)),
         summary: sentence(&summary.period),
         sections: sections.into_iter().flatten().collect(),
         link,
-        footer: format!("{as_of}. About a team's delivery, not for judging people."),
-    })
+        footer,
+    };
+    Ok((message, is_read))
+}
+
+/// How far the numbers of a report can be trusted.
+pub(crate) fn footer(report: &Report) -> String {
+    let as_of = report.coverage().data_as_of.map(|at| format!("Data as of {}", when(at, report.range().zone)));
+    let as_of = as_of.unwrap_or_else(|| "Nothing was collected yet".to_owned());
+    format!("{as_of}. About a team's delivery, not for judging people.")
+}
+
+/// An instant, by the clock of a zone.
+pub(crate) fn when(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%b %-d, %Y, %-I:%M %p").to_string()
+}
+
+/// A screen of the page about a team.
+pub(crate) fn page_link(page: Option<&str>, screen: &str, team: &TeamSlug) -> Option<Link> {
+    let url = format!("{}#/{screen}?team={team}", page?);
+    Some(Link { text: "Open in Mergeline".to_owned(), url })
+}
+
+/// A share, in percent.
+pub(crate) fn share_of(share: f64) -> String {
+    format!("{:.0}%", 100.0 * share)
 }
 
 /// `Nov 23 to 29, 2026`.
@@ -178,7 +211,7 @@ fn share(units: i64) -> String {
 }
 
 /// A time in seconds, as people say it.
-fn hours(seconds: f64) -> String {
+pub(crate) fn hours(seconds: f64) -> String {
     let hours = seconds / 3_600.0;
     let tenth = |value: f64| format!("{value:.1}").trim_end_matches(".0").to_owned();
     if hours < 1.0 {

@@ -1,12 +1,13 @@
 //! A message before it has a format.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The longest line; no sentence of ours is longer, but titles and names are of people.
 const MOST_IN_LINE: usize = 300;
 
 /// What is said, in the order in which it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// What it is about.
     pub title: String,
@@ -21,7 +22,7 @@ pub struct Message {
 }
 
 /// A part of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
     /// Its heading.
     pub heading: String,
@@ -32,7 +33,7 @@ pub struct Section {
 }
 
 /// A line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// What it starts with, and where that leads.
     pub link: Option<Link>,
@@ -41,7 +42,7 @@ pub struct Line {
 }
 
 /// A text that leads somewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// What is shown.
     pub text: String,
@@ -76,6 +77,12 @@ impl Section {
 }
 
 impl Message {
+    /// As it is kept until it is sent.
+    pub(crate) fn stored(&self) -> Value {
+        // Texts and lists always have a form in JSON.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
     /// The message in a format, with as many lines as fit. Lists lose their ends, the longest one first; each part keeps a line.
     pub(crate) fn fitted<T>(&self, render: impl Fn(&Self) -> T, fits: impl Fn(&T) -> bool) -> T {
         let mut message = self.clone();
