@@ -144,15 +144,18 @@ impl Reader {
         Ok(row.fetch_optional(&self.pool).await?.map_or_else(Vec::new, |channels| channels.0))
     }
 
-    /// Whether something may be new to say: since messages were last planned an hour has passed, or something was collected, or a
-    /// message that waits is due.
+    /// Whether something may be new to say: since messages were last planned a half hour of the clock has begun, something was
+    /// collected, or a message that waits is due. What has an hour of the day begins with one of these.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn needs_planning(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let needed = sqlx::query_scalar!(
             r#"select
-                not exists (select from message_plans as p where p.planned_at > $1::timestamptz - interval '1 hour')
+                not exists (
+                    select from message_plans as p
+                    where date_bin('30 minutes', p.planned_at, 'epoch') >= date_bin('30 minutes', $1::timestamptz, 'epoch')
+                )
                 or exists (
                     select from repositories as r cross join message_plans as p
                     where r.removed_at is null and r.collected_at > p.planned_at

@@ -2,6 +2,7 @@
 
 mod app_key;
 mod aws;
+mod channels;
 mod database;
 mod keep;
 mod lambda_runtime;
@@ -14,6 +15,7 @@ mod python;
 
 pub use app_key::app_key;
 pub use aws::{AwsEmulator, AwsFault, AwsService, EmulatedMessage, EmulatedMetric, EmulatedQueue};
+pub use channels::{ChannelAnswer, ChannelMessage, FakeChannels};
 pub use database::{TestDatabase, miscounted};
 pub use keep::{finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
