@@ -2,6 +2,7 @@
 
 mod database;
 mod error;
+mod mail;
 mod metrics;
 mod queue;
 mod secrets;
@@ -19,13 +20,14 @@ use aws_sdk_sqs::config::Credentials;
 
 pub use database::DatabaseTokens;
 pub use error::{AwsError, Cause};
+pub use mail::{MailError, Mails, OutgoingMail};
 pub use metrics::{Metric, Metrics, Unit};
 pub use queue::{Message, Queue};
 pub use secrets::Secrets;
 pub use stack::Stacks;
 pub use variables::{
-    API_KEYS, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN, LOGIN_SECRET,
-    OTLP_HEADERS, SESSION_SECRET, SecretValues, SecretVariable, VariableError, WEBHOOK_SECRETS,
+    API_KEYS, CHANNELS, DATABASE_READER_URL, DATABASE_URL, DATABASE_WRITER_URL, GITHUB_APP_KEY, GITHUB_TOKEN,
+    LOGIN_SECRET, OTLP_HEADERS, SESSION_SECRET, SMTP_URL, SecretValues, SecretVariable, VariableError, WEBHOOK_SECRETS,
 };
 
 /// Endpoints of the same region respond within milliseconds. A missing route must not use up a function's time.
@@ -102,6 +104,11 @@ impl Aws {
     /// Tokens for logins of databases.
     pub fn database_tokens(&self) -> DatabaseTokens {
         DatabaseTokens::new(&self.0.config)
+    }
+
+    /// Mail by SES.
+    pub fn mails(&self) -> Mails {
+        Mails::new(&self.0.config)
     }
 
     /// The stacks that are deployed.

@@ -59,6 +59,12 @@ pub const API_KEYS: SecretVariable = SecretVariable { name: "API_KEYS", arn: "AP
 pub const WEBHOOK_SECRETS: SecretVariable =
     SecretVariable { name: "WEBHOOK_SECRETS", arn: "WEBHOOK_SECRETS_SECRET_ARN", form: Form::Text };
 
+/// The addresses of channels, a JSON object.
+pub const CHANNELS: SecretVariable = SecretVariable { name: "CHANNELS", arn: "CHANNELS_SECRET_ARN", form: Form::Text };
+
+/// The server that takes mail.
+pub const SMTP_URL: SecretVariable = SecretVariable { name: "SMTP_URL", arn: "SMTP_URL_SECRET_ARN", form: Form::Text };
+
 /// This program's secret at the provider that people log in with. It may be stored beside the next one.
 pub const LOGIN_SECRET: SecretVariable = SecretVariable {
     name: "OIDC_CLIENT_SECRET",

@@ -1,4 +1,4 @@
-"""An AWS for tests: moto's Secrets Manager, SQS and CloudWatch behind one address.
+"""An AWS for tests: moto's Secrets Manager, SQS, SES and CloudWatch behind one address.
 
 What it adds to moto:
 
@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 import cbor2
 from moto.core.utils import unix_time_millis
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.ses.models import ses_backends
 from moto.sqs.models import sqs_backends
 from werkzeug.serving import make_server
 
+SEND_EMAIL_PATH = "/v2/email/outbound-emails"
 CBOR_PREFIX = "/service/GraniteServiceVersion20100801/operation/"
 
 # What each kind of fault answers in place of the service.
@@ -66,6 +68,8 @@ class Call:
         if is_cbor:
             operation = path.removeprefix(CBOR_PREFIX)
             body = json.dumps(cbor2.loads(body)).encode()
+        elif path == SEND_EMAIL_PATH:
+            operation = "SendEmail"
         else:
             operation = environ.get("HTTP_X_AMZ_TARGET", "").rsplit(".", 1)[-1]
         return cls(account, region, service, operation, body, is_cbor)
@@ -153,6 +157,12 @@ class Emulator:
                 case "metrics":
                     return account.metrics
         match verb:
+            case "verify_sender":
+                ses_backends[request["account"]][request["region"]].verify_email_identity(request["sender"])
+                return None
+            case "mails":
+                sent = ses_backends[request["account"]][request["region"]].sent_messages
+                return [str({**vars(message)}) for message in sent]
             case "messages":
                 return [describe(message) for message in messages_of(request)]
             case "release":

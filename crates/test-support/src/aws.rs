@@ -42,6 +42,8 @@ pub enum AwsService {
     SecretsManager,
     /// Simple Queue Service.
     Sqs,
+    /// Simple Email Service.
+    Ses,
     /// `CloudWatch`.
     CloudWatch,
 }
@@ -198,6 +200,25 @@ impl AwsEmulator {
         metrics.as_array().context("no list of metrics")?.iter().map(read).collect()
     }
 
+    /// Lets mail be sent from an address.
+    ///
+    /// # Errors
+    /// When the emulator has exited.
+    pub async fn verify_sender(&self, sender: &str) -> anyhow::Result<()> {
+        self.control("verify_sender", json!({ "region": REGION, "sender": sender })).await?;
+        Ok(())
+    }
+
+    /// What is known of all mail that was sent, as text.
+    ///
+    /// # Errors
+    /// When the emulator has exited.
+    pub async fn mails(&self) -> anyhow::Result<Vec<String>> {
+        let mails = self.control("mails", json!({ "region": REGION })).await?;
+        let all = mails.as_array().context("no list of mails")?;
+        Ok(all.iter().filter_map(|mail| mail.as_str().map(str::to_owned)).collect())
+    }
+
     /// How many requests of an operation arrived, for example `SendMessageBatch`. Includes failed requests and the
     /// SDK's retries.
     ///
@@ -268,6 +289,7 @@ impl AwsService {
         match self {
             Self::SecretsManager => "secretsmanager",
             Self::Sqs => "sqs",
+            Self::Ses => "ses",
             Self::CloudWatch => "monitoring",
         }
     }

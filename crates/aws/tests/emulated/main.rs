@@ -7,6 +7,7 @@ pub mod emulator;
 pub mod python;
 
 mod failures;
+mod mail;
 mod metrics;
 mod queue;
 mod secrets;
