@@ -17,15 +17,19 @@ use mergeline_collector::{
 };
 use mergeline_domain::{InstanceId, Problem, Problems, error_chain};
 use mergeline_github::GitHub;
+use mergeline_notifier::NotifySettings;
 use mergeline_store::{Actor, ApplyError, DatabaseSettings, Logins, RunId, StoreError, Writer};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::doctor::{Examination, examine_collector, examine_migrator};
 use crate::login::with_way_in;
+use crate::messages::{CHANNEL_SECRETS, Notified, notify, send, sender};
 use crate::metrics::Sums;
-use crate::queue::{BatchFailures, Queues, Record, enqueue, work};
+use crate::queue::{BatchFailures, ItemFailure, Queues, Record, enqueue, work};
+use crate::task::SendTask;
 use crate::traces::export_traces;
 
 /// The variables that may be stored as secrets.
@@ -50,6 +54,8 @@ pub struct Collector {
     lookup: Lookup,
     aws: Option<Aws>,
     queues: Option<Queues>,
+    /// Where channels to which something is due wait to be sent to; `None` where the function sends itself.
+    messages: Option<Queue>,
     clients: Mutex<Option<Arc<Clients>>>,
     is_migrated: AtomicBool,
     clock: fn() -> DateTime<Utc>,
@@ -120,6 +126,7 @@ enum Action {
     Collect,
     Migrate,
     Doctor,
+    Notify,
 }
 
 /// The response of an invocation.
@@ -155,6 +162,8 @@ pub enum Done {
         #[serde(skip_serializing_if = "Option::is_none")]
         statements: Option<String>,
     },
+    /// Messages to channels were judged, and what is due is being sent.
+    Notify(Notified),
     /// Nothing could start yet, because a secret of the stack has no value.
     Wait {
         /// Which secret, and how to fill it.
@@ -173,7 +182,7 @@ pub struct FunctionError {
 }
 
 impl FunctionError {
-    fn new(code: &str, message: impl std::fmt::Display) -> Self {
+    pub(crate) fn new(code: &str, message: impl std::fmt::Display) -> Self {
         Self { code: code.to_owned(), message: message.to_string() }
     }
 }
@@ -242,6 +251,7 @@ impl Collector {
     ) -> Result<Self, FunctionError> {
         let needs_aws = SecretValues::any_configured(&SECRETS, &lookup)
             || SecretValues::any_configured(&LOGINS, &lookup)
+            || SecretValues::any_configured(&CHANNEL_SECRETS, &lookup)
             || ["WORK_QUEUE_URL", "METRICS_NAMESPACE", "DB_LOGIN"].iter().any(|name| lookup(name).is_some());
         // Loading it takes time, which a laptop does not need to spend.
         let aws = if needs_aws { Some(Aws::from_vars(&lookup).await) } else { None };
@@ -257,8 +267,17 @@ impl Collector {
                 return Err(Problems::from(problem).into());
             }
         };
+        let messages = aws.as_ref().zip(lookup("MESSAGES_QUEUE_URL")).map(|(aws, url)| aws.queue(&url));
         let lookup: Lookup = Box::new(lookup);
-        Ok(Self { lookup, aws, queues, clients: Mutex::default(), is_migrated: AtomicBool::new(false), clock })
+        Ok(Self {
+            lookup,
+            aws,
+            queues,
+            messages,
+            clients: Mutex::default(),
+            is_migrated: AtomicBool::new(false),
+            clock,
+        })
     }
 
     /// Handles an event. A repository that fails does not fail the invocation: the ledger and the response report it.
@@ -291,19 +310,25 @@ impl Collector {
             let left = (deadline - now).to_std().unwrap_or_default();
             Instant::now() + left - MARGIN.min(left / 4)
         });
-        let clients = match self.ready(matches!(event, Event::Requested(_))).await {
+        let clients = match self.ready(matches!(event, Event::Requested(Action::Collect | Action::Migrate))).await {
             // A new stack's schedule starts right away, before anyone can fill the secrets. That is not a failure and
             // not a reason to retry. The alarm on completed runs reports when none completes.
-            Err(error) if error.code == SECRET_EMPTY && matches!(event, Event::Requested(Action::Collect)) => {
+            Err(error)
+                if error.code == SECRET_EMPTY
+                    && matches!(event, Event::Requested(Action::Collect | Action::Notify)) =>
+            {
                 tracing::warn!(code = error.code, "Nothing is collected yet: {}", error.message);
                 return Ok(Outcome::Done(Done::Wait { reason: error.message }));
             }
             ready => ready?,
         };
+        if let Some(outcome) = self.messages(&event, &clients).await? {
+            return Ok(outcome);
+        }
         let mut sums = Sums::default();
         let is_scheduled = matches!(event, Event::Requested(_));
         let outcome = match event {
-            Event::Requested(Action::Migrate | Action::Doctor) => {
+            Event::Requested(Action::Migrate | Action::Doctor | Action::Notify) => {
                 return Ok(Outcome::Done(Done::Migrate { statements: None }));
             }
             Event::Requested(Action::Collect) => {
@@ -324,6 +349,42 @@ impl Collector {
         outcome
     }
 
+    /// What an event about messages leads to; `None` for any other event.
+    async fn messages(&self, event: &Event, clients: &Clients) -> Result<Option<Outcome>, FunctionError> {
+        let sends: Vec<(&Record, SendTask)> = match event {
+            Event::Requested(Action::Notify) => Vec::new(),
+            Event::Records(records) => {
+                let sends: Vec<_> = records.iter().filter_map(|record| Some((record, record.channel()?))).collect();
+                if sends.is_empty() || sends.len() < records.len() {
+                    return Ok(None);
+                }
+                sends
+            }
+            Event::Requested(_) => return Ok(None),
+        };
+        let sender = sender(self.aws.as_ref(), &*self.lookup).await?;
+        if matches!(event, Event::Requested(_)) {
+            let settings = NotifySettings::from_vars(&self.lookup).map_err(Problems::from)?;
+            let queue = self.messages.as_ref();
+            let notified = Box::pin(notify(&clients.store, &sender, &settings, queue, self.clock)).await?;
+            return Ok(Some(Outcome::Done(Done::Notify(notified))));
+        }
+        let mut failures = BatchFailures::default();
+        for (record, task) in sends {
+            let span = record.span();
+            let sending = send(&clients.store, &sender, &task, self.messages.as_ref(), self.clock).instrument(span);
+            if let Err(error) = Box::pin(sending).await {
+                tracing::warn!(
+                    code = error.code,
+                    "Channel {} was not sent to; it is tried again: {error}",
+                    task.channel
+                );
+                failures.batch_item_failures.push(ItemFailure { item_identifier: record.message_id.clone() });
+            }
+        }
+        Ok(Some(Outcome::Worked(failures)))
+    }
+
     /// What this function reaches, with its own rights and from its own network.
     async fn examine(&self) -> Examination {
         let aws = self.aws.as_ref();
@@ -335,6 +396,7 @@ impl Collector {
             .queues
             .iter()
             .flat_map(|queues| [Some(&queues.work), queues.changes.as_ref()].into_iter().flatten())
+            .chain(&self.messages)
             .collect();
         examine_collector(aws, &SECRETS, &queues, &*self.lookup, self.clock).await
     }

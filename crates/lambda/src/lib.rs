@@ -4,6 +4,7 @@ mod collector;
 mod doctor;
 mod gateway;
 mod login;
+mod messages;
 mod metrics;
 mod notices;
 mod queue;

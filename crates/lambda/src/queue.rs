@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
 use crate::metrics::Sums;
-use crate::task::{CollectTask, DeadLetter, Failure, Task};
+use crate::task::{CollectTask, DeadLetter, Failure, SendTask, Task};
 
 /// After this many receives a message goes to the dead-letter queue. The queue's redrive policy has the same limit, for
 /// workers that crash.
@@ -59,6 +59,19 @@ impl Record {
     /// The trace that it belongs to, in W3C's format.
     fn traceparent(&self) -> Option<&str> {
         self.message_attributes.traceparent.string_value.as_deref()
+    }
+
+    /// The channel that it names, if it is about one.
+    pub(crate) fn channel(&self) -> Option<SendTask> {
+        let Ok(Task::Send(task)) = Task::from_body(&self.body) else { return None };
+        Some(task)
+    }
+
+    /// A span for the work on it.
+    pub(crate) fn span(&self) -> tracing::Span {
+        let span = tracing::info_span!(target: "spans", "message", sqs.message_id = self.message_id);
+        mergeline_telemetry::follow(&span, self.traceparent());
+        span
     }
 
     fn receives(&self) -> u32 {
@@ -131,9 +144,7 @@ pub(crate) async fn work(
 ) -> Result<BatchFailures, StoreError> {
     let mut failures = BatchFailures::default();
     for record in records {
-        let span = tracing::info_span!(target: "spans", "message", sqs.message_id = record.message_id);
-        mergeline_telemetry::follow(&span, record.traceparent());
-        if work_on(context, queues, record, sums).instrument(span).await? {
+        if work_on(context, queues, record, sums).instrument(record.span()).await? {
             failures.batch_item_failures.push(ItemFailure { item_identifier: record.message_id.clone() });
         }
     }
@@ -162,6 +173,11 @@ async fn work_on(
             }
             outcome => outcome?,
         },
+        // Only the queue of messages has these, and what takes them from there knows what to do.
+        Ok(Task::Send(_)) => failed(
+            record,
+            Reason { code: "message.unexpected", message: "a channel in a queue of repositories".to_owned() },
+        ),
         Err(error) => {
             let message = format!("cannot parse the message: {error}");
             failed(record, Reason { code: "message.unreadable", message })

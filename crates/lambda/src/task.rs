@@ -1,6 +1,6 @@
 //! Messages of the work queue: tasks in a versioned format, and dead letters for tasks that failed every time.
 
-use mergeline_domain::RepoName;
+use mergeline_domain::{ChannelId, RepoName};
 use mergeline_store::{RepositoryId, RunId};
 use mergeline_webhooks::ChangeNotice;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,15 @@ pub enum Task {
     Collect(CollectTask),
     /// Read a repository now, because a webhook says that it changed.
     Read(ChangeNotice),
+    /// Send what is due to a channel.
+    Send(SendTask),
+}
+
+/// A channel to which something is due.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SendTask {
+    /// Its id in the teams file.
+    pub channel: ChannelId,
 }
 
 /// The collection of one repository.

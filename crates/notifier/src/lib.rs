@@ -27,5 +27,6 @@ pub use message::{Line, Link, Message, Section};
 pub use notify::{Delivered, NotifyError, NotifySettings, deliver, due, plan, planned, sample, test_channel, unsent};
 pub use sender::{MailService, Sender, SenderError, body_of};
 pub use slack::slack;
+pub use smtp::mail_headers;
 pub use teams::teams;
 pub use webhook::webhook;

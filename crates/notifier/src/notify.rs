@@ -106,6 +106,9 @@ pub async fn planned(
     settings: &NotifySettings,
     now: DateTime<Utc>,
 ) -> Result<Vec<PlannedMessage>, NotifyError> {
+    if channels.is_empty() {
+        return Ok(Vec::new());
+    }
     let collect_every_hours = settings.collect_every_hours;
     Box::pin(Plan { store, channels, page: settings.page.as_deref(), collect_every_hours, now }.messages()).await
 }

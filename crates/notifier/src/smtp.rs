@@ -73,15 +73,20 @@ fn is_here(host: &str) -> bool {
     numbers.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
 }
 
-/// A mail with its headers. Out-of-office programs leave it alone.
-pub(crate) fn compose(from: &Mailbox, to: &[Mailbox], mail: &Mail) -> Result<Message, lettre::error::Error> {
+/// Headers of each mail, with their names: how to get no more, and that out-of-office programs should not answer.
+pub fn mail_headers(from: &Mailbox) -> [(&'static str, String); 2] {
+    let unsubscribe = format!("<mailto:{}?subject=unsubscribe>", from.email);
+    [("List-Unsubscribe", unsubscribe), ("Auto-Submitted", "auto-generated".to_owned())]
+}
+
+/// A mail with its headers.
+fn compose(from: &Mailbox, to: &[Mailbox], mail: &Mail) -> Result<Message, lettre::error::Error> {
     let mut builder = Message::builder().from(from.clone()).subject(&mail.subject);
     for recipient in to {
         builder = builder.to(recipient.clone());
     }
-    let unsubscribe = format!("<mailto:{}?subject=unsubscribe>", from.email);
-    for (name, value) in [("List-Unsubscribe", unsubscribe.as_str()), ("Auto-Submitted", "auto-generated")] {
-        builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()));
+    for (name, value) in mail_headers(from) {
+        builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
     }
     builder.multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))
 }
