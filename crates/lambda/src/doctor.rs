@@ -10,14 +10,17 @@ use futures::future::{BoxFuture, join_all};
 use mergeline_api::Settings as ApiSettings;
 use mergeline_aws::{Aws, Queue, SecretValues, SecretVariable};
 use mergeline_collector::Settings as CollectorSettings;
+use mergeline_domain::messages::ChannelEntry;
 use mergeline_domain::{Problem, Problems, count_of, error_chain};
 use mergeline_github::GitHub;
 use mergeline_login::{LoginSettings, Provider, TokenSettings, Tokens};
 use mergeline_source::WaitBudget;
 use mergeline_store::{Actor, DatabaseSettings, Reader, Writer};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::login::with_way_in;
+use crate::messages::sender;
 
 /// For each check, of which one follows at most two others. The API's function has 29 s.
 const WITHIN: Duration = Duration::from_secs(8);
@@ -91,11 +94,13 @@ pub struct Examination {
 
 /// A check that takes as long as it is allowed to, and no longer.
 async fn within(name: &str, checking: impl Future<Output = Check>) -> Check {
-    tokio::time::timeout(WITHIN, checking).await.unwrap_or_else(|_| {
-        let message = format!("no answer within {} s", WITHIN.as_secs());
-        let remedy = "check the function's subnets, security groups and routes".to_owned();
-        Check { name: name.to_owned(), state: State::Error, message, remedy: Some(remedy) }
-    })
+    timeout(WITHIN, checking).await.unwrap_or_else(|_| unanswered(name))
+}
+
+fn unanswered(name: &str) -> Check {
+    let message = format!("no answer within {} s", WITHIN.as_secs());
+    let remedy = "check the function's subnets, security groups and routes".to_owned();
+    Check { name: name.to_owned(), state: State::Error, message, remedy: Some(remedy) }
 }
 
 /// Reads each secret that is set by ARN, past the cache: the values if all could be read, and a check for each.
@@ -224,8 +229,34 @@ pub(crate) async fn examine_collector(
     others.extend(queues.iter().map(|queue| within("queue", messages(queue)).boxed()));
     checks.extend(join_all(others).await);
     checks.extend(github(&found, &store, now).await);
+    match timeout(WITHIN, channels(aws, &store, lookup)).await {
+        Ok(found) => checks.extend(found),
+        Err(_) => checks.push(unanswered("channels")),
+    }
     store.close().await;
     Examination { checks }
+}
+
+/// Whether each channel of the teams file has an address that can be used. Nothing is sent.
+async fn channels(aws: Option<&Aws>, store: &Writer, lookup: Lookup<'_>) -> Vec<Check> {
+    let configured = match store.channels().await {
+        Ok(configured) if configured.is_empty() => return Vec::new(),
+        Ok(configured) => configured,
+        Err(error) => return vec![Check::of("channels", &error)],
+    };
+    let sender = match sender(aws, lookup).await {
+        Ok(sender) => sender,
+        Err(error) => return vec![Check::of("channels", &error)],
+    };
+    let check = |channel: &ChannelEntry| {
+        let name = format!("channel {}", channel.id);
+        let remedy = || Some("see docs/messages.md for what CHANNELS, CHANNEL_HOSTS and MAIL_FROM hold".to_owned());
+        match sender.problem_of(&channel.id, channel.kind) {
+            None => Check::ok(name, "it has an address; `mergeline channels test` sends a sample"),
+            Some(why) => Check::error(name, why, remedy()),
+        }
+    };
+    configured.iter().map(check).collect()
 }
 
 /// Checks of the function that migrates: secrets and database, with the owner's login.

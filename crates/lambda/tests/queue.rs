@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
-use cloud::{BATCH, Cloud, TOKEN, at_level, event, schedule};
+use cloud::{BATCH, CANARY, Cloud, TOKEN, at_level, event, schedule};
 use mergeline_fake_github::{FakePullRequest, Fault, pr};
-use mergeline_test_support::{AwsFault, AwsService, FakeOtlp, Invocation};
+use mergeline_test_support::{AwsFault, AwsService, FakeChannels, FakeOtlp, Invocation};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -169,6 +169,98 @@ async fn f50_a_bad_message_about_a_change_becomes_a_dead_letter_of_its_own_queue
     let dead = cloud.aws.messages(&changes.dead_letters_url).await?;
     assert_eq!(dead.iter().map(|it| it.body.as_str()).collect::<Vec<_>>(), [unreadable]);
     assert_eq!((cloud.dead().await?, cloud.queued().await?), (vec![], vec![]));
+    cloud.end(sandbox).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn messages_are_judged_queued_by_channel_and_sent_once() -> Result<()> {
+    let mut cloud = Cloud::new(&["acme/api"]).await?;
+    cloud.fake.put([pr("acme/api", 1).created("2026-06-01T09:00:00Z")]);
+    let chats = FakeChannels::start().await?;
+    let folder = tempfile::tempdir()?;
+    let teams = folder.path().join("teams.yaml");
+    std::fs::write(
+        &teams,
+        "version: 1
+repositories: [acme/api]
+teams: [{ slug: payments, name: Payments, members: [{ github: ana }] }]
+goals: [{ id: nothing-open, form: limit, open: 0 }]
+channels:
+  - { id: chat, kind: slack, kinds: [agreement, operations] }
+  - { id: leads, kind: email, kinds: [agreement] }
+  - { id: nowhere, kind: discord, kinds: [change] }
+",
+    )?;
+    let messages = cloud.aws.create_queue("messages", 5).await?;
+    let chat = format!("{}?key={CANARY}", chats.url("slack", "chat"));
+    let addresses = json!({ "chat": chat, "leads": { "to": [format!("{CANARY}@example.com")] } }).to_string();
+    let channels = cloud.aws.create_secret("channels", Some(&addresses)).await?;
+    for name in ["TEAM_CONFIG_JSON", "REPOSITORIES"] {
+        cloud.environment.remove(name);
+    }
+    cloud.environment.extend([
+        ("TEAMS_FILE", teams.display().to_string()),
+        ("MESSAGES_QUEUE_URL", messages.url.clone()),
+        ("CHANNELS_SECRET_ARN", channels),
+        ("CHANNEL_HOSTS", chats.host().to_owned()),
+        ("MAIL_FROM", "mergeline@example.com".to_owned()),
+    ]);
+    let mut sandbox = cloud.sandbox().await?;
+    cloud.collect(&mut sandbox).await?;
+    let doctor = sandbox.answer(json!({ "action": "doctor" })).await?;
+    let states: Vec<String> = doctor["checks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|check| check["name"].as_str().is_some_and(|name| name.starts_with("channel ")))
+        .map(|check| format!("{} {}", check["name"], check["state"]).replace('"', ""))
+        .collect();
+    assert_eq!(states, ["channel chat ok", "channel leads ok", "channel nowhere error"], "{doctor}");
+    let notify = json!({ "action": "notify" });
+    let planned = sandbox.answer(notify.clone()).await?;
+    assert_eq!(planned, json!({ "action": "notify", "added": 2, "dropped": 0, "channels": ["chat", "leads"] }));
+    let queue = cloud.client().await.queue(&messages.url);
+    let queued = queue.receive(10).await?;
+    let bodies: BTreeSet<&str> = queued.iter().map(|message| message.body.as_str()).collect();
+    assert_eq!(
+        bodies,
+        [r#"{"version":1,"kind":"send","channel":"chat"}"#, r#"{"version":1,"kind":"send","channel":"leads"}"#].into()
+    );
+    // SES has not verified the sender yet: that channel is off, and the operators hear of it.
+    for message in &queued {
+        let answer = sandbox.answer(event(std::slice::from_ref(message))?).await?;
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+    }
+    assert_eq!(chats.got("chat").len(), 1);
+    assert!(chats.got("chat")[0].body.contains("1 are open, 0 at most were agreed"), "{:?}", chats.got("chat"));
+    assert_eq!(cloud.aws.mails().await?.len(), 0);
+    // Delivered twice, a message of the queue leads to nothing.
+    sandbox.answer(event(&queued)?).await?;
+    assert_eq!(chats.got("chat").len(), 1);
+    let off: Vec<String> = sqlx::query_scalar("select channel || ': ' || problem from message_channels")
+        .fetch_all(&cloud.database.pool().await?)
+        .await?;
+    assert!(off.len() == 1 && off[0].starts_with("leads: SES does not let it be sent"), "{off:?}");
+    // An hour later, with a verified sender.
+    cloud.aws.verify_sender("mergeline@example.com").await?;
+    let pool = cloud.database.pool().await?;
+    for step in [
+        "delete from message_channels",
+        "delete from message_plans",
+        "update messages set state = 'dropped' where channel = 'leads'",
+    ] {
+        sqlx::raw_sql(step).execute(&pool).await?;
+    }
+    let planned = sandbox.answer(notify.clone()).await?;
+    assert_eq!(planned["channels"], json!(["leads"]), "{planned}");
+    let queued = queue.receive(10).await?;
+    sandbox.answer(event(&queued[queued.len() - 1..])?).await?;
+    let mails = cloud.aws.mails().await?;
+    assert!(mails.len() == 1 && mails[0].contains("1 are open, 0 at most were agreed"), "{mails:?}");
+    assert_eq!(cloud.metric("RunsCompleted").await?.len(), 2, "looking for messages is no run");
+    let kept: Vec<String> = sqlx::query_scalar("select m::text from messages as m").fetch_all(&pool).await?;
+    assert!(!format!("{kept:?} {off:?}").contains(CANARY), "{kept:?} {off:?}");
     cloud.end(sandbox).await?;
     Ok(())
 }

@@ -153,6 +153,10 @@ pub async fn deliver(
         let now = clock();
         let outcome = outcome_of(&answer, channel.kind, &claimed, now);
         store.finish_messages(&claimed, &outcome, now).await?;
+        if let MessageOutcome::Failed(why) | MessageOutcome::Unknown(why) = &outcome {
+            let (id, batch) = (&channel.id, claimed.batch);
+            tracing::warn!(channel = %id, batch, "A message was not sent, or may not have been: {id}: {why}");
+        }
         match &answer {
             Answer::Taken => {
                 delivered.sent += 1;
@@ -168,10 +172,6 @@ pub async fn deliver(
                 break;
             }
             Answer::Refused(why) | Answer::Unknown(why) => delivered.problems.push(why.clone()),
-        }
-        if let MessageOutcome::Failed(why) | MessageOutcome::Unknown(why) = &outcome {
-            let (id, batch) = (&channel.id, claimed.batch);
-            tracing::warn!(channel = %id, message = batch, "A message was not sent, or may not have been: {why}");
         }
     }
     delivered.next_at = store.next_due(&channel.id).await?;
