@@ -169,6 +169,8 @@ def rights_of_variables(function):
         for secret in map(target, branches(variables["DB_URL_SECRET_ARN"])):
             if login := LOGINS.get(secret):
                 yield {"rds-db:connect"}, f"rds-db:{ACCOUNT}:dbuser:${{DatabaseResourceId}}/${{{login}}}", {}
+    if "MAIL_FROM" in variables:
+        yield {"ses:SendEmail"}, f"ses:{ACCOUNT}:identity/*", {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}}}
     if "METRICS_NAMESPACE" in function["Environment"]["Variables"]:
         yield {"cloudwatch:PutMetricData"}, "*", STACK_METRICS
 
@@ -622,6 +624,7 @@ WITHIN = {
     "logs": {"*"},
     "rds-db": {f"rds-db:{ACCOUNT}:dbuser:${{DatabaseResourceId}}/*"},
     "secretsmanager": {*SECRETS, written({"Fn::Split": [",", {"Ref": "SecretArns"}]})},
+    "ses": {f"ses:{ACCOUNT}:identity/*"},
     "sqs": {QUEUES},
     "xray": {"*"},
 }

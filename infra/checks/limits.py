@@ -144,6 +144,8 @@ THRESHOLDS = {
     "FirstRunCompleted": (AT_LEAST, 1, 1),
     "FunctionsThrottled": (AT_LEAST, 1, 1),
     "InvocationsHigh": (ABOVE, 100, 1_000_000),
+    "MessagesFailed": (AT_LEAST, 1, 5),
+    "MessagesUnread": (AT_LEAST, 1, 1),
     "MissedRunsWaiting": (AT_LEAST, 1, 1),
     "PullRequestsQuarantined": (AT_LEAST, 1, 1),
     # Percent. The collector leaves ten to others.

@@ -370,9 +370,15 @@ def test_a_handful_of_requests_after_a_cold_start_is_no_sample(alarm):
 
 
 def test_one_dead_letter_is_told(alarm):
-    for name in ("DeadLettersWaiting", "MissedRunsWaiting", "ChangesUnread"):
+    for name in ("DeadLettersWaiting", "MissedRunsWaiting", "ChangesUnread", "MessagesUnread"):
         assert rings(alarm(name), History([(3, {"ApproximateNumberOfMessagesVisible": 1})]), 5)
         assert not rings(alarm(name), History([(3, {"ApproximateNumberOfMessagesVisible": 0})]), 5)
+
+
+def test_one_message_that_was_not_sent_is_told(alarm):
+    failed = alarm("MessagesFailed")
+    assert rings(failed, History([(5, {"MessagesFailed": 1})]), 60)
+    assert not rings(failed, History(), 60)
 
 
 def test_ten_refused_webhooks_in_an_hour_are_told(alarm):

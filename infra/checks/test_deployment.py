@@ -23,6 +23,10 @@ EVERYTHING_GIVEN = {
     "TrustedAuthorities": "authorities.pem",
     "ApiKeysSecretArn": SECRET.format("ApiKeys"),
     "WebhookSecretsSecretArn": SECRET.format("Webhooks"),
+    "ChannelsSecretArn": SECRET.format("Channels"),
+    "ChannelHosts": "chat.example.com,10.0.0.7:8443",
+    "MailFrom": "mergeline@example.com",
+    "SmtpSecretArn": SECRET.format("Smtp"),
     "OidcIssuer": "https://accounts.google.com",
     "OidcClientId": "1234.apps.googleusercontent.com",
     "LoginSecretArn": SECRET.format("Login"),
@@ -187,6 +191,13 @@ def by_iam(aws):
 
 
 @pytest.fixture(scope="module")
+def by_ses(aws):
+    """A stack that sends mail by SES."""
+    given = {"ChannelsSecretArn": SECRET.format("Channels"), "MailFrom": "mergeline@example.com"}
+    return Stack("mergeline-mail", given)
+
+
+@pytest.fixture(scope="module")
 def little(aws):
     """A stack to develop with, which has what would bring alarms of its own."""
     given = {"Monitoring": "minimal", "DatabaseInstanceId": "db", "AccessLogs": "role-exists"}
@@ -258,6 +269,13 @@ def test_the_stack_completes(usual, template):
         "WebhooksRefused",
         "WebhooksWithPreviousSecretCount",
         "ChangesUnannounced",
+        "Messages",
+        "MessageDeadLetters",
+        "CollectorMessages",
+        "NotifySchedule",
+        "MessagesUnread",
+        "MessagesFailedCount",
+        "MessagesFailed",
         "AccessLog",
         "TooManyRequests",
         "ApiLimited",
@@ -431,6 +449,12 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "WORK_QUEUE_URL": full["Work"],
         "DEAD_LETTER_QUEUE_URL": full["DeadLetters"],
         "CHANGES_QUEUE_URL": full["Changes"],
+        "MESSAGES_QUEUE_URL": full["Messages"],
+        "CHANNELS_SECRET_ARN": SECRET.format("Channels"),
+        "CHANNEL_HOSTS": "chat.example.com,10.0.0.7:8443",
+        "MAIL_FROM": "mergeline@example.com",
+        "SMTP_URL_SECRET_ARN": SECRET.format("Smtp"),
+        "PUBLIC_URL": "https://metrics.example.com/delivery/v1/app/",
         "METRICS_NAMESPACE": "Mergeline/mergeline-full",
         "COLLECT_EVERY_HOURS": "1",
     }
@@ -554,7 +578,8 @@ def secrets_of(stack, role):
 def test_only_the_migrator_reads_the_owners_secret(full):
     owner, writer, reader, headers = (SECRET.format(name) for name in ("Database", "Writer", "Reader", "Otlp"))
     assert secrets_of(full, "MigratorRole") == {owner, writer, reader, headers}
-    assert secrets_of(full, "CollectorRole") == {writer, headers, full["GitHubSecret"]}
+    channels = {SECRET.format("Channels"), SECRET.format("Smtp")}
+    assert secrets_of(full, "CollectorRole") == {writer, headers, full["GitHubSecret"]} | channels
     assert secrets_of(full, "ApiRole") & {owner, writer, reader} == {reader}
     logins = {"DB_URL_SECRET_ARN": owner, "DB_WRITER_URL_SECRET_ARN": writer, "DB_READER_URL_SECRET_ARN": reader}
     assert logins.items() <= full.variables("Migrator").items()
@@ -609,6 +634,31 @@ def test_changes_go_to_the_collector_by_a_queue_of_their_own(full):
     assert full.outputs["WebhookUrl"].endswith("/v1/webhook/github")
 
 
+def test_messages_are_looked_for_and_sent_by_the_collector(full):
+    mapping = emulator.client("lambda").get_event_source_mapping(UUID=full["CollectorMessages"])
+    assert mapping["EventSourceArn"] == full.queue("Messages")["QueueArn"]
+    assert mapping["BatchSize"] == 1
+    dead = full.queue("MessageDeadLetters")
+    assert json.loads(full.queue("Messages")["RedrivePolicy"])["deadLetterTargetArn"] == dead["QueueArn"]
+    schedule = emulator.client("scheduler").get_schedule(Name=full["NotifySchedule"].rsplit("|", 1)[-1])
+    assert schedule["ScheduleExpression"] == "rate(15 minutes)"
+    assert schedule["Target"]["Arn"] == full.function("Collector")["FunctionArn"]
+    assert json.loads(schedule["Target"]["Input"]) == {"action": "notify"}
+    collector = full.role("CollectorRole")
+    for secret in ("Channels", "Smtp"):
+        assert ("secretsmanager:GetSecretValue", SECRET.format(secret)) in collector
+    assert ("sqs:ReceiveMessage", full.queue("Messages")["QueueArn"]) in collector
+    # Mail goes by SMTP.
+    assert not any(action.startswith("ses:") for action, _ in collector)
+
+
+def test_mail_by_ses_is_sent_as_one_sender(by_ses, usual):
+    identities = f"arn:aws:ses:{emulator.REGION}:123456789012:identity/*"
+    assert ("ses:SendEmail", identities) in by_ses.role("CollectorRole")
+    assert by_ses.variables("Collector")["MAIL_FROM"] == "mergeline@example.com"
+    assert not any(action.startswith("ses:") for action, _ in usual.role("CollectorRole"))
+
+
 def test_secrets_of_two_stacks_have_two_names(usual, full):
     secrets = emulator.client("secretsmanager")
     names = {name: secrets.describe_secret(SecretId=usual[name])["Name"] for name in ("GitHubSecret", "DatabaseSecret")}
@@ -620,7 +670,8 @@ def test_a_given_key_encrypts_everything_that_is_kept(usual, full):
     (given,) = [it["KeyArn"] for it in emulator.client("kms").list_keys()["Keys"]]
     logs, secrets, sns = (emulator.client(name) for name in ("logs", "secretsmanager", "sns"))
     for stack, wanted in ((usual, None), (full, given)):
-        for name in {"Work", "DeadLetters", "MissedRuns", "Changes", "ChangeDeadLetters"} & set(stack.resources):
+        queues = {"Work", "DeadLetters", "MissedRuns", "Changes", "ChangeDeadLetters", "Messages", "MessageDeadLetters"}
+        for name in queues & set(stack.resources):
             assert stack.queue(name).get("KmsMasterKeyId") == wanted
             # With a key, AWS turns its own off, and moto does not.
             assert wanted or stack.queue(name)["SqsManagedSseEnabled"] == "true"

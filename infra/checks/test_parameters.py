@@ -90,6 +90,14 @@ def test_a_parameter_is_used_explained_and_bounded(path, name):
         ("ApiKeysSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:api-keys"),
         ("WebhookSecretsSecretArn", "It's a Secret to Everybody"),
         ("WebhookSecretsSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:webhooks"),
+        ("ChannelsSecretArn", "https://hooks.slack.com/services/T0/B0/x"),
+        ("ChannelsSecretArn", "arn:aws:secretsmanager:eu-north-1:123456789012:secret:channels"),
+        ("ChannelHosts", "https://chat.example.com"),
+        ("ChannelHosts", "chat.example.com/x"),
+        ("ChannelHosts", "chat.example.com, other.example.com"),
+        ("MailFrom", "Mergeline <mergeline@example.com>"),
+        ("MailFrom", "mergeline"),
+        ("SmtpSecretArn", "smtps://user:password@mail.example.com"),
         ("OidcIssuer", "http://id.example.com"),
         ("OidcIssuer", "accounts.google.com"),
         ("OidcIssuer", "https://user:password@id.example.com"),
@@ -320,6 +328,17 @@ def test_a_secret_is_for_one_thing(written):
     assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="other") == []
     assert broken_rules(written, WebhookSecretsSecretArn="one", DatabaseSecretArn="one") == [webhooks]
     assert broken_rules(written, WebhookSecretsSecretArn="one", ApiKeysSecretArn="one") == [webhooks]
+
+
+def test_messages_need_channels_and_secrets_of_their_own(written):
+    assert broken_rules(written, ChannelsSecretArn="c", MailFrom="m", SmtpSecretArn="s", PublicUrl="p") == []
+    assert broken_rules(written, ChannelsSecretArn="c", MailFrom="m") == []
+    for alone in ("ChannelHosts", "MailFrom"):
+        assert broken_rules(written, **{alone: "x"}) == ["ChannelsAreWhole"], alone
+    assert broken_rules(written, ChannelsSecretArn="c", SmtpSecretArn="s") == ["MailHasASender"]
+    assert broken_rules(written, ChannelsSecretArn="c", MailFrom="m", SmtpSecretArn="c") == ["MailHasASender"]
+    for other in ("DatabaseSecretArn", "WebhookSecretsSecretArn"):
+        assert broken_rules(written, ChannelsSecretArn="c", **{other: "c"}) == ["ChannelSecretsAreAlone"], other
 
 
 def test_three_logins_of_the_database_are_given_whole(written):
