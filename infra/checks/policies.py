@@ -311,9 +311,13 @@ def failures_land_somewhere(template):
 
 
 def collections_run_as_often_as_asked(template):
-    schedules = properties(template, "Scheduler::Schedule")
+    schedules = {
+        name: schedule
+        for name, schedule in properties(template, "Scheduler::Schedule").items()
+        if "Input" not in schedule["Target"]
+    }
     if len(schedules) != 1:
-        yield f"{len(schedules)} schedules"
+        yield f"{len(schedules)} schedules of collections"
     cadence = template["Mappings"]["Cadence"]
     if list(cadence) != template["Parameters"]["CollectEvery"]["AllowedValues"]:
         yield f"what follows from {list(cadence)} hours is known, not from others"
@@ -328,6 +332,23 @@ def collections_run_as_often_as_asked(template):
     for name, function in properties(template, "Lambda::Function").items():
         if function["Environment"]["Variables"].get("COLLECT_EVERY_HOURS") != {"Ref": "CollectEvery"}:
             yield f"{name} does not know when data is stale"
+
+
+def messages_are_looked_for_where_there_are_channels(template):
+    looks = {
+        name: schedule
+        for name, schedule in properties(template, "Scheduler::Schedule").items()
+        if "Input" in schedule["Target"]
+    }
+    if len(looks) != 1:
+        yield f"{len(looks)} schedules of messages"
+    for name, schedule in looks.items():
+        if schedule["ScheduleExpression"] != "rate(15 minutes)" or schedule.get("State", "ENABLED") != "ENABLED":
+            yield f"{name} does not look every quarter of an hour"
+        if schedule["Target"]["Input"] != '{"action":"notify"}':
+            yield f"{name} asks for {written(schedule['Target']['Input'])}"
+        if template["Resources"][name].get("Condition") != "HasChannels":
+            yield f"{name} looks also where there are no channels"
 
 
 def alarms_follow_the_cadence(template):
@@ -1065,6 +1086,7 @@ POLICIES = [
     unfinished_work_may_come_back,
     failures_land_somewhere,
     collections_run_as_often_as_asked,
+    messages_are_looked_for_where_there_are_channels,
     alarms_follow_the_cadence,
     everything_is_encrypted_with_the_given_key,
     functions_log_to_our_groups,

@@ -269,6 +269,13 @@ BREAKS = {
         "disabled": put("CollectorSchedule/Properties/State", "DISABLED"),
         "gone": lambda t: t["Resources"].pop("CollectorSchedule"),
     },
+    "messages_are_looked_for_where_there_are_channels": {
+        "all the time": put("NotifySchedule/Properties/ScheduleExpression", "rate(1 minutes)"),
+        "disabled": put("NotifySchedule/Properties/State", "DISABLED"),
+        "another action": put("NotifySchedule/Properties/Target/Input", '{"action":"migrate"}'),
+        "always": lambda t: t["Resources"]["NotifySchedule"].pop("Condition"),
+        "gone": lambda t: t["Resources"].pop("NotifySchedule"),
+    },
     "alarms_follow_the_cadence": {
         "fixed": put("RunMissing/Properties/EvaluationPeriods", 9),
         "wrong in the map": lambda t: t["Mappings"]["Cadence"]["8"].update(StaleHours=24),
