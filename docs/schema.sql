@@ -1603,6 +1603,7 @@ CREATE TABLE public.configurations (
     access jsonb DEFAULT '[]'::jsonb NOT NULL,
     goals jsonb DEFAULT '[]'::jsonb NOT NULL,
     investment jsonb DEFAULT '[]'::jsonb NOT NULL,
+    channels jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
 
@@ -1620,7 +1621,8 @@ CREATE VIEW public.configuration_in_force AS
     configurations.delivery,
     configurations.access,
     configurations.goals,
-    configurations.investment
+    configurations.investment,
+    configurations.channels
    FROM public.configurations
   ORDER BY configurations.revision DESC
  LIMIT 1;
@@ -2166,6 +2168,65 @@ CREATE VIEW public.merged_incidents AS
          LIMIT 1)));
 
 COMMENT ON VIEW public.merged_incidents IS 'What each merged incident was merged into, as far as that is known. One that was opened again is not there.';
+
+CREATE TABLE public.message_channels (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    channel text NOT NULL,
+    off_since timestamp with time zone NOT NULL,
+    next_try_at timestamp with time zone NOT NULL,
+    problem text NOT NULL
+);
+
+ALTER TABLE ONLY public.message_channels FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.message_channels IS 'Channels that refuse messages, and when one is tried again.';
+
+CREATE TABLE public.message_plans (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    planned_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.message_plans FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.message_plans IS 'When it was last judged what there is to say.';
+
+CREATE TABLE public.messages (
+    tenant_id integer DEFAULT public.current_tenant() NOT NULL,
+    id bigint NOT NULL,
+    channel text NOT NULL,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    period text NOT NULL,
+    content jsonb,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    batch bigint,
+    attempts integer DEFAULT 0 NOT NULL,
+    is_repeated boolean DEFAULT false NOT NULL,
+    first_tried_at timestamp with time zone,
+    tried_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    problem text,
+    CONSTRAINT messages_check CHECK (((state = ANY (ARRAY['waiting'::text, 'sending'::text])) = (content IS NOT NULL))),
+    CONSTRAINT messages_check1 CHECK (((state = ANY (ARRAY['waiting'::text, 'sending'::text])) = (finished_at IS NULL))),
+    CONSTRAINT messages_check2 CHECK (((state <> 'sending'::text) OR (batch IS NOT NULL))),
+    CONSTRAINT messages_kind_check CHECK ((kind = ANY (ARRAY['digest'::text, 'agreement'::text, 'goal'::text, 'change'::text, 'operations'::text]))),
+    CONSTRAINT messages_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'unknown'::text, 'dropped'::text])))
+);
+
+ALTER TABLE ONLY public.messages FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.messages IS 'Messages to channels: each is written once for what it is about, sent by a worker that claims it, and kept without its text to say what became of it.';
+
+ALTER TABLE public.messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.messages_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.open_commits (
     tenant_id integer DEFAULT public.current_tenant() NOT NULL,
@@ -2925,6 +2986,18 @@ ALTER TABLE ONLY public.instances
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_tenant_id_forge_key UNIQUE (tenant_id, forge);
 
+ALTER TABLE ONLY public.message_channels
+    ADD CONSTRAINT message_channels_pkey PRIMARY KEY (tenant_id, channel);
+
+ALTER TABLE ONLY public.message_plans
+    ADD CONSTRAINT message_plans_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_tenant_id_channel_kind_subject_period_key UNIQUE (tenant_id, channel, kind, subject, period);
+
 ALTER TABLE ONLY public.open_commits
     ADD CONSTRAINT open_commits_pkey PRIMARY KEY (tenant_id, repository_id, oid);
 
@@ -3060,6 +3133,10 @@ CREATE INDEX incident_facts_started_idx ON public.incident_facts USING btree (te
 CREATE INDEX incidents_merged_into_idx ON public.incidents USING btree (tenant_id, source, merged_into) WHERE (merged_into IS NOT NULL);
 
 CREATE INDEX incidents_service_idx ON public.incidents USING btree (tenant_id, service_id, started_at);
+
+CREATE INDEX messages_open_idx ON public.messages USING btree (tenant_id, channel, due_at) WHERE (state = ANY (ARRAY['waiting'::text, 'sending'::text]));
+
+CREATE INDEX messages_tried_idx ON public.messages USING btree (tenant_id, channel, tried_at) WHERE (batch IS NOT NULL);
 
 CREATE INDEX pr_attributions_closed_idx ON public.pr_attributions USING btree (tenant_id, team_id, closed_at) INCLUDE (pull_request_id, weight) WHERE ((closed_at IS NOT NULL) AND (merged_at IS NULL));
 
@@ -3246,6 +3323,15 @@ ALTER TABLE ONLY public.incomplete_patterns
 ALTER TABLE ONLY public.instances
     ADD CONSTRAINT instances_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
+ALTER TABLE ONLY public.message_channels
+    ADD CONSTRAINT message_channels_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.message_plans
+    ADD CONSTRAINT message_plans_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
 ALTER TABLE ONLY public.open_commits
     ADD CONSTRAINT open_commits_tenant_id_repository_id_fkey FOREIGN KEY (tenant_id, repository_id) REFERENCES public.repositories(tenant_id, id);
 
@@ -3407,6 +3493,12 @@ ALTER TABLE public.incomplete_patterns ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.instances ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.message_channels ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.message_plans ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.messages ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.open_commits ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.people ENABLE ROW LEVEL SECURITY;
@@ -3482,6 +3574,12 @@ CREATE POLICY rows_of_tenant ON public.incidents USING ((tenant_id = ( SELECT pu
 CREATE POLICY rows_of_tenant ON public.incomplete_patterns USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.instances USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.message_channels USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.message_plans USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY rows_of_tenant ON public.messages USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY rows_of_tenant ON public.open_commits USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 

@@ -1,7 +1,7 @@
 -- Messages to channels, and what became of each.
 
 create table messages (
-    tenant_id integer not null default current_tenant(),
+    tenant_id integer not null default current_tenant() references tenants (id),
     id bigint generated always as identity,
     -- The short name of the channel in the teams file.
     channel text not null,
@@ -40,7 +40,7 @@ create index messages_open_idx on messages (tenant_id, channel, due_at) where st
 create index messages_tried_idx on messages (tenant_id, channel, tried_at) where batch is not null;
 
 create table message_channels (
-    tenant_id integer not null default current_tenant(),
+    tenant_id integer not null default current_tenant() references tenants (id),
     channel text not null,
     -- It refused its messages; nothing is sent to it before the next try.
     off_since timestamptz not null,
@@ -52,7 +52,7 @@ create table message_channels (
 comment on table message_channels is 'Channels that refuse messages, and when one is tried again.';
 
 create table message_plans (
-    tenant_id integer not null default current_tenant(),
+    tenant_id integer not null default current_tenant() references tenants (id),
     planned_at timestamptz not null,
     primary key (tenant_id)
 );

@@ -14,7 +14,7 @@ use common::{Laptop, Ran, TEAMS, github, while_serving, yesterday};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_fake_github::{FakeGitCommit, FakeGitHub, FakeWebhook, deployment, pr};
 use mergeline_store::ApplyOptions;
-use mergeline_test_support::{FakeOtlp, FakeProvider, TestDatabase};
+use mergeline_test_support::{FakeChannels, FakeOtlp, FakeProvider, TestDatabase};
 use serde_json::{Value, json};
 
 fn http_get(address: &str, path: &str, headers: &str) -> Result<(u16, Value)> {
@@ -1015,6 +1015,73 @@ async fn show_and_report_say_what_has_changed_and_what_is_likely() -> Result<()>
     assert!(text.lines().any(|line| line.starts_with("Payments") && line.contains(&held)), "{held}: {text}");
     let line = "Payments: 32 complete weeks; 1 lasting change of merges and 0 lasting changes of times";
     assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(line), "{text}");
+    a_lasting_change_is_told_once(laptop, file).await
+}
+
+/// Sends to the channels of a laptop on which a lasting change was found with the last whole week.
+async fn a_lasting_change_is_told_once(laptop: Laptop, file: &str) -> Result<()> {
+    let chats = FakeChannels::start().await?;
+    let none = laptop.run(&["notify"]).await?;
+    assert_eq!((none.code(), none.out().contains("has no channels")), (Some(0), true), "{}", none.out());
+    let channels =
+        "channels: [{ id: chat, kind: slack, kinds: [change] }, { id: lost, kind: discord, kinds: [change] }]\n";
+    laptop.write("teams.yaml", &format!("{file}{channels}"))?;
+    let planned = laptop.run(&["teams", "plan"]).await?.out();
+    assert!(planned.contains("+ channel     chat: slack, change, all teams"), "{planned}");
+    assert_eq!(laptop.run(&["teams", "apply"]).await?.code(), Some(0));
+    let addresses = json!({ "chat": format!("{}?key=s3cret", chats.url("slack", "chat")), "spare": "https://hooks.slack.com/s3cret" });
+    let laptop = laptop
+        .with("CHANNELS", addresses.to_string())
+        .with("CHANNEL_HOSTS", chats.host())
+        .with("PUBLIC_URL", "https://mergeline.example.com/app/");
+    let mut outputs = String::new();
+    let mut run = async |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let ran = laptop.run(arguments).await?;
+        let all = format!("{}{}", ran.out(), ran.err());
+        outputs += &all;
+        Ok((ran.code(), all))
+    };
+    let (_, checked) = run(&["doctor", "--offline"]).await?;
+    for line in [
+        "chat: it has an address",
+        "lost: CHANNELS has no address for it",
+        "CHANNELS has an address for `spare`, which is no channel of the teams file",
+    ] {
+        assert!(checked.contains(line), "{line}: {checked}");
+    }
+    let (code, tested) = run(&["channels", "test", "chat"]).await?;
+    assert_eq!((code, tested.contains("the service took it")), (Some(0), true), "{tested}");
+    assert!(chats.got("chat")[0].body.contains("Channel chat works."), "{:?}", chats.got("chat"));
+    let (code, unknown) = run(&["channels", "test", "chats"]).await?;
+    assert_eq!((code, unknown.contains("there are: chat, lost")), (Some(2), true), "{unknown}");
+    let (_, printed) = run(&["notify", "--print"]).await?;
+    assert!(
+        printed.contains("# chat (slack, change), now") && printed.contains("Merged a week: 9.5 since"),
+        "{printed}"
+    );
+    assert_eq!(chats.got("chat").len(), 1, "printing sends nothing");
+    let (code, sent) = run(&["notify"]).await?;
+    assert_eq!(code, Some(3), "one channel has no address: {sent}");
+    assert!(sent.contains("2 new messages to say.") && sent.contains("chat: 1 message sent"), "{sent}");
+    let got = chats.got("chat");
+    assert!(got.len() == 2 && got[1].body.contains("Merged a week: 9.5 since"), "{got:?}");
+    assert!(got[1].body.contains("https://mergeline.example.com/app/#/insight?team=payments"), "{got:?}");
+    let (code, again) = run(&["notify"]).await?;
+    assert_eq!((code, chats.got("chat").len()), (Some(0), 2), "{again}");
+    let (_, listed) = run(&["channels", "list"]).await?;
+    for line in [
+        "chat: slack, change, all teams\n  last 7 days: 1 sent, 0 failed, 0 unknown; 0 waiting",
+        "lost: discord, change, all teams\n  cannot be sent to: CHANNELS has no address for it",
+    ] {
+        assert!(listed.contains(line), "{line}: {listed}");
+    }
+    let (_, json) = run(&["channels", "list", "--json"]).await?;
+    let json: Value = serde_json::from_str(&json)?;
+    assert_eq!(
+        json!([json[0]["channel"]["id"], json[0]["messages"]["sent"], json[1]["messages"]["waiting"]]),
+        json!(["chat", 1, 1])
+    );
+    assert!(!outputs.contains("s3cret"), "{outputs}");
     Ok(())
 }
 

@@ -375,6 +375,15 @@ impl Writer {
             )
             .execute(&mut *connection)
             .await?;
+            // Of a channel that is not in the file any more, nobody claims anything again.
+            sqlx::query!(
+                "update messages
+                set state = 'unknown', content = null, finished_at = $1, problem = 'the program ended while it was sent'
+                where state = 'sending' and tried_at <= $1::timestamptz - interval '1 day'",
+                now
+            )
+            .execute(&mut *connection)
+            .await?;
             let dropped = sqlx::query!(
                 "update messages as m
                 set state = 'dropped', content = null, finished_at = $5

@@ -16,17 +16,19 @@ use mergeline_domain::delivery::{
     ChangedFiles, DeploymentEvent, DeploymentSource, DeploymentState, DeploymentStateKind, IncidentChange,
     IncidentEvent, Oid, Origin, PostedDeployment, SourceOptions,
 };
+use mergeline_domain::messages::MessageKind;
 use mergeline_domain::progress::{Backfill, Cursor, ProgressEvent, ReadForward, Reading};
-use mergeline_domain::{Details, InstanceId, Problems, RepoName, Verdict};
+use mergeline_domain::{ChannelId, Details, InstanceId, Problems, RepoName, Verdict};
 use mergeline_fake_github::{FakeUser, at, pr};
 use mergeline_source::{
     Block, CommitRecord, ListedDeployment, ListedIncident, ListedState, Remaining, ReportedDeployment,
 };
 use mergeline_store::{
-    Actor, ApplyError, ApplyOptions, DatabaseSettings, DeliveryOutcome, DeploymentList, DeploymentProgress,
-    EventSubject, IncidentProgress, KeptPullRequest, KnownBy, Lease, LeaseOutcome, PageOfWork, Poster, QuarantineKey,
-    Reason, ReceivedDelivery, Reported, RepositoryId, RepositoryResult, ResultState, Revision, RunId, Sender,
-    StoreError, Undecodable, UnreadableChange, WithoutDetails, Writer,
+    Actor, ApplyError, ApplyOptions, ClaimTerms, DatabaseSettings, DeliveryOutcome, DeploymentList, DeploymentProgress,
+    EventSubject, IncidentProgress, KeptPullRequest, KnownBy, Lease, LeaseOutcome, MessageKey, MessageOutcome,
+    PageOfWork, PlannedMessage, Poster, QuarantineKey, Reason, ReceivedDelivery, Reported, RepositoryId,
+    RepositoryResult, ResultState, Revision, RunId, Sender, StoreError, Undecodable, UnreadableChange, WithoutDetails,
+    Writer,
 };
 use mergeline_test_support::{TestDatabase, keep, miscounted};
 use secrecy::SecretString;
@@ -346,7 +348,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 53] = [
+const WRITING: [&str; 58] = [
     "accept_quarantined",
     "apply",
     "change_incident",
@@ -355,6 +357,11 @@ const WRITING: [&str; 53] = [
     "record_delivery",
     "record_refused_event",
     "set_link",
+    "claim_messages",
+    "finish_messages",
+    "plan_messages",
+    "turn_channel_off",
+    "turn_channel_on",
     "advance",
     "advance_listing",
     "advance_listing to a backfill",
@@ -680,6 +687,9 @@ impl Scene {
                         .await?
                 )
             }
+            "claim_messages" | "finish_messages" | "plan_messages" | "turn_channel_off" | "turn_channel_on" => {
+                self.write_messages(store, method, now).await?
+            }
             "upsert_page" => page(Vec::new()).await?,
             "upsert_page with what cannot be read" => {
                 page(vec![Undecodable {
@@ -690,6 +700,38 @@ impl Scene {
                 .await?
             }
             other => anyhow::bail!("unknown method {other}"),
+        })
+    }
+
+    /// A method about messages to channels.
+    async fn write_messages(&self, store: &Writer, method: &str, now: DateTime<Utc>) -> Result<String> {
+        let channel: ChannelId = "chat".parse()?;
+        let planned = |subject: &str| PlannedMessage {
+            key: MessageKey {
+                channel: channel.clone(),
+                kind: MessageKind::Goal,
+                subject: subject.to_owned(),
+                period: "2026-W24".to_owned(),
+            },
+            content: serde_json::json!({ "title": subject }),
+            due_at: now,
+        };
+        let terms = ClaimTerms { merges: true, may_repeat: false, day: (now, now), most_a_day: None };
+        if method != "turn_channel_on" {
+            self.store.plan_messages(&[planned("a"), planned("b")], now).await?;
+        }
+        Ok(match method {
+            "plan_messages" => format!("{:?}", store.plan_messages(&[planned("b")], now).await?.dropped > 5),
+            "claim_messages" => format!("{:?}", store.claim_messages(&channel, terms, now).await?),
+            "finish_messages" => {
+                let claimed = self.store.claim_messages(&channel, terms, now).await?.context("due")?;
+                format!("{:?}", store.finish_messages(&claimed, &MessageOutcome::Sent, now).await?)
+            }
+            "turn_channel_off" => format!("{:?}", store.turn_channel_off(&channel, "gone", now, now).await?),
+            _ => {
+                self.store.turn_channel_off(&channel, "gone", now, now).await?;
+                format!("{:?}", store.turn_channel_on(&channel).await?)
+            }
         })
     }
 
@@ -825,7 +867,10 @@ async fn retrying_after_a_lost_commit_reply_is_idempotent() -> Result<()> {
             Ok(returned) => assert_eq!(returned, expected, "{method}"),
             // These are not retried automatically. The caller checks the outcome, or asks again.
             Err(error) => {
-                assert!(matches!(method, "apply" | "derive_all" | "merge_people"), "{method}: {error:?}");
+                assert!(
+                    matches!(method, "apply" | "claim_messages" | "derive_all" | "merge_people"),
+                    "{method}: {error:?}"
+                );
                 assert!(format!("{error:?}").contains("not available"), "{method}: {error:?}");
             }
         }

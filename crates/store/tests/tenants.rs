@@ -58,6 +58,10 @@ const ROWS: &str = "
     from pull_requests as p cross join team_memberships as m;
     insert into pull_request_reviews (pull_request_id, place, author_id, reviewer_id, submitted_at)
     select id, 1, author_id, author_id, '2026-06-08' from pull_requests;
+    insert into messages (channel, kind, subject, period, content, created_at, due_at)
+    values ('chat', 'digest', 'team 1', '2026-W23', '{}', '2026-06-10', '2026-06-10');
+    insert into message_channels (channel, off_since, next_try_at, problem) values ('chat', '2026-06-10', '2026-06-10', 'gone');
+    insert into message_plans (planned_at) values ('2026-06-10');
     insert into services (slug, name) values ('shop', 'Shop');
     insert into service_repositories (service_id, repository) select id, 'acme/api' from services where slug = 'shop';
     insert into service_owners (service_id, team_id, weight, added_in)

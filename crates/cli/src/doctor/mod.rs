@@ -1,5 +1,6 @@
 //! `mergeline doctor`: runs all checks, one line each, and continues after failures.
 
+mod channels;
 mod database;
 mod findings;
 mod github;
@@ -52,6 +53,9 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         Err(Some(problems)) => settings::report("teams file", problems, &mut findings)?,
     }
     let file = teams.as_ref().ok().and_then(Option::as_ref);
+    if let Some(file) = file.filter(|file| !file.channels.is_empty()) {
+        channels::check(file, &mut findings)?;
+    }
     if let Some(login) = settings.login {
         login::check(login, file, args.offline, now, &mut findings).await?;
     }

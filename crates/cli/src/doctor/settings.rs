@@ -9,7 +9,7 @@ use crate::environment::variable;
 use crate::failure::Failure;
 
 /// The settings to list if they are set.
-const NAMES: [&str; 37] = [
+const NAMES: [&str; 41] = [
     "GITHUB_PAT",
     "GITHUB_APP_ID",
     "GITHUB_APP_PRIVATE_KEY",
@@ -35,6 +35,10 @@ const NAMES: [&str; 37] = [
     "JWT_ISSUER",
     "JWT_AUDIENCE",
     "WEBHOOK_SECRETS",
+    "CHANNELS",
+    "CHANNEL_HOSTS",
+    "MAIL_FROM",
+    "SMTP_URL",
     "ALLOWED_HOSTS",
     "CORS_ORIGIN",
     "OIDC_ISSUER",

@@ -3,6 +3,7 @@ use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use super::*;
 use crate::Position;
 use crate::insight::{Clock, GoalRevision};
+use crate::messages::ChannelEntry;
 
 const VALID: &str = "\
 version: 1
@@ -518,6 +519,7 @@ fn the_schema_has_exactly_the_accepted_keys() {
     assert_eq!(keys("/$defs/Access/properties"), sorted(access::ACCESS_KEYS));
     assert_eq!(keys("/$defs/Goal/properties"), sorted(goals::GOAL_KEYS));
     assert_eq!(keys("/$defs/InvestmentRule/properties"), sorted(investment::INVESTMENT_KEYS));
+    assert_eq!(keys("/$defs/Channel/properties"), sorted(channels::CHANNEL_KEYS));
 }
 
 #[test]
@@ -677,6 +679,93 @@ fn the_schema_and_the_reader_agree_about_kinds_of_work() {
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
         assert_eq!(parse(&json).is_ok(), valid, "reader: {json}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_reader_agree_about_channels() {
+    let validator = jsonschema::validator_for(&json_schema()).expect("a valid schema");
+    for (channel, valid) in [
+        (r#"{"id": "chat", "kind": "slack", "kinds": ["digest"]}"#, true),
+        (
+            r#"{"id": "chat", "kind": "email", "kinds": ["digest", "operations"], "teams": ["pay"], "quiet": "18:00-08:00",
+                "weekends": false, "titles": false}"#,
+            true,
+        ),
+        (r#"{"id": "chat", "kind": "irc", "kinds": ["digest"]}"#, false),
+        (r#"{"id": "chat", "kind": "slack", "kinds": []}"#, false),
+        (r#"{"id": "chat", "kind": "slack", "kinds": ["news"]}"#, false),
+        (r#"{"id": "chat", "kind": "slack"}"#, false),
+        (r#"{"id": "Chat", "kind": "slack", "kinds": ["digest"]}"#, false),
+        (r#"{"kind": "slack", "kinds": ["digest"]}"#, false),
+        (r#"{"id": "chat", "kind": "slack", "kinds": ["digest"], "teams": []}"#, false),
+        (r#"{"id": "chat", "kind": "slack", "kinds": ["digest"], "quiet": "18-8"}"#, false),
+        (r#"{"id": "chat", "kind": "slack", "kinds": ["digest"], "url": "https://hooks.slack.com/x"}"#, false),
+    ] {
+        let json = format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "channels": [{channel}], "teams": [{{"slug": "pay", "members": []}}]}}"#
+        );
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
+        assert_eq!(parse(&json).is_ok(), valid, "reader: {json}");
+    }
+}
+
+fn with_channels(channels: &str) -> String {
+    format!("version: 1\nrepositories: [a/b]\nchannels:\n{channels}\nteams:\n  - {{ slug: pay, members: [] }}\n")
+}
+
+#[test]
+fn channels_are_read_with_what_they_get() {
+    let file = parse(&with_channels(
+        "  - { id: chat, kind: slack, teams: [pay], kinds: [goal, digest, goal], quiet: '18:00-08:00', weekends: false }
+  - { id: ops, kind: email, kinds: [operations], titles: false }",
+    ))
+    .expect("valid");
+    let lines: Vec<String> = file.channels.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "chat: slack, digest and goal, pay, quiet 18:00-08:00, not on weekends",
+            "ops: email, operations, all teams, without titles"
+        ]
+    );
+    let stored = serde_json::to_value(&file.channels).expect("serializes");
+    let read: Vec<ChannelEntry> = serde_json::from_value(stored).expect("reads back");
+    assert_eq!(read, file.channels);
+}
+
+#[test]
+fn wrong_channels_say_where_and_what_to_do() {
+    for (channels, place, message) in [
+        ("  - { id: a, kind: slack, kinds: [digest], quiet: '8:00-9:00' }", "channels[0].quiet", "not hours of a day"),
+        (
+            "  - { id: a, kind: slack, kinds: [digest], quiet: '08:00-08:00' }",
+            "channels[0].quiet",
+            "not hours of a day",
+        ),
+        ("  - { id: a, kind: slack, kinds: [digest], teams: [gone] }", "channels[0]", "there is no team `gone`"),
+        ("  - { id: a, kind: slack, kinds: [operations], teams: [pay] }", "channels[0].teams", "about no team"),
+        (
+            "  - { id: a, kind: slack, kinds: [goal] }\n  - { id: a, kind: discord, kinds: [goal] }",
+            "channels[1]",
+            "another channel `a`",
+        ),
+    ] {
+        let found = problems(&with_channels(channels)).to_string();
+        assert!(found.contains(place) && found.contains(message), "{channels}: {found}");
+    }
+}
+
+#[test]
+fn a_channel_with_an_address_in_the_file_is_refused() {
+    for key in
+        ["url: 'https://hooks.slack.com/s'", "to: [ana@example.com]", "secret: whsec_x", "webhook: 'https://x.example'"]
+    {
+        let found =
+            problems(&with_channels(&format!("  - {{ id: a, kind: slack, kinds: [digest], {key} }}"))).to_string();
+        assert!(found.contains("is a secret, and the file is not the place for it"), "{found}");
+        assert!(found.contains("CHANNELS"), "{found}");
     }
 }
 
