@@ -23,8 +23,8 @@ WALK = ["README.md", "docs/teams.md", "docs/api.md", "docs/backstage.md", "docs/
 MOST_LINES_OF_README = 120
 # The heading of the table in docs/security.md whose rows name their tests.
 THREATS = "Who might try, and what stands in the way"
-# Of mergeline's commands: those that end with Ctrl-C, and those that call AWS.
-SERVES, REMOTE = {"demo", "serve"}, {"replay"}
+# Of mergeline's commands: those that end with Ctrl-C, and those that call others than GitHub.
+SERVES, REMOTE = {"demo", "serve"}, {"channels", "replay"}
 # Programs that need nothing beyond this machine.
 LOCAL = {"cat", "cp", "echo", "head", "jq", "mergeline", "pg_dump", "printf", "psql", "rm", "sed"}
 KEYWORDS = {"do", "then", "else", "if", "elif", "while", "until", "!", "{", "exec", "time"}
