@@ -1603,6 +1603,7 @@ CREATE TABLE public.configurations (
     access jsonb DEFAULT '[]'::jsonb NOT NULL,
     goals jsonb DEFAULT '[]'::jsonb NOT NULL,
     investment jsonb DEFAULT '[]'::jsonb NOT NULL,
+    metrics jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
 
@@ -1620,7 +1621,8 @@ CREATE VIEW public.configuration_in_force AS
     configurations.delivery,
     configurations.access,
     configurations.goals,
-    configurations.investment
+    configurations.investment,
+    configurations.metrics
    FROM public.configurations
   ORDER BY configurations.revision DESC
  LIMIT 1;

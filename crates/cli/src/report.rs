@@ -243,6 +243,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         access: mergeline_domain::AccessLines::default(),
         goals: Vec::new(),
         investment: Vec::new(),
+        metrics: Vec::new(),
         teams: vec![team],
     })
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use mergeline_domain::insight::CustomMetric;
 use mergeline_domain::plan::{
     Current, Doubt, KnownAccount, KnownMembership, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings,
     PlannedAccount, Terms,
@@ -408,11 +409,11 @@ impl Writer {
         sqlx::query!(
             "insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-                delivery, access, goals, investment
+                delivery, access, goals, investment, metrics
             )
             select
                 $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
-                goals, investment
+                goals, investment, metrics
             from configuration_in_force",
             now
         )
@@ -447,8 +448,18 @@ fn stored_group_size(size: i32) -> Result<Option<u8>, StoreError> {
 }
 
 /// The columns of JSON rows.
-type SettingsRow =
-    (String, Vec<String>, Vec<String>, bool, i32, DeliverySettings, AccessLines, Vec<GoalEntry>, Vec<InvestmentEntry>);
+type SettingsRow = (
+    String,
+    Vec<String>,
+    Vec<String>,
+    bool,
+    i32,
+    DeliverySettings,
+    AccessLines,
+    Vec<GoalEntry>,
+    Vec<InvestmentEntry>,
+    Vec<CustomMetric>,
+);
 type RepositoryRow = (String, Option<String>, bool);
 type AccountRow = (i64, String, Option<String>, String, String, Vec<String>);
 type InstanceRow = (String, String);
@@ -480,20 +491,34 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
     let row = sqlx::query_file!("queries/current_configuration.sql", &names as &[&str]).fetch_one(connection).await?;
     let settings = row
         .settings
-        .map(|Json((timezone, bots, rules, include_archived, min_group_size, delivery, access, goals, investment))| {
-            Ok::<_, StoreError>(PlanSettings {
-                timezone: parse_stored(&timezone)?,
-                bots: logins(&bots),
-                rules: stored_rules(&rules)?,
+        .map(
+            |Json((
+                timezone,
+                bots,
+                rules,
                 include_archived,
-                min_group_size: stored_group_size(min_group_size)?,
-                instances: stored_instances(&row.instances)?,
+                min_group_size,
                 delivery,
                 access,
                 goals,
                 investment,
-            })
-        })
+                metrics,
+            ))| {
+                Ok::<_, StoreError>(PlanSettings {
+                    timezone: parse_stored(&timezone)?,
+                    bots: logins(&bots),
+                    rules: stored_rules(&rules)?,
+                    include_archived,
+                    min_group_size: stored_group_size(min_group_size)?,
+                    instances: stored_instances(&row.instances)?,
+                    delivery,
+                    access,
+                    goals,
+                    investment,
+                    metrics,
+                })
+            },
+        )
         .transpose()?;
     let (mut repositories, mut found_repositories) = (Vec::new(), Vec::new());
     for (name, current_name, is_found) in row.repositories.0 {
@@ -714,9 +739,9 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
     let revision = sqlx::query_scalar!(
         "insert into configurations (
             applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
-            goals, investment
+            goals, investment, metrics
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning revision",
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning revision",
         now,
         settings.timezone.name(),
         &bots,
@@ -727,7 +752,8 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
         Json(&settings.delivery) as _,
         Json(&settings.access) as _,
         Json(&settings.goals) as _,
-        Json(&settings.investment) as _
+        Json(&settings.investment) as _,
+        Json(&settings.metrics) as _
     )
     .fetch_one(&mut *connection)
     .await?;

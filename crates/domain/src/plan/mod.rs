@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
 use crate::delivery::SourceRules;
+use crate::insight::CustomMetric;
 use crate::start_of_day;
 use crate::teams_file::{
     DeliverySettings, GoalChange, GoalEntry, InstanceEntry, InvestmentEntry, ServiceEntry, TeamEntry, TeamsFile,
@@ -72,6 +73,8 @@ pub struct PlanSettings {
     pub goals: Vec<GoalEntry>,
     /// Kinds of work, in the order in which they are tried.
     pub investment: Vec<InvestmentEntry>,
+    /// Metrics of the file's own.
+    pub metrics: Vec<CustomMetric>,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -87,6 +90,7 @@ impl From<&TeamsFile> for PlanSettings {
             access: file.access.clone(),
             goals: file.goals.clone(),
             investment: file.investment.clone(),
+            metrics: file.metrics.clone(),
         }
     }
 }
@@ -684,6 +688,7 @@ impl fmt::Display for PlanSettings {
             access: _,
             goals: _,
             investment,
+            metrics,
         } = self;
         let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
         let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
@@ -699,6 +704,9 @@ impl fmt::Display for PlanSettings {
         writeln!(f, "{delivery}")?;
         for rule in investment {
             writeln!(f, "  investment  {rule}")?;
+        }
+        for metric in metrics {
+            writeln!(f, "  metric      {metric}")?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod draft;
 mod drift;
 mod goals;
 mod investment;
+mod metrics;
 mod people;
 mod people_csv;
 mod reader;
@@ -26,6 +27,7 @@ pub use people_csv::{Column, Columns, PeopleCsv};
 
 use serde::Serialize;
 
+use crate::insight::CustomMetric;
 use crate::{
     AccessLines, ExternalId, Forge, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight,
 };
@@ -57,6 +59,8 @@ pub struct TeamsFile {
     pub goals: Vec<GoalEntry>,
     /// Kinds of work, in the order in which they are tried.
     pub investment: Vec<InvestmentEntry>,
+    /// Metrics of its own.
+    pub metrics: Vec<CustomMetric>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

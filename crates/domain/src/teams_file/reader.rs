@@ -10,6 +10,7 @@ use super::goals::GoalEntry;
 use super::investment::InvestmentEntry;
 use super::tree::{Key, Node, Value};
 use super::{InstanceEntry, MemberEntry, TeamEntry, TeamsFile};
+use crate::insight::CustomMetric;
 use crate::names::is_invisible;
 use crate::{
     AccessLine, AccessLines, ExternalId, Forge, Login, NameError, Period, Position, Problem, RepoEntry, RepoName,
@@ -32,6 +33,7 @@ pub(super) const FILE_KEYS: &[&str] = &[
     "access",
     "goals",
     "investment",
+    "metrics",
     "teams",
 ];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
@@ -70,6 +72,7 @@ pub(super) struct Draft {
     pub(super) access: Vec<Placed<AccessLine>>,
     pub(super) goals: Vec<Placed<GoalEntry>>,
     pub(super) investment: Vec<Placed<InvestmentEntry>>,
+    pub(super) metrics: Vec<Placed<CustomMetric>>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -127,6 +130,7 @@ impl Draft {
             access: AccessLines::new(self.access.into_iter().map(|line| line.value)),
             goals: self.goals.into_iter().map(|goal| goal.value).collect(),
             investment: self.investment.into_iter().map(|rule| rule.value).collect(),
+            metrics: self.metrics.into_iter().map(|metric| metric.value).collect(),
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -185,6 +189,10 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         Some(node) => reader.list(node, "investment", Reader::investment),
         None => Vec::new(),
     };
+    let metrics = match fields.optional(&mut reader, "metrics") {
+        Some(node) => reader.list(node, "metrics", Reader::metric),
+        None => Vec::new(),
+    };
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -201,6 +209,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         access,
         goals,
         investment,
+        metrics,
         teams,
     }
 }
@@ -242,6 +251,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         access: Vec::new(),
         goals: Vec::new(),
         investment: Vec::new(),
+        metrics: Vec::new(),
         teams,
     }
 }
@@ -326,6 +336,11 @@ impl Reader<'_> {
             help: Some(help),
             related: None,
         });
+    }
+
+    /// How many problems were found so far.
+    pub(super) fn problems_so_far(&self) -> usize {
+        self.problems.len()
     }
 
     pub(super) fn fields<'a>(
