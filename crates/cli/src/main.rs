@@ -4,6 +4,7 @@ mod access;
 mod args;
 mod back_test;
 mod collecting;
+mod custom;
 mod data;
 mod database;
 mod demo;
@@ -152,6 +153,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Data(command) => data::run(&command, &options).await,
         Command::Goals(command) => goals::run(&command, &options, clock()).await,
+        Command::Metrics(command) => custom::run(&command, &options, clock()).await,
         Command::Digest(args) => digest::run(&args, &options, clock()).await,
         Command::BackTest(args) => back_test::run(&args, &options, clock()).await,
         Command::Access(command) => access::run(&command, &options, clock()),

@@ -1,7 +1,7 @@
 //! The metrics of the teams file.
 
 use chrono::NaiveDate;
-use mergeline_domain::insight::{CustomMetric, MetricInterval};
+use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricUnit};
 use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
 use mergeline_store::{MetricBucket, TeamRef};
 
@@ -42,6 +42,8 @@ pub struct MeasuredUnit {
     pub incomplete: Vec<Incomplete>,
     /// The numbers; `None` if they are of too few people to be shown.
     pub numbers: Option<MetricBucket>,
+    /// Its value in the metric's unit; `None` if it is of nothing, or hidden.
+    pub value: Option<f64>,
 }
 
 impl Report {
@@ -85,12 +87,15 @@ impl Report {
 
     fn unit(&self, metric: &CustomMetric, bucket: MetricBucket) -> MeasuredUnit {
         let (interval, start) = (metric.by.interval(), bucket.start);
+        let numbers = Some(bucket).filter(|bucket| self.shows(metric, bucket));
+        let in_a_unit = if metric.unit() == MetricUnit::Hours { 3600.0 } else { 1.0 };
         MeasuredUnit {
             label: interval.label(start),
             start,
             end: interval.end(start),
             incomplete: self.coverage().incomplete_bucket(start, interval, &self.range, self.today()),
-            numbers: Some(bucket).filter(|bucket| self.shows(metric, bucket)),
+            numbers,
+            value: numbers.and_then(|numbers| numbers.value).map(|value| value / in_a_unit),
         }
     }
 
