@@ -829,7 +829,12 @@ async fn metrics_of_the_file_are_planned_previewed_and_shown() -> Result<()> {
     assert!(planned.contains("  metric      small@") && planned.contains("the number of pull requests"), "{planned}");
     // What is not applied is previewed from the file, and not shown.
     let previewed = laptop.run(&["metrics", "preview"]).await?;
-    for said in ["payments: Small ones", "custom_metric@1", "cycle time at most 90 d; by week of the merge"] {
+    for said in [
+        "payments: Small ones",
+        "custom_metric@1",
+        "the number of pull requests that were merged",
+        "by week of the merge",
+    ] {
         assert!(previewed.out().contains(said), "{said}: {} {}", previewed.out(), previewed.err());
     }
     assert!(laptop.run(&["metrics", "show"]).await?.out().starts_with("No metrics"));

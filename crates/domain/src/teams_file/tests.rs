@@ -829,6 +829,25 @@ fn metrics_say_what_they_mean_and_what_is_wrong() {
     }
 }
 
+/// The text that the page's form makes in a test of its own, crates/dashboard/ui/test/metrics.test.ts.
+#[test]
+fn what_the_pages_form_writes_is_read() {
+    let lines = r#"metrics:
+  - id: docs-share
+    name: "Docs: all"
+    of: pull_requests
+    statistic: share
+    when: { labels: ["docs", "\"odd\" label", "Chore"], not: { titles: ["Bump: *"] }, lines: { at_least: 10, at_most: 400 } }
+    than: { pickup: { at_most: 4h }, state: [merged, closed], not: { draft: false } }
+    by: month"#;
+    let file = parse(&format!("version: 1\nrepositories: [a/b]\n{lines}\nteams:\n  - {{ slug: pay, members: [] }}\n"));
+    let metric = &file.expect("valid").metrics[0];
+    assert_eq!(metric.name, "Docs: all");
+    assert!(
+        metric.formula().contains("that has: labels \"odd\" label | Chore | docs, lines at least 10 and at most 400")
+    );
+}
+
 #[test]
 fn the_id_of_a_metric_changes_with_its_meaning_only() {
     let id = |metric: &str| parse(&with_metrics(&format!("  - {metric}\n"))).expect("valid").metrics[0].versioned_id();
