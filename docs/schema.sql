@@ -1604,6 +1604,7 @@ CREATE TABLE public.configurations (
     goals jsonb DEFAULT '[]'::jsonb NOT NULL,
     investment jsonb DEFAULT '[]'::jsonb NOT NULL,
     channels jsonb DEFAULT '[]'::jsonb NOT NULL,
+    metrics jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT configurations_min_group_size_check CHECK (((min_group_size >= 0) AND (min_group_size <= 100)))
 );
 
@@ -1622,7 +1623,8 @@ CREATE VIEW public.configuration_in_force AS
     configurations.access,
     configurations.goals,
     configurations.investment,
-    configurations.channels
+    configurations.channels,
+    configurations.metrics
    FROM public.configurations
   ORDER BY configurations.revision DESC
  LIMIT 1;

@@ -9,7 +9,7 @@ use mergeline_api::{AllowedHosts, AllowedOrigins, Api, ApiKeys, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
-const CHECKED: [(&str, Scope); 25] = [
+const CHECKED: [(&str, Scope); 26] = [
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
     ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),
@@ -20,6 +20,7 @@ const CHECKED: [(&str, Scope); 25] = [
     ("/v1/metrics/team/payments/forecast", Scope::MetricsRead),
     ("/v1/metrics/team/payments/time", Scope::MetricsRead),
     ("/v1/metrics/team/payments/reviews", Scope::MetricsRead),
+    ("/v1/metrics/team/payments/custom", Scope::MetricsRead),
     ("/v1/teams/payments/goals", Scope::MetricsRead),
     ("/v1/collection/status", Scope::Admin),
     ("/v1/collection/runs", Scope::Admin),

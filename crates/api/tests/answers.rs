@@ -1,6 +1,8 @@
 //! The API's responses, through the real router and a real PostgreSQL.
 
 mod common;
+#[path = "answers/custom.rs"]
+mod custom;
 #[path = "answers/goals.rs"]
 mod goals;
 #[path = "answers/reviews.rs"]

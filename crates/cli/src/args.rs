@@ -111,6 +111,9 @@ pub(crate) enum Command {
     /// Show how the teams' goals stand, or would have stood
     #[command(subcommand)]
     Goals(Goals),
+    /// Show the metrics that the teams file defines, or what those of a file would show
+    #[command(subcommand)]
+    Metrics(Metrics),
     /// Print a team's last week for a chat or for mail; sends nothing
     Digest(Digest),
     /// Send what the channels of the teams file should hear
@@ -534,6 +537,24 @@ pub(crate) enum Goals {
         #[command(flatten)]
         teams: TeamsFile,
         /// Only those of this team, by its slug
+        #[arg(long, value_name = "TEAM")]
+        team: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Metrics {
+    /// Show the metrics in force
+    Show {
+        /// A team, by its slug (default: all)
+        #[arg(value_name = "TEAM")]
+        team: Option<String>,
+    },
+    /// Show what the metrics of a teams file would say of what is stored
+    Preview {
+        #[command(flatten)]
+        teams: TeamsFile,
+        /// Only for this team, by its slug
         #[arg(long, value_name = "TEAM")]
         team: Option<String>,
     },

@@ -7,10 +7,11 @@ use mergeline_api::{changes_json, forecast_json, time_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, Phase};
 use mergeline_domain::metrics::RangeRequest;
-use mergeline_reporting::{Report, ReportKind, ReportStatistics, TeamChanges, TeamForecast, TeamTime};
+use mergeline_reporting::{Report, ReportKind, ReportStatistics, TeamChanges, TeamForecast, TeamMetrics, TeamTime};
 use mergeline_store::Reader;
 use serde_json::{Map, Value};
 
+use crate::custom;
 use crate::failure::Failure;
 use crate::tables::{Layout, align, table_of_names};
 
@@ -20,6 +21,8 @@ pub(crate) struct Insight {
     forecast: TeamForecast,
     /// Of the range.
     time: TeamTime,
+    /// What the teams file defines, of the range.
+    custom: TeamMetrics,
     /// All of it as in the API, by the last part of the path.
     json: Map<String, Value>,
 }
@@ -46,10 +49,15 @@ impl Insight {
             json.insert("forecast".to_owned(), forecast_json(&report, &forecast)?);
             forecast
         };
-        let mut report = Report::of_team(store, ReportKind::Time, team, range, now).await?;
-        let time = report.time().await?;
-        json.insert("time".to_owned(), time_json(&report, &time)?);
-        Ok(Self { changes, forecast, time, json })
+        let time = {
+            let mut report = Report::of_team(store, ReportKind::Time, team, range, now).await?;
+            let time = report.time().await?;
+            json.insert("time".to_owned(), time_json(&report, &time)?);
+            time
+        };
+        let (custom, custom_json) = custom::of_team(store, team, range, None, now).await?;
+        json.insert("custom".to_owned(), custom_json);
+        Ok(Self { changes, forecast, time, custom, json })
     }
 
     /// As in the API, by the last part of the path.
@@ -128,5 +136,7 @@ pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], has_memberships: boo
     for line in lines {
         text.push_str(&layout.lines(&format!("{line} (change@1)\n")));
     }
-    text
+    let custom: Vec<&TeamMetrics> = teams.iter().map(|(_, insight)| &insight.custom).collect();
+    let custom = custom::table(&custom, layout);
+    if custom.is_empty() { text } else { format!("{text}\n{custom}") }
 }

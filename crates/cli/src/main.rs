@@ -5,6 +5,7 @@ mod args;
 mod back_test;
 mod channels;
 mod collecting;
+mod custom;
 mod data;
 mod database;
 mod demo;
@@ -153,6 +154,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::WithDb(with_db) => database::run_with(&with_db, &options).await,
         Command::Data(command) => data::run(&command, &options).await,
         Command::Goals(command) => goals::run(&command, &options, clock()).await,
+        Command::Metrics(command) => custom::run(&command, &options, clock()).await,
         Command::Digest(args) => digest::run(&args, &options, clock()).await,
         Command::Notify(args) => Box::pin(channels::notify(&args, &options, clock)).await,
         Command::Channels(command) => Box::pin(channels::channels(&command, &options, clock())).await,

@@ -244,6 +244,7 @@ fn everyone(repository: &RepoName, pull_requests: &[PullRequest]) -> Option<Team
         goals: Vec::new(),
         investment: Vec::new(),
         channels: Vec::new(),
+        metrics: Vec::new(),
         teams: vec![team],
     })
 }

@@ -816,6 +816,43 @@ async fn goals_are_planned_previewed_and_shown() -> Result<()> {
 }
 
 #[tokio::test]
+async fn metrics_of_the_file_are_planned_previewed_and_shown() -> Result<()> {
+    let (fake, database) = (github().await?, TestDatabase::create().await?);
+    let laptop =
+        Laptop::new()?.with("DB_URL", database.url()).with("GITHUB_API_URL", fake.url()).with("GITHUB_PAT", "x");
+    let collected = laptop.run(&["collect"]).await?;
+    assert_eq!(collected.code(), Some(0), "{} {}", collected.out(), collected.err());
+    assert_eq!(laptop.run(&["metrics", "show"]).await?.out(), "No metrics: see `metrics` in docs/teams.md.\n");
+    let metrics = "metrics:\n- { id: small, name: Small ones, of: pull_requests, statistic: count, when: { cycle_time: { at_most: 90d } } }\n";
+    laptop.write("teams.yaml", &format!("{TEAMS}{metrics}"))?;
+    let planned = laptop.run(&["teams", "plan"]).await?.out();
+    assert!(planned.contains("  metric      small@") && planned.contains("the number of pull requests"), "{planned}");
+    // What is not applied is previewed from the file, and not shown.
+    let previewed = laptop.run(&["metrics", "preview"]).await?;
+    for said in [
+        "payments: Small ones",
+        "custom_metric@1",
+        "the number of pull requests that were merged",
+        "by week of the merge",
+    ] {
+        assert!(previewed.out().contains(said), "{said}: {} {}", previewed.out(), previewed.err());
+    }
+    assert!(laptop.run(&["metrics", "show"]).await?.out().starts_with("No metrics"));
+    laptop.run(&["teams", "apply"]).await?;
+    let shown = laptop.run(&["metrics", "show", "payments", "--json"]).await?.json()?;
+    let metric = &shown["teams"][0]["data"]["metrics"][0];
+    assert_eq!(json!([metric["slug"], metric["buckets"].as_array().map(Vec::len)]), json!(["small", 26]), "{shown}");
+    let all = laptop.run(&["show"]).await?.out();
+    assert!(
+        all.contains("Metrics of the teams file (custom_metric@1)") && all.contains("payments: Small ones"),
+        "{all}"
+    );
+    let json = laptop.run(&["show", "--json"]).await?.json()?;
+    assert_eq!(json["teams"][0]["custom"]["data"]["metrics"][0]["slug"], "small", "{json}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn example_is_valid_and_schema_matches_committed_file() -> Result<()> {
     let laptop = Laptop::new()?;
     laptop.write("example.yaml", &laptop.run(&["teams", "example"]).await?.out())?;

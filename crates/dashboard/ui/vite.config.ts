@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import vue from '@vitejs/plugin-vue'
 import type { Plugin } from 'vite'
@@ -18,6 +19,38 @@ const preloadPage: Plugin = {
   },
 }
 
+interface Schema {
+  enum?: string[]
+  pattern?: string
+  type?: string
+  items?: Schema
+  $ref?: string
+  properties?: Record<string, Schema>
+}
+const { $defs } = JSON.parse(readFileSync(fileURLToPath(new URL('../../../docs/teams.schema.json', import.meta.url)), 'utf8')) as { $defs: Record<string, Schema> }
+
+/** What a metric of the teams file may be made of. */
+function metricChoices() {
+  const { id, of, statistic, measure, by } = $defs.Metric!.properties!
+  const { not: _, ...fields } = $defs.MetricWhen!.properties!
+  const kind = (name: string, { type, $ref = '' }: Schema) => {
+    if (name === 'state') return 'state'
+    if (type === 'boolean') return 'flag'
+    if (type === 'array') return 'texts'
+    return $ref.endsWith('/TimeRange') ? 'time' : 'size'
+  }
+  return {
+    id: id!.pattern,
+    time: $defs.TimeRange!.properties!.at_least!.pattern,
+    of: of!.enum![0],
+    statistic: statistic!.enum,
+    measure: measure!.enum,
+    by: by!.enum,
+    state: fields.state!.items!.pattern!.replace(/[^a-z|]/g, '').split('|'),
+    fields: Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, kind(name, schema)])),
+  }
+}
+
 export default defineConfig({
   // One build for every address: the laptop, a gateway's stage, and a domain with a base path.
   base: './',
@@ -29,7 +62,7 @@ export default defineConfig({
     },
   },
   // Parts of Vue that this page has no use for.
-  define: { __VUE_OPTIONS_API__: 'false', __VUE_PROD_DEVTOOLS__: 'false', __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false' },
+  define: { __VUE_OPTIONS_API__: 'false', __VUE_PROD_DEVTOOLS__: 'false', __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false', METRIC_CHOICES: JSON.stringify(metricChoices()) },
   build: {
     outDir: '../dist',
     emptyOutDir: true,

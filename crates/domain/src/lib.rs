@@ -30,7 +30,7 @@ pub use attribution::{
 };
 pub use details::{Commit, CountedReview, Details, DraftEvent, History, Review};
 pub use names::{
-    ChannelId, ExternalId, Forge, GoalId, InstanceId, Login, NameError, RepoEntry, RepoExclusion, RepoName,
+    ChannelId, ExternalId, Forge, GoalId, InstanceId, Login, MetricId, NameError, RepoEntry, RepoExclusion, RepoName,
     RepoPattern, RepoRules, ServiceSlug, TeamSlug,
 };
 pub use percentile::{Sample, weighted_mean, weighted_percentile};

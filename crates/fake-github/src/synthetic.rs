@@ -147,6 +147,9 @@ goals:
   - {{ id: first-review, sentence: \"We look at each other's work on the same day.\", form: share, measure: pickup, within: 8h, share: 0.8 }}
   - {{ id: no-old-ones, form: each, measure: age, within: 7d }}
   - {{ id: few-at-once, team: web, form: limit, open: 3 }}
+metrics:
+  - {{ id: same-day, name: Merged within a day, of: pull_requests, statistic: share, when: {{ cycle_time: {{ at_most: 24h }} }}, than: {{}} }}
+  - {{ id: large-pickup, name: Wait of large ones, of: pull_requests, statistic: p75, measure: pickup, when: {{ lines: {{ at_least: 200 }} }}, by: month }}
 services:
   - slug: shop
     repositories: [acme/api]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod custom;
 mod delivery;
 mod dora;
 mod flow;
@@ -13,6 +14,7 @@ mod reviews;
 mod statistics;
 mod summary;
 
+pub use custom::{MeasuredMetric, MeasuredUnit, TeamMetrics};
 pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
 pub use flow::TeamTime;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
-    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, DefaultRange, FORECAST, FTE_WEEKS, GOAL, INVESTMENT, Interval,
-    InvalidParameter, MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING, REVIEW_FLOW,
-    REVIEW_SPREAD, RangeRequest, SIZE_EFFECT, TIME_SHARE, VELOCITY, WIP_AGE,
+    ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, CUSTOM_METRIC, DefaultRange, FORECAST, FTE_WEEKS, GOAL, INVESTMENT,
+    Interval, InvalidParameter, MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING,
+    REVIEW_FLOW, REVIEW_SPREAD, RangeRequest, SIZE_EFFECT, TIME_SHARE, VELOCITY, WIP_AGE,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -40,6 +40,8 @@ pub enum ReportKind {
     Time,
     /// The reviews that a team gave and got.
     Reviews,
+    /// The metrics of the teams file.
+    Custom,
 }
 
 impl ReportKind {
@@ -54,6 +56,7 @@ impl ReportKind {
             Self::Goals => GOAL,
             Self::Time => TIME_SHARE,
             Self::Reviews => REVIEW_FLOW,
+            Self::Custom => CUSTOM_METRIC,
         }
     }
 
@@ -69,6 +72,7 @@ impl ReportKind {
             Self::Goals => &[GOAL, PR_PHASES, PR_CYCLE_TIME, PR_PICKUP_WORKING, WIP_AGE],
             Self::Time => &[TIME_SHARE, SIZE_EFFECT, PICKUP_CALENDAR, WIP_AGE, INVESTMENT, PR_PHASES, VELOCITY],
             Self::Reviews => &[REVIEW_FLOW, REVIEW_SPREAD],
+            Self::Custom => &[CUSTOM_METRIC, VELOCITY, PR_CYCLE_TIME, PR_PHASES, CHANGE_LEAD_TIME],
         }
     }
 
@@ -80,7 +84,7 @@ impl ReportKind {
             Self::LeadTime => DefaultRange::UpToNow { interval: Interval::Month, count: 6 },
             Self::Summary | Self::Overview => DefaultRange::CompletedWeeks(4),
             Self::Change | Self::Forecast => DefaultRange::UpToNow { interval: Interval::Week, count: HISTORY_WEEKS },
-            Self::Goals | Self::Time | Self::Reviews => DefaultRange::CompletedWeeks(HALF_A_YEAR),
+            Self::Goals | Self::Time | Self::Reviews | Self::Custom => DefaultRange::CompletedWeeks(HALF_A_YEAR),
         }
     }
 
@@ -96,7 +100,8 @@ impl ReportKind {
             | Self::Forecast
             | Self::Goals
             | Self::Time
-            | Self::Reviews => Interval::Week,
+            | Self::Reviews
+            | Self::Custom => Interval::Week,
         }
     }
 

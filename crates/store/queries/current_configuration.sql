@@ -11,7 +11,7 @@ select
     (
         select json_build_array(
             c.timezone, c.bots, c.repository_rules, c.includes_archived, c.min_group_size, c.delivery, c.access,
-            c.goals, c.investment, c.channels
+            c.goals, c.investment, c.channels, c.metrics
         )
         from configuration_in_force as c
     ) as "settings: Json<SettingsRow>",

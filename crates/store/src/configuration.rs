@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use mergeline_domain::insight::CustomMetric;
 use mergeline_domain::messages::ChannelEntry;
 use mergeline_domain::plan::{
     Current, Doubt, KnownAccount, KnownMembership, KnownRepository, KnownTeam, PersonChange, Plan, PlanSettings,
@@ -409,11 +410,11 @@ impl Writer {
         sqlx::query!(
             "insert into configurations (
                 applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules,
-                delivery, access, goals, investment, channels
+                delivery, access, goals, investment, channels, metrics
             )
             select
                 $1, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
-                goals, investment, channels
+                goals, investment, channels, metrics
             from configuration_in_force",
             now
         )
@@ -459,6 +460,7 @@ type SettingsRow = (
     Vec<GoalEntry>,
     Vec<InvestmentEntry>,
     Vec<ChannelEntry>,
+    Vec<CustomMetric>,
 );
 type RepositoryRow = (String, Option<String>, bool);
 type AccountRow = (i64, String, Option<String>, String, String, Vec<String>);
@@ -503,6 +505,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
                 goals,
                 investment,
                 channels,
+                metrics,
             ))| {
                 Ok::<_, StoreError>(PlanSettings {
                     timezone: parse_stored(&timezone)?,
@@ -516,6 +519,7 @@ async fn current(connection: &mut Session, zone: Tz) -> Result<(Current, Option<
                     goals,
                     investment,
                     channels,
+                    metrics,
                 })
             },
         )
@@ -739,9 +743,9 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
     let revision = sqlx::query_scalar!(
         "insert into configurations (
             applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery, access,
-            goals, investment, channels
+            goals, investment, channels, metrics
         )
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning revision",
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning revision",
         now,
         settings.timezone.name(),
         &bots,
@@ -753,7 +757,8 @@ async fn write_settings(connection: &mut Session, plan: &Plan, now: DateTime<Utc
         Json(&settings.access) as _,
         Json(&settings.goals) as _,
         Json(&settings.investment) as _,
-        Json(&settings.channels) as _
+        Json(&settings.channels) as _,
+        Json(&settings.metrics) as _
     )
     .fetch_one(&mut *connection)
     .await?;

@@ -38,7 +38,7 @@ async fn reveal_access(pool: &PgPool) -> Result<()> {
         end $$;
         create or replace view configuration_in_force as
         select revision, applied_at, timezone, bots, repository_patterns, includes_archived, min_group_size, repository_rules, delivery,
-            access, goals, investment, channels
+            access, goals, investment, channels, metrics
         from configurations
         where access()",
     )

@@ -2,6 +2,7 @@
 
 mod collection;
 mod coverage;
+mod custom;
 mod definitions;
 mod deployments;
 mod documents;
@@ -25,6 +26,7 @@ mod summary;
 mod teams;
 mod webhooks;
 
+pub use custom::custom_json;
 pub(crate) use documents::{Documents, redirect_to_docs, redirect_to_folder, redirect_to_page};
 pub use dora::dora_json;
 pub use flow::time_json;
@@ -49,6 +51,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &insight::FORECAST,
     &flow::TIME,
     &reviews::REVIEWS,
+    &custom::CUSTOM,
     &goals::GOALS,
     &statistics::ORGANIZATION_VELOCITY,
     &statistics::ORGANIZATION_LEAD_TIME,

@@ -4,6 +4,7 @@
 mod capacity;
 mod change;
 mod clock;
+mod custom;
 mod flow;
 mod forecast;
 mod goal_history;
@@ -28,6 +29,10 @@ pub use change::{
     LevelChange, Scale, level_changes,
 };
 pub use clock::{Clock, WorkingHours};
+pub use custom::{
+    CustomMetric, EndState, FlagField, MetricFields, MetricInterval, MetricMeasure, MetricOf, MetricRange,
+    MetricSelection, MetricStatistic, MetricUnit, TextField,
+};
 pub use flow::{Flow, FlowContext, FlowTimes, WIP_WEEKS, flow};
 pub use forecast::{
     BackTest, DoneBy, ForecastReport, ForecastTotal, Forecaster, Horizon, WEEKS_AHEAD, WEEKS_NEEDED, back_test,

@@ -59,6 +59,8 @@ pub const PICKUP_CALENDAR: &str = "pickup_calendar@1";
 pub const FTE_WEEKS: &str = "fte_weeks@1";
 /// What kind of work was merged.
 pub const INVESTMENT: &str = "investment@1";
+/// A metric of the teams file.
+pub const CUSTOM_METRIC: &str = "custom_metric@1";
 /// The score of DORA's Quick Check.
 pub const QUICK_CHECK: &str = "quick_check@2025";
 
@@ -82,7 +84,7 @@ pub struct Definition {
 }
 
 /// Every definition that the API serves.
-pub const DEFINITIONS: [Definition; 29] = [
+pub const DEFINITIONS: [Definition; 30] = [
     Definition {
         id: VELOCITY,
         name: "Velocity",
@@ -437,6 +439,18 @@ pub const DEFINITIONS: [Definition; 29] = [
         includes: "The pull requests of velocity@1.",
         excludes: "None: what no rule takes is uncategorized, and all categories sum to all.",
         caveats: &["It says what was merged, not how much time it took.", NOT_FOR_PEOPLE],
+    },
+    Definition {
+        id: CUSTOM_METRIC,
+        name: "Metric of the teams file",
+        formula: "A count, a sum of weights, a share, a percentile or a mean, as the teams file defines it. Each metric says its own \
+                  formula, and its ID carries a digest of its meaning.",
+        unit: "as each metric says",
+        includes: "Pull requests of the team that were merged, by the week or month of the merge. A metric that names the state \
+                   `closed` also takes those closed without a merge, by the week or month of the close.",
+        excludes: "What is not known, or not read yet: no field takes it. With privacy.min_group_size, every week in which fewer \
+                   people are in any of the groups into which the metric divides the team's pull requests, and weeks that are not over.",
+        caveats: &["No field is of a person.", NOT_FOR_PEOPLE],
     },
     Definition {
         id: QUICK_CHECK,

@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
 use crate::delivery::SourceRules;
+use crate::insight::CustomMetric;
 use crate::messages::ChannelEntry;
 use crate::start_of_day;
 use crate::teams_file::{
@@ -76,6 +77,8 @@ pub struct PlanSettings {
     pub investment: Vec<InvestmentEntry>,
     /// Where messages go.
     pub channels: Vec<ChannelEntry>,
+    /// Metrics of the file's own.
+    pub metrics: Vec<CustomMetric>,
 }
 
 impl From<&TeamsFile> for PlanSettings {
@@ -92,6 +95,7 @@ impl From<&TeamsFile> for PlanSettings {
             goals: file.goals.clone(),
             investment: file.investment.clone(),
             channels: file.channels.clone(),
+            metrics: file.metrics.clone(),
         }
     }
 }
@@ -696,6 +700,7 @@ impl fmt::Display for PlanSettings {
             goals: _,
             channels: _,
             investment,
+            metrics,
         } = self;
         let bots: Vec<_> = bots.iter().map(Login::as_str).collect();
         let bots = if bots.is_empty() { "none named".to_owned() } else { bots.join(", ") };
@@ -711,6 +716,9 @@ impl fmt::Display for PlanSettings {
         writeln!(f, "{delivery}")?;
         for rule in investment {
             writeln!(f, "  investment  {rule}")?;
+        }
+        for metric in metrics {
+            writeln!(f, "  metric      {metric}")?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use chrono::NaiveTime;
 use serde::Serialize;
-use strum::VariantArray;
 
 use super::checks::{problem, team_slugs};
 use super::reader::{Draft, Placed, Reader, given, join};
@@ -53,7 +52,7 @@ impl Reader<'_> {
             .and_then(|node| self.name::<ChannelId>("config.channel", node, &join(path, "id"), "payments-chat"));
         let kind = fields
             .required(self, "kind")
-            .and_then(|node| self.word::<ChannelKind>("config.channel", node, &join(path, "kind")));
+            .and_then(|node| self.one_of::<ChannelKind>("config.channel", node, &join(path, "kind")));
         let teams = fields.optional(self, "teams").map(|node| {
             let slug = |reader: &mut Self, node: &Node, path: &str| {
                 reader.name::<TeamSlug>("config.team_slug", node, path, "payments")
@@ -63,7 +62,7 @@ impl Reader<'_> {
         });
         let kinds = fields.required(self, "kinds").and_then(|node| {
             let kind =
-                |reader: &mut Self, node: &Node, path: &str| reader.word::<MessageKind>("config.channel", node, path);
+                |reader: &mut Self, node: &Node, path: &str| reader.one_of::<MessageKind>("config.channel", node, path);
             let kinds = self.list(node, &join(path, "kinds"), kind);
             self.at_least_one(node, &join(path, "kinds"), kinds)
         });
@@ -95,22 +94,6 @@ impl Reader<'_> {
             self.report("config.channel", node.at, path, message, "write them like `\"18:00-08:00\"`");
         }
         hours
-    }
-
-    /// A word of a list.
-    pub(super) fn word<T>(&mut self, code: &'static str, node: &Node, path: &str) -> Option<T>
-    where
-        T: std::str::FromStr + VariantArray + Copy + 'static,
-        &'static str: From<T>,
-    {
-        let text = self.text(node, path)?;
-        let found = text.parse().ok();
-        if found.is_none() {
-            let known: Vec<&'static str> = T::VARIANTS.iter().map(|one| (*one).into()).collect();
-            let help = format!("write one of: {}", known.join(", "));
-            self.report(code, node.at, path, format!("unknown word `{text}`"), help);
-        }
-        found
     }
 }
 

@@ -8,6 +8,7 @@ use super::MemberEntry;
 use super::access::{lines_are_about_different_people, lines_name_known_teams};
 use super::channels::{channels_are_listed_once, channels_name_known_teams};
 use super::goals::{goals_name_known_teams, goals_of_one_id_follow_each_other};
+use super::metrics::metrics_are_few_and_different;
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
 use crate::delivery::{DeploymentSource, SourceRules};
@@ -35,6 +36,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     goals_of_one_id_follow_each_other(draft, problems);
     channels_are_listed_once(draft, problems);
     channels_name_known_teams(draft, problems);
+    metrics_are_few_and_different(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::delivery::DeploymentSource;
-use crate::insight::GoalMeasure;
+use crate::insight::{GoalMeasure, MetricInterval, MetricMeasure, MetricOf, MetricStatistic};
 use crate::{Forge, Role};
 
 /// Which repositories are collected and who belongs to which team, when, and with which share.
@@ -76,6 +76,10 @@ pub(super) struct Document {
     /// Where messages go. The addresses are secrets, and not here.
     #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<Vec<Channel>>,
+    /// Metrics of your own. Each is shown like the built-in ones, for every team.
+    #[schemars(length(max = 20))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<Vec<Metric>>,
     /// The teams. A team that is removed is archived; its past stays.
     #[schemars(length(min = 1))]
     teams: Vec<Team>,
@@ -146,6 +150,156 @@ struct Channel {
     #[schemars(extend("default" = true))]
     #[serde(skip_serializing_if = "Option::is_none")]
     titles: Option<bool>,
+}
+
+/// A metric: which pull requests, and which number of them. It is made of these fields only, and none is of a person.
+#[derive(JsonSchema, Serialize)]
+#[schemars(
+    deny_unknown_fields,
+    extend("oneOf" = [
+        {
+            "properties": { "statistic": { "enum": ["count", "weight"] }, "measure": false, "than": false },
+        },
+        {
+            "properties": { "statistic": { "const": "share" }, "measure": false, "when": { "minProperties": 1 } },
+            "required": ["when", "than"],
+        },
+        {
+            "properties": { "statistic": { "enum": ["p50", "p75", "p90", "mean"] }, "than": false },
+            "required": ["measure"],
+        },
+    ])
+)]
+struct Metric {
+    /// The short name, which no other metric of the file has.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    id: String,
+    /// The display name. Defaults to the id.
+    #[schemars(length(min = 1, max = 60))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// What it is of.
+    #[schemars(with = "String", extend("enum" = ["pull_requests"]))]
+    of: MetricOf,
+    /// Which of them: those that each of these fields takes. All that were merged when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<MetricWhen>,
+    /// What of them, for `p50`, `p75`, `p90` and `mean`: a time or a size.
+    #[schemars(
+        with = "Option<String>",
+        extend("enum" = ["cycle_time", "coding", "pickup", "review", "deploy", "lead_time", "lines", "files"])
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measure: Option<MetricMeasure>,
+    /// Which number: how many (`count`), the sum of their weights (`weight`), their weighted part of those that `than` takes (`share`),
+    /// a weighted percentile or the weighted mean of the measure.
+    #[schemars(with = "String", extend("enum" = ["count", "weight", "share", "p50", "p75", "p90", "mean"]))]
+    statistic: MetricStatistic,
+    /// In which calendar unit. With `privacy.min_group_size` only by week.
+    #[schemars(with = "Option<String>", extend("enum" = ["week", "month"], "default" = "week"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<MetricInterval>,
+    /// `share`: of which pull requests it is the part. `{}` is all that were merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    than: Option<MetricWhen>,
+}
+
+/// Which pull requests: those that each of the fields takes. What is not known, or not read yet, is taken by none.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+struct MetricWhen {
+    /// Names and patterns of repositories, as `owner/name`; `*` stands for anything.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100)), extend("examples" = [["acme/web-*"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories: Option<Vec<String>>,
+    /// Names and patterns of the branches that they went into.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100)), extend("examples" = [["main"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_branches: Option<Vec<String>>,
+    /// Names and patterns of the branches that they came from.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100)), extend("examples" = [["feature/*"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branches: Option<Vec<String>>,
+    /// Labels, of which they have at least one.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100)), extend("examples" = [["docs"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
+    /// Patterns of titles.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100)), extend("examples" = [["Bump *"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    titles: Option<Vec<String>>,
+    /// From the opening to the merge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cycle_time: Option<TimeRange>,
+    /// From the first commit to the opening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coding: Option<TimeRange>,
+    /// From ready for review to the first review.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pickup: Option<TimeRange>,
+    /// From the first review to the merge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<TimeRange>,
+    /// From the merge to production.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deploy: Option<TimeRange>,
+    /// From the first commit to production.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lead_time: Option<TimeRange>,
+    /// Lines added and deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<SizeRange>,
+    /// Files changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<SizeRange>,
+    /// Whether another person has reviewed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reviewed: Option<bool>,
+    /// Whether it was approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved: Option<bool>,
+    /// Whether it ended as a draft.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draft: Option<bool>,
+    /// Whether it takes another one back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revert: Option<bool>,
+    /// How they ended. Merged when left out; in `when` of a share, as `than` says.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^(merged|closed)$")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Vec<String>>,
+    /// Fields that must take none of them.
+    #[schemars(extend("minProperties" = 1, "properties" = { "not": false, "state": false }))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not: Option<Box<MetricWhen>>,
+}
+
+/// Bounds of a time, both inclusive.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct TimeRange {
+    /// The shortest.
+    #[schemars(regex(pattern = r"^[0-9]+[hd]$"), extend("examples" = ["4h"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<String>,
+    /// The longest.
+    #[schemars(regex(pattern = r"^[0-9]+[hd]$"), extend("examples" = ["7d"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_most: Option<String>,
+}
+
+/// Bounds of a size, both inclusive.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct SizeRange {
+    /// The smallest.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<u32>,
+    /// The largest.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_most: Option<u32>,
 }
 
 /// Which statistics are hidden because they come from too few people.

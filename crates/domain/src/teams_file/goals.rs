@@ -18,6 +18,8 @@ pub(super) const GOAL_KEYS: &[&str] = &[
     "to",
 ];
 
+const CODE: &str = "config.goal";
+
 /// The longest sentence.
 const MOST_SENTENCE: usize = 200;
 /// Of four weeks, what began in the first two has had a time of two weeks.
@@ -201,20 +203,21 @@ impl Reader<'_> {
         let fields = self.fields(node, path, GOAL_KEYS, &[]);
         let id = fields
             .required(self, "id")
-            .and_then(|node| self.name::<GoalId>("config.goal", node, &join(path, "id"), "first-review"));
+            .and_then(|node| self.name::<GoalId>(CODE, node, &join(path, "id"), "first-review"));
         let team = fields
             .optional(self, "team")
             .map(|node| self.name::<TeamSlug>("config.team_slug", node, &join(path, "team"), "payments"));
         let sentence =
             fields.optional(self, "sentence").map(|node| self.line_of(node, &join(path, "sentence"), MOST_SENTENCE));
-        let form = fields.required(self, "form").and_then(|node| self.goal_word::<FormName>(node, &join(path, "form")));
+        let form =
+            fields.required(self, "form").and_then(|node| self.one_of::<FormName>(CODE, node, &join(path, "form")));
         let clock_node = fields.optional(self, "clock");
         let is_working = clock_node.map(|node| self.is_working(node, &join(path, "clock")));
         let hours = fields.optional(self, "hours").map(|node| self.hours(node, &join(path, "hours")));
         let days = fields.optional(self, "days").map(|node| self.days(node, &join(path, "days")));
         let free = fields.optional(self, "free").map(|node| self.free(node, &join(path, "free")));
         let measure =
-            fields.optional(self, "measure").map(|node| self.goal_word::<GoalMeasure>(node, &join(path, "measure")));
+            fields.optional(self, "measure").map(|node| self.one_of::<GoalMeasure>(CODE, node, &join(path, "measure")));
         let within_node = fields.optional(self, "within");
         let within = within_node.map(|node| self.window(node, &join(path, "within")));
         let share = fields.optional(self, "share").map(|node| self.percent(node, &join(path, "share")));
@@ -246,31 +249,31 @@ impl Reader<'_> {
             } else {
                 (format!("the form `{name}` needs `{key}`"), format!("add, for example, `{key}: {}`", example(key)))
             };
-            self.report("config.goal", node.at, &join(path, key), message, help);
+            self.report(CODE, node.at, &join(path, key), message, help);
         }
         for (key, is_given) in [("hours", hours.is_some()), ("days", days.is_some()), ("free", free.is_some())] {
             if is_given && !is_working {
                 is_right = false;
                 let message = format!("`{key}` means nothing without `clock: working`");
-                self.report("config.goal", node.at, &join(path, key), message, "add it, or leave them out");
+                self.report(CODE, node.at, &join(path, key), message, "add it, or leave them out");
             }
         }
         if is_working && hours.is_none() {
             is_right = false;
             let help = "add, for example, `hours: \"09:00-17:00\"`";
-            self.report("config.goal", node.at, &join(path, "hours"), "`clock: working` needs `hours`", help);
+            self.report(CODE, node.at, &join(path, "hours"), "`clock: working` needs `hours`", help);
         }
         if is_working && name == FormName::Limit {
             is_right = false;
             let at = clock_node.map_or(node.at, |node| node.at);
-            self.report("config.goal", at, &join(path, "clock"), "a limit has no time to measure", "leave `clock` out");
+            self.report(CODE, at, &join(path, "clock"), "a limit has no time to measure", "leave `clock` out");
         }
         if let Some(node) = within_node.filter(|_| is_working)
             && self.text(node, path).is_some_and(|text| text.ends_with('d'))
         {
             is_right = false;
             let help = "write it in hours: `8h` is a day of eight hours";
-            self.report("config.goal", node.at, &join(path, "within"), "working time is not measured in days", help);
+            self.report(CODE, node.at, &join(path, "within"), "working time is not measured in days", help);
         }
         if let Some(node) =
             within_node.filter(|_| name == FormName::Share && within_hours.is_some_and(|it| it > MOST_SHARE_HOURS))
@@ -278,7 +281,7 @@ impl Reader<'_> {
             is_right = false;
             let message = "a share is judged on four weeks, in which hardly anything would have had this time";
             let help = "write `14d` at most, or `form: each`";
-            self.report("config.goal", node.at, &join(path, "within"), message, help);
+            self.report(CODE, node.at, &join(path, "within"), message, help);
         }
         if Period::new(from, to).is_err() {
             let at = to_node.map_or(node.at, |node| node.at);
@@ -299,12 +302,20 @@ impl Reader<'_> {
         is_right.then_some(GoalEntry { id, team, sentence, form, clock, from, to })
     }
 
-    fn goal_word<T>(&mut self, node: &Node, path: &str) -> Option<T>
+    /// A word of a list.
+    pub(super) fn one_of<T>(&mut self, code: &'static str, node: &Node, path: &str) -> Option<T>
     where
         T: std::str::FromStr + VariantArray + Copy + 'static,
         &'static str: From<T>,
     {
-        self.word("config.goal", node, path)
+        let text = self.text(node, path)?;
+        let found = text.parse().ok();
+        if found.is_none() {
+            let known: Vec<&'static str> = T::VARIANTS.iter().map(|one| (*one).into()).collect();
+            let help = format!("write one of: {}", known.join(", "));
+            self.report(code, node.at, path, format!("unknown word `{text}`"), help);
+        }
+        found
     }
 
     fn is_working(&mut self, node: &Node, path: &str) -> Option<bool> {
@@ -314,7 +325,7 @@ impl Reader<'_> {
             other => {
                 let message = format!("unknown clock `{other}`");
                 let help = "write `working`, with `hours`, or leave it out to count every hour";
-                self.report("config.goal", node.at, path, message, help);
+                self.report(CODE, node.at, path, message, help);
                 None
             }
         }
@@ -335,7 +346,7 @@ impl Reader<'_> {
                 |meant| format!("write `share: 0.{:02}`", meant.hundredths()),
             );
             let message = format!("`{text}` is not a share between 0 and 1");
-            self.report("config.goal", node.at, path, message, help);
+            self.report(CODE, node.at, path, message, help);
         }
         percent
     }
@@ -345,7 +356,7 @@ impl Reader<'_> {
         let open = text.parse().ok().filter(|open| *open <= MOST_OPEN);
         if open.is_none() {
             let help = format!("write a whole number from 0 to {MOST_OPEN}");
-            self.report("config.goal", node.at, path, format!("`{text}` is not a number of pull requests"), help);
+            self.report(CODE, node.at, path, format!("`{text}` is not a number of pull requests"), help);
         }
         open
     }
@@ -358,7 +369,7 @@ impl Reader<'_> {
         let hours = hours.filter(|(from, to)| from < to);
         if hours.is_none() {
             let message = format!("`{text}` are not hours of a day");
-            self.report("config.goal", node.at, path, message, "write them like `\"09:00-17:00\"`");
+            self.report(CODE, node.at, path, message, "write them like `\"09:00-17:00\"`");
         }
         hours
     }
@@ -379,7 +390,7 @@ impl Reader<'_> {
             let day = NAMES.iter().find(|(name, _)| *name == text).map(|(_, day)| *day);
             if day.is_none() {
                 let help = "write some of: mon, tue, wed, thu, fri, sat, sun";
-                reader.report("config.goal", node.at, path, format!("`{text}` is not a day of the week"), help);
+                reader.report(CODE, node.at, path, format!("`{text}` is not a day of the week"), help);
                 is_right = false;
             }
             day
@@ -423,7 +434,7 @@ pub(super) fn goals_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>)
     for goal in &draft.goals {
         if let Some(slug) = goal.value.team.as_ref().filter(|slug| !known.contains(slug)) {
             let message = format!("there is no team `{slug}` in this file");
-            problems.push(problem("config.goal", goal, message, "name a team of this file by its slug"));
+            problems.push(problem(CODE, goal, message, "name a team of this file by its slug"));
         }
     }
 }
@@ -440,7 +451,7 @@ pub(super) fn goals_of_one_id_follow_each_other(draft: &Draft, problems: &mut Ve
         if let Some(other) = earlier.iter().find(is_other) {
             let message = format!("there is another goal `{}` at the same time, or of another team", goal.value.id);
             let help = "give it an id of its own; of a changed goal, end the former one where the new one starts";
-            let mut problem = problem("config.goal", goal, message, help);
+            let mut problem = problem(CODE, goal, message, help);
             problem.related = Some(other.at);
             problems.push(problem);
         }

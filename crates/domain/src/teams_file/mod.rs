@@ -9,6 +9,7 @@ mod draft;
 mod drift;
 mod goals;
 mod investment;
+mod metrics;
 mod people;
 mod people_csv;
 mod reader;
@@ -28,6 +29,7 @@ pub use people_csv::{Column, Columns, PeopleCsv};
 
 use serde::Serialize;
 
+use crate::insight::CustomMetric;
 use crate::messages::ChannelEntry;
 use crate::{
     AccessLines, ExternalId, Forge, Login, Period, Position, Problem, Problems, RepoName, RepoRules, TeamSlug, Weight,
@@ -62,6 +64,8 @@ pub struct TeamsFile {
     pub investment: Vec<InvestmentEntry>,
     /// Where messages go.
     pub channels: Vec<ChannelEntry>,
+    /// Metrics of its own.
+    pub metrics: Vec<CustomMetric>,
     /// The teams.
     pub teams: Vec<TeamEntry>,
 }

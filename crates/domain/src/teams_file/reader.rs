@@ -10,6 +10,7 @@ use super::goals::GoalEntry;
 use super::investment::InvestmentEntry;
 use super::tree::{Key, Node, Value};
 use super::{InstanceEntry, MemberEntry, TeamEntry, TeamsFile};
+use crate::insight::CustomMetric;
 use crate::messages::ChannelEntry;
 use crate::names::is_invisible;
 use crate::{
@@ -34,6 +35,7 @@ pub(super) const FILE_KEYS: &[&str] = &[
     "goals",
     "investment",
     "channels",
+    "metrics",
     "teams",
 ];
 pub(super) const PRIVACY_KEYS: &[&str] = &["min_group_size"];
@@ -73,6 +75,7 @@ pub(super) struct Draft {
     pub(super) goals: Vec<Placed<GoalEntry>>,
     pub(super) investment: Vec<Placed<InvestmentEntry>>,
     pub(super) channels: Vec<Placed<ChannelEntry>>,
+    pub(super) metrics: Vec<Placed<CustomMetric>>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
 }
 
@@ -131,6 +134,7 @@ impl Draft {
             goals: self.goals.into_iter().map(|goal| goal.value).collect(),
             investment: self.investment.into_iter().map(|rule| rule.value).collect(),
             channels: self.channels.into_iter().map(|channel| channel.value).collect(),
+            metrics: self.metrics.into_iter().map(|metric| metric.value).collect(),
             teams: teams.collect::<Option<_>>()?,
         })
     }
@@ -193,6 +197,10 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         Some(node) => reader.list(node, "channels", Reader::channel),
         None => Vec::new(),
     };
+    let metrics = match fields.optional(&mut reader, "metrics") {
+        Some(node) => reader.list(node, "metrics", Reader::metric),
+        None => Vec::new(),
+    };
     let teams = match fields.required(&mut reader, "teams") {
         Some(node) => reader.list(node, "teams", |reader, node, path| reader.team(node, path, &[])),
         None => Vec::new(),
@@ -210,6 +218,7 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         goals,
         investment,
         channels,
+        metrics,
         teams,
     }
 }
@@ -252,6 +261,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         goals: Vec::new(),
         investment: Vec::new(),
         channels: Vec::new(),
+        metrics: Vec::new(),
         teams,
     }
 }
@@ -336,6 +346,11 @@ impl Reader<'_> {
             help: Some(help),
             related: None,
         });
+    }
+
+    /// How many problems were found so far.
+    pub(super) fn problems_so_far(&self) -> usize {
+        self.problems.len()
     }
 
     pub(super) fn fields<'a>(

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
 
 use super::*;
@@ -520,6 +522,12 @@ fn the_schema_has_exactly_the_accepted_keys() {
     assert_eq!(keys("/$defs/Goal/properties"), sorted(goals::GOAL_KEYS));
     assert_eq!(keys("/$defs/InvestmentRule/properties"), sorted(investment::INVESTMENT_KEYS));
     assert_eq!(keys("/$defs/Channel/properties"), sorted(channels::CHANNEL_KEYS));
+    assert_eq!(keys("/$defs/Metric/properties"), sorted(metrics::METRIC_KEYS));
+    let of_when: Vec<&str> = metrics::FIELD_KEYS.iter().copied().chain(["state", "not"]).collect();
+    assert_eq!(keys("/$defs/MetricWhen/properties"), sorted(&of_when));
+    for range in ["TimeRange", "SizeRange"] {
+        assert_eq!(keys(&format!("/$defs/{range}/properties")), sorted(metrics::RANGE_KEYS));
+    }
 }
 
 #[test]
@@ -790,6 +798,214 @@ fn kinds_of_work_are_read_in_order_and_say_what_is_wrong() {
     ] {
         let found = problems(&with(&format!("  - {rule}"))).to_string();
         assert!(found.contains(place) && found.contains(message), "{rule}: {found}");
+    }
+}
+
+#[test]
+fn the_schema_and_the_reader_agree_about_metrics() {
+    let validator = jsonschema::validator_for(&json_schema()).expect("a valid schema");
+    let of = |rest: &str| format!(r#"{{"id": "a", "of": "pull_requests", {rest}}}"#);
+    for (metric, valid) in [
+        (of(r#""statistic": "count""#), true),
+        (of(r#""statistic": "weight", "by": "month", "name": "All", "when": {}"#), true),
+        (of(r#""statistic": "count", "measure": "pickup""#), false),
+        (of(r#""statistic": "count", "than": {}"#), false),
+        (of(r#""statistic": "share", "when": {"labels": ["docs"]}, "than": {}"#), true),
+        (of(r#""statistic": "share", "when": {"labels": ["docs"]}"#), false),
+        (of(r#""statistic": "share", "when": {}, "than": {"lines": {"at_least": 9}}"#), false),
+        (of(r#""statistic": "share", "than": {}"#), false),
+        (
+            of(
+                r#""statistic": "p75", "measure": "pickup", "when": {"reviewed": true, "cycle_time": {"at_most": "7d"}}"#,
+            ),
+            true,
+        ),
+        (of(r#""statistic": "p75""#), false),
+        (of(r#""statistic": "p99", "measure": "pickup""#), false),
+        (of(r#""statistic": "mean", "measure": "mood""#), false),
+        (of(r#""statistic": "mean", "measure": "lines", "than": {}"#), false),
+        (of(r#""statistic": "count", "by": "day""#), false),
+        (of(r#""statistic": "count", "when": {"author": ["ana"]}"#), false),
+        (of(r#""statistic": "count", "when": {"not": {"titles": ["Bump *"], "files": {"at_most": 1}}}"#), true),
+        (of(r#""statistic": "count", "when": {"not": {}}"#), false),
+        (of(r#""statistic": "count", "when": {"not": {"not": {"draft": true}}}"#), false),
+        (of(r#""statistic": "count", "when": {"not": {"state": ["closed"]}}"#), false),
+        (of(r#""statistic": "count", "when": {"state": ["closed", "merged"]}"#), true),
+        (of(r#""statistic": "count", "when": {"state": ["open"]}"#), false),
+        (of(r#""statistic": "count", "when": {"state": []}"#), false),
+        (of(r#""statistic": "count", "when": {"lines": {}}"#), false),
+        (of(r#""statistic": "count", "when": {"lines": {"at_least": "4h"}}"#), false),
+        (of(r#""statistic": "count", "when": {"pickup": {"at_least": 4}}"#), false),
+        (of(r#""statistic": "count", "when": {"labels": []}"#), false),
+        (r#"{"id": "a", "of": "deployments", "statistic": "count"}"#.to_owned(), false),
+        (r#"{"id": "a", "statistic": "count"}"#.to_owned(), false),
+        (r#"{"id": "A b", "of": "pull_requests", "statistic": "count"}"#.to_owned(), false),
+    ] {
+        let json = format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "metrics": [{metric}], "teams": [{{"slug": "pay", "members": []}}]}}"#
+        );
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(validator.is_valid(&value), valid, "schema: {json}");
+        assert_eq!(parse(&json).is_ok(), valid, "reader: {json}");
+    }
+}
+
+fn with_metrics(metrics: &str) -> String {
+    format!("version: 1\nrepositories: [a/b]\nmetrics:\n{metrics}teams:\n  - {{ slug: pay, members: [] }}\n")
+}
+
+#[test]
+fn metrics_say_what_they_mean_and_what_is_wrong() {
+    let file = parse(&with_metrics(
+        "  - { id: docs-share, name: Documentation, of: pull_requests, statistic: share, when: { labels: [docs, Chore] }, \
+         than: { not: { titles: ['Bump *'] } } }\n  - id: slow\n    of: pull_requests\n    statistic: p75\n    measure: pickup\n    \
+         when: { lines: { at_least: 400 }, pickup: { at_most: 7d }, reviewed: false, state: [merged, closed] }\n    by: month\n",
+    ))
+    .expect("valid");
+    let formulas: Vec<String> = file.metrics.iter().map(CustomMetric::formula).collect();
+    assert_eq!(
+        formulas,
+        [
+            "the weighted part of (pull requests that were merged: without titles Bump *) that has: labels Chore | docs; by week of \
+             the merge",
+            "the weighted p75 of pickup of pull requests that were merged or closed: pickup at most 7 d, lines at least 400, not \
+             reviewed; by month of the merge or close",
+        ]
+    );
+    let stored = serde_json::to_value(&file.metrics).expect("serializes");
+    let read: Vec<CustomMetric> = serde_json::from_value(stored).expect("reads back");
+    assert_eq!(read, file.metrics);
+    for (metric, place, message) in [
+        ("{ id: a, of: deployments, statistic: count }", "metrics[0].of", "metrics of deployments cannot be defined"),
+        ("{ id: a, of: issues, statistic: count }", "metrics[0].of", "unknown word `issues`"),
+        (
+            "{ id: a, of: pull_requests, statistic: count, when: { author: [ana] } }",
+            "metrics[0].when.author",
+            "unknown key",
+        ),
+        (
+            "{ id: a, of: pull_requests, statistic: count, when: { not: { labels: 7 } } }",
+            "when.not.labels",
+            "expected a list",
+        ),
+        ("{ id: a, of: pull_requests, statistic: count, when: { not: {} } }", "metrics[0].when.not", "names no field"),
+        ("{ id: a, of: pull_requests, statistic: p50 }", "metrics[0].measure", "needs `measure`"),
+        ("{ id: a, of: pull_requests, statistic: share, when: { draft: true } }", "metrics[0].than", "needs `than`"),
+        ("{ id: a, of: pull_requests, statistic: share, than: {} }", "metrics[0].when", "always 1"),
+        (
+            "{ id: a, of: pull_requests, statistic: share, when: { state: [closed] }, than: {} }",
+            "metrics[0].when",
+            "takes nothing of what `than` takes",
+        ),
+        (
+            "{ id: a, of: pull_requests, statistic: mean, measure: review, when: { state: [closed] } }",
+            "metrics[0].measure",
+            "has no `review`",
+        ),
+        (
+            "{ id: a, of: pull_requests, statistic: count, when: { lines: { at_least: 9, at_most: 8 } } }",
+            "metrics[0].when.lines",
+            "nothing is in this range",
+        ),
+        (
+            "{ id: a, of: pull_requests, statistic: count, when: { pickup: { at_most: 400d } } }",
+            "metrics[0].when.pickup.at_most",
+            "400d",
+        ),
+    ] {
+        let found = problems(&with_metrics(&format!("  - {metric}\n"))).to_string();
+        assert!(found.contains(place) && found.contains(message), "{metric}: {found}");
+    }
+}
+
+/// The text that the page's form makes in a test of its own, crates/dashboard/ui/test/metrics.test.ts.
+#[test]
+fn what_the_pages_form_writes_is_read() {
+    let lines = r#"metrics:
+  - id: docs-share
+    name: "Docs: all"
+    of: pull_requests
+    statistic: share
+    when: { labels: ["docs", "\"odd\" label", "Chore"], not: { titles: ["Bump: *"] }, lines: { at_least: 10, at_most: 400 } }
+    than: { pickup: { at_most: 4h }, state: [merged, closed], not: { draft: false } }
+    by: month"#;
+    let file = parse(&format!("version: 1\nrepositories: [a/b]\n{lines}\nteams:\n  - {{ slug: pay, members: [] }}\n"));
+    let metric = &file.expect("valid").metrics[0];
+    assert_eq!(metric.name, "Docs: all");
+    assert!(
+        metric.formula().contains("that has: labels \"odd\" label | Chore | docs, lines at least 10 and at most 400")
+    );
+}
+
+#[test]
+fn the_id_of_a_metric_changes_with_its_meaning_only() {
+    let id = |metric: &str| parse(&with_metrics(&format!("  - {metric}\n"))).expect("valid").metrics[0].versioned_id();
+    let known = id("{ id: a, of: pull_requests, statistic: count, when: { labels: [x, y] } }");
+    assert_eq!(known, "a@ed5f74ca");
+    for same in [
+        "{ id: a, name: Other, of: pull_requests, statistic: count, when: { labels: [x, y] } }",
+        "{ id: a, of: pull_requests, by: week, statistic: count, when: { labels: [y, x, y] } }",
+    ] {
+        assert_eq!(id(same), known, "{same}");
+    }
+    for other in [
+        "{ id: b, of: pull_requests, statistic: count, when: { labels: [x, y] } }",
+        "{ id: a, of: pull_requests, statistic: weight, when: { labels: [x, y] } }",
+        "{ id: a, of: pull_requests, statistic: count, when: { labels: [x] } }",
+        "{ id: a, of: pull_requests, statistic: count, when: { not: { labels: [x, y] } } }",
+        "{ id: a, of: pull_requests, statistic: count, by: month, when: { labels: [x, y] } }",
+    ] {
+        assert_ne!(id(other), known, "{other}");
+    }
+}
+
+#[test]
+fn metrics_are_few_different_and_by_week_where_groups_are_hidden() {
+    let line = |id: usize| format!("  - {{ id: m{id}, of: pull_requests, statistic: count }}\n");
+    let lines = |n: usize| (0..n).map(line).collect::<String>();
+    assert_eq!(parse(&with_metrics(&lines(20))).expect("valid").metrics.len(), 20);
+    assert!(problems(&with_metrics(&lines(21))).to_string().contains("there are 21 metrics"));
+    let twice = problems(&with_metrics(&(line(1) + &line(1)))).to_string();
+    assert!(twice.contains("there is another metric `m1`"), "{twice}");
+    let monthly = "  - { id: a, of: pull_requests, statistic: count, by: month }\n";
+    assert!(parse(&with_metrics(monthly)).is_ok());
+    let hidden = with_metrics(monthly).replace("metrics:", "privacy: { min_group_size: 3 }\nmetrics:");
+    assert!(problems(&hidden).to_string().contains("only whole weeks are shown"));
+}
+
+/// Walks from the schema of a metric to everything that it refers to.
+#[test]
+fn no_field_of_a_metric_is_of_a_person() {
+    let schema = json_schema();
+    let (mut seen, mut left, mut keys) = (BTreeSet::new(), vec!["Metric".to_owned()], BTreeSet::new());
+    while let Some(name) = left.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let definition = &schema["$defs"][&name];
+        keys.extend(definition["properties"].as_object().expect("a mapping").keys().cloned());
+        assert_eq!(definition["additionalProperties"], false, "{name} takes known fields only");
+        let text = definition.to_string();
+        left.extend(text.split("#/$defs/").skip(1).filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
+    }
+    assert_eq!(seen, BTreeSet::from(["Metric", "MetricWhen", "TimeRange", "SizeRange"].map(str::to_owned)));
+    let words = [
+        "author", "login", "person", "people", "member", "reviewer", "user", "assignee", "account", "email", "github",
+        "team", "who", "by_", "hour", "weekday",
+    ];
+    for key in &keys {
+        assert!(words.iter().all(|word| !key.contains(word)), "`{key}` may be of a person");
+        // What the reader knows besides is nothing.
+        let known =
+            metrics::METRIC_KEYS.iter().chain(metrics::FIELD_KEYS).chain(metrics::RANGE_KEYS).chain(&["state", "not"]);
+        assert!(known.into_iter().any(|name| name == key), "`{key}` is not read");
+    }
+    for word in ["author", "authors", "reviewer", "person", "login", "team", "assignee"] {
+        for place in ["when", "than"] {
+            let metric =
+                format!("  - {{ id: a, of: pull_requests, statistic: count, {place}: {{ {word}: [ana] }} }}\n");
+            assert!(problems(&with_metrics(&metric)).to_string().contains("unknown key"), "{metric}");
+        }
     }
 }
 

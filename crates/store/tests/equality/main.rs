@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod custom;
 mod dora;
 mod recompute;
 

@@ -136,6 +136,14 @@ export const useTime = (team: Given<string | undefined>, filters: Given<Query>) 
     isNamed(team),
   )
 
+/** The metrics that the teams file defines. */
+export const useCustom = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['custom', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/custom', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
 export const useGoals = (team: Given<string | undefined>) =>
   useAnswer(
     () => ['goals', toValue(team)],

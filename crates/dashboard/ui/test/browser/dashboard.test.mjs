@@ -318,6 +318,32 @@ describe('insight', () => {
     await context.close()
   })
 
+  test('shows the metrics of the teams file, as the API does, and the lines of a new one', async () => {
+    const { context, page, problems } = await open(browser, 'insight?team=web')
+    const { data } = await ask('metrics/team/web/custom')
+    assert.deepEqual(data.metrics.map((it) => it.slug), ['same-day', 'large-pickup'], 'the demo has metrics')
+    const percent = (value) => new Intl.NumberFormat('en-US', { style: 'percent', maximumFractionDigits: 1 }).format(value)
+    const [share] = data.metrics
+    const section = page.locator('.own', { hasText: share.name })
+    assert.ok((await section.innerText()).includes(share.formula))
+    await section.locator('summary').click()
+    await section.locator('tbody tr').first().waitFor()
+    const values = await section.locator('tbody tr td:nth-child(2)').allInnerTexts()
+    assert.deepEqual(values, share.buckets.map((it) => (it.value === null ? 'none' : percent(it.value))))
+    await page.getByText('Define a metric').click()
+    const form = page.locator('.metric-form')
+    await form.getByLabel('Id', { exact: true }).fill('large-share')
+    await form.getByLabel('Statistic').selectOption('share')
+    await form.getByRole('button', { name: 'Add a condition' }).click()
+    await form.getByLabel('Field').selectOption('lines')
+    await form.getByLabel('Value').fill('400')
+    const lines = await form.locator('pre').innerText()
+    assert.equal(lines, 'metrics:\n  - id: large-share\n    of: pull_requests\n    statistic: share\n    when: { lines: { at_least: 400 } }\n    than: {}\n    by: week')
+    await inEachLook(page, async (look) => assert.deepEqual(await violations(page), [], look))
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
   test('draws the hours of opening that have enough, hides what is hidden, and says what is missing', async () => {
     const change = ({ data }) => {
       data.pickup_calendar.cells = [

@@ -1,0 +1,110 @@
+//! The metrics of the teams file.
+
+use chrono::NaiveDate;
+use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricUnit};
+use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
+use mergeline_store::{MetricBucket, TeamRef};
+
+use crate::query::ReportError;
+use crate::report::{Report, applying};
+use crate::statistics::DETAILS_PENDING;
+
+/// The metrics of the teams file, for a team.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeamMetrics {
+    /// The team.
+    pub team: TeamRef,
+    /// In the order of the file.
+    pub metrics: Vec<MeasuredMetric>,
+    /// What readers must know.
+    pub warnings: Vec<Warning>,
+}
+
+/// A metric and its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredMetric {
+    /// What it means.
+    pub metric: CustomMetric,
+    /// Every calendar unit that the range touches.
+    pub units: Vec<MeasuredUnit>,
+}
+
+/// The number of a metric in a calendar unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasuredUnit {
+    /// `2026-W23` or `2026-06`.
+    pub label: String,
+    /// The first day.
+    pub start: NaiveDate,
+    /// The first day after it.
+    pub end: NaiveDate,
+    /// Why it is not final; nothing if the whole unit is in the range, is over, and was read.
+    pub incomplete: Vec<Incomplete>,
+    /// The numbers; `None` if they are of too few people to be shown.
+    pub numbers: Option<MetricBucket>,
+    /// Its value in the metric's unit; `None` if it is of nothing, or hidden.
+    pub value: Option<f64>,
+}
+
+impl Report {
+    /// The numbers of the metrics that the teams file defines.
+    ///
+    /// # Errors
+    /// [`ReportError::UnknownTeam`] without a team, and when the database fails or takes more than two seconds for one of them.
+    pub async fn custom_metrics(&mut self) -> Result<TeamMetrics, ReportError> {
+        let metrics = self.reader.custom_metrics().await?;
+        self.measure(metrics).await
+    }
+
+    /// The same of any metrics, also of those that no file has yet.
+    ///
+    /// # Errors
+    /// As for [`Self::custom_metrics`].
+    pub async fn measure(&mut self, metrics: Vec<CustomMetric>) -> Result<TeamMetrics, ReportError> {
+        let team = self.required_team()?;
+        let range = (self.filter.from, self.filter.to);
+        let (mut measured, mut lacks_details) = (Vec::new(), false);
+        for metric in metrics {
+            let found = self.reader.custom_metric(&metric, team.id, range, self.range.zone).await;
+            let found = found.map_err(|error| self.refusal(error))?;
+            lacks_details |= found.lacks_details;
+            let units = found.buckets.into_iter().map(|bucket| self.unit(&metric, bucket)).collect();
+            measured.push(MeasuredMetric { metric, units });
+        }
+        let has_hidden = measured.iter().flat_map(|it| &it.units).any(|unit| unit.numbers.is_none());
+        let mut warnings = self.warnings().to_vec();
+        warnings.extend(applying([
+            (lacks_details, WarningCode::DetailsPending, DETAILS_PENDING),
+            (
+                has_hidden,
+                WarningCode::Suppressed,
+                "weeks in which a metric divides the team's pull requests into groups of fewer people than privacy.min_group_size, and \
+                 weeks that are not over, are not shown",
+            ),
+        ]));
+        Ok(TeamMetrics { team, metrics: measured, warnings })
+    }
+
+    fn unit(&self, metric: &CustomMetric, bucket: MetricBucket) -> MeasuredUnit {
+        let (interval, start) = (metric.by.interval(), bucket.start);
+        let numbers = Some(bucket).filter(|bucket| self.shows(metric, bucket));
+        let in_a_unit = if metric.unit() == MetricUnit::Hours { 3600.0 } else { 1.0 };
+        MeasuredUnit {
+            label: interval.label(start),
+            start,
+            end: interval.end(start),
+            incomplete: self.coverage().incomplete_bucket(start, interval, &self.range, self.today()),
+            numbers,
+            value: numbers.and_then(|numbers| numbers.value).map(|value| value / in_a_unit),
+        }
+    }
+
+    /// Whether every group into which the metric divides the pull requests is of enough people. What is not over is never shown:
+    /// comparing it from day to day would reveal what was added since the day before. Nor is a month: without its whole weeks it is a few
+    /// days.
+    fn shows(&self, metric: &CustomMetric, bucket: &MetricBucket) -> bool {
+        let is_large = bucket.people.is_none_or(|people| people >= self.min_group_size());
+        let is_whole_week = metric.by == MetricInterval::Week && bucket.start < self.running_week();
+        !self.hides_small_groups() || (is_whole_week && is_large)
+    }
+}
