@@ -823,7 +823,8 @@ async fn metrics_of_the_file_are_planned_previewed_and_shown() -> Result<()> {
     let collected = laptop.run(&["collect"]).await?;
     assert_eq!(collected.code(), Some(0), "{} {}", collected.out(), collected.err());
     assert_eq!(laptop.run(&["metrics", "show"]).await?.out(), "No metrics: see `metrics` in docs/teams.md.\n");
-    let metrics = "metrics:\n- { id: small, name: Small ones, of: pull_requests, statistic: count, when: { cycle_time: { at_most: 90d } } }\n";
+    let metrics = "metrics:\n- { id: small, name: Small ones, of: pull_requests, statistic: count, when: { cycle_time: { at_most: 90d } } }\n\
+                   - { id: read, of: pull_requests, statistic: share, when: { reviewed: true }, than: {}, by: month }\n";
     laptop.write("teams.yaml", &format!("{TEAMS}{metrics}"))?;
     let planned = laptop.run(&["teams", "plan"]).await?.out();
     assert!(planned.contains("  metric      small@") && planned.contains("the number of pull requests"), "{planned}");
@@ -839,6 +840,11 @@ async fn metrics_of_the_file_are_planned_previewed_and_shown() -> Result<()> {
     }
     assert!(laptop.run(&["metrics", "show"]).await?.out().starts_with("No metrics"));
     laptop.run(&["teams", "apply"]).await?;
+    assert_eq!(
+        laptop.run(&["teams", "plan"]).await?.out(),
+        "Nothing changes.\n",
+        "what is stored is what the file says"
+    );
     let shown = laptop.run(&["metrics", "show", "payments", "--json"]).await?.json()?;
     let metric = &shown["teams"][0]["data"]["metrics"][0];
     assert_eq!(json!([metric["slug"], metric["buckets"].as_array().map(Vec::len)]), json!(["small", 26]), "{shown}");
