@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use mergeline_api::{changes_json, forecast_json, time_json};
+use mergeline_api::{changes_json, forecast_json, reviews_json, time_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, Phase};
 use mergeline_domain::metrics::RangeRequest;
-use mergeline_reporting::{Report, ReportKind, ReportStatistics, TeamChanges, TeamForecast, TeamTime};
+use mergeline_reporting::{Report, ReportKind, ReportStatistics, ReviewsOfTeam, TeamChanges, TeamForecast, TeamTime};
 use mergeline_store::Reader;
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
+use crate::reviews;
 use crate::tables::{Layout, align, table_of_names};
 
 /// What is known of a team beyond the numbers of its weeks.
@@ -20,12 +21,14 @@ pub(crate) struct Insight {
     forecast: TeamForecast,
     /// Of the range.
     time: TeamTime,
+    /// Of the range, too.
+    reviews: ReviewsOfTeam,
     /// All of it as in the API, by the last part of the path.
     json: Map<String, Value>,
 }
 
 impl Insight {
-    /// Asks for a team: where the time of the range goes, and what all of its history says.
+    /// Asks for a team: where the time of the range goes, who reviews for whom, and what all of its history says.
     pub(crate) async fn of(
         store: &Reader,
         team: &TeamSlug,
@@ -46,10 +49,16 @@ impl Insight {
             json.insert("forecast".to_owned(), forecast_json(&report, &forecast)?);
             forecast
         };
-        let mut report = Report::of_team(store, ReportKind::Time, team, range, now).await?;
-        let time = report.time().await?;
-        json.insert("time".to_owned(), time_json(&report, &time)?);
-        Ok(Self { changes, forecast, time, json })
+        let time = {
+            let mut report = Report::of_team(store, ReportKind::Time, team, range, now).await?;
+            let time = report.time().await?;
+            json.insert("time".to_owned(), time_json(&report, &time)?);
+            time
+        };
+        let mut report = Report::of_team(store, ReportKind::Reviews, team, range, now).await?;
+        let reviews = report.reviews().await?;
+        json.insert("reviews".to_owned(), reviews_json(&report, &reviews)?);
+        Ok(Self { changes, forecast, time, reviews, json })
     }
 
     /// As in the API, by the last part of the path.
@@ -101,7 +110,8 @@ impl Insight {
     }
 }
 
-/// A table of teams, each with the numbers of the same range; what has lastingly changed stands below it. Without memberships of a teams
+/// A table of teams, each with the numbers of the same range; what has lastingly changed stands below it, and
+/// then who reviews for whom. Without memberships of a teams
 /// file nobody knows how many people there were.
 pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], has_memberships: bool, layout: Layout) -> String {
     let Some((first, _)) = teams.first() else { return String::new() };
@@ -128,5 +138,7 @@ pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], has_memberships: boo
     for line in lines {
         text.push_str(&layout.lines(&format!("{line} (change@1)\n")));
     }
-    text
+    let reviews: Vec<&ReviewsOfTeam> = teams.iter().map(|(_, insight)| &insight.reviews).collect();
+    let reviews = reviews::table(&reviews, &first.range.from.to_string(), layout);
+    if reviews.is_empty() { text } else { format!("{}\n\n{reviews}", text.trim_end()) }
 }

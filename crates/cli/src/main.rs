@@ -31,6 +31,7 @@ mod remedies;
 #[cfg(feature = "aws")]
 mod replay;
 mod report;
+mod reviews;
 mod serve;
 mod show;
 mod signals;

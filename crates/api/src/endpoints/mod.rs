@@ -32,6 +32,7 @@ pub use goals::goals_json;
 pub(crate) use health::ALIVE;
 pub use insight::{changes_json, forecast_json};
 pub(crate) use prometheus::PROMETHEUS;
+pub use reviews::reviews_json;
 pub use statistics::statistics_json;
 
 use crate::http::operation::Operation;

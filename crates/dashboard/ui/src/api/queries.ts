@@ -136,6 +136,13 @@ export const useTime = (team: Given<string | undefined>, filters: Given<Query>) 
     isNamed(team),
   )
 
+export const useReviews = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['reviews', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/reviews', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
 export const useGoals = (team: Given<string | undefined>) =>
   useAnswer(
     () => ['goals', toValue(team)],
