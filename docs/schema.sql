@@ -3075,6 +3075,8 @@ CREATE INDEX pr_deliveries_deployment_idx ON public.pr_deliveries USING btree (t
 
 CREATE INDEX pr_deliveries_pull_request_idx ON public.pr_deliveries USING btree (tenant_id, pull_request_id);
 
+CREATE INDEX pr_deliveries_waiting_idx ON public.pr_deliveries USING btree (tenant_id, service_id, pull_request_id) WHERE (missing = ANY (ARRAY['not_deployed_yet'::text, 'not_collected'::text]));
+
 CREATE INDEX pull_request_reviews_author_idx ON public.pull_request_reviews USING btree (tenant_id, author_id, submitted_at);
 
 CREATE INDEX pull_request_reviews_reviewer_idx ON public.pull_request_reviews USING btree (tenant_id, reviewer_id, submitted_at) WHERE (reviewer_id IS NOT NULL);

@@ -49,6 +49,7 @@ fn value(parameter: &str) -> Result<Option<&'static str>> {
         "severity" => "high",
         "edition" => "dora-2024",
         "environment" => "production",
+        "missing" => "not_collected",
         "outcome" => "queued",
         "state" => "open",
         "sort" => "longest",

@@ -13,7 +13,7 @@ mod reviews;
 mod statistics;
 mod summary;
 
-pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION};
+pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION, WaitingList};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
 pub use flow::TeamTime;
 pub use goals::{JudgedGoal, TeamGoals};

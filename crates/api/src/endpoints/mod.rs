@@ -23,6 +23,7 @@ mod services;
 mod statistics;
 mod summary;
 mod teams;
+mod waiting;
 mod webhooks;
 
 pub(crate) use documents::{Documents, redirect_to_docs, redirect_to_folder, redirect_to_page};
@@ -61,6 +62,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &deployments::LIST,
     &deployments::ONE,
     &incidents::LIST,
+    &waiting::LIST,
     &events::DEPLOYMENT,
     &events::BATCH,
     &events::INCIDENT,

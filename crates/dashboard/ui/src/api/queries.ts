@@ -196,6 +196,17 @@ export const useIncidents = (filters: Given<Query>) =>
     (client, signal) => wholeList((page) => client.GET('/v1/incidents', { params: { query: { ...toValue(filters), ...page } as never }, signal })),
   )
 
+/** What is merged and waits for production, whenever it was merged. Nothing is asked that would be refused. */
+export function useWaiting(filters: Given<Query>, isWanted: () => boolean = () => true) {
+  const { mayList } = useRights()
+  const answer = useAnswer(
+    () => ['waiting', toValue(filters)],
+    (client, signal) => client.GET('/v1/waiting', { params: { query: query(filters) }, signal }),
+    () => mayList.value === true && isWanted(),
+  )
+  return { ...answer, isRefused: computed(() => mayList.value === false), isPending: computed(() => answer.isPending.value && mayList.value !== false && isWanted()) }
+}
+
 /** Of all teams and of none. */
 export const useOrganization = (filters: Given<Query>, isWanted: () => boolean) =>
   useAnswer(

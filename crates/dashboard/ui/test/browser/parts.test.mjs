@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { altered, ask, inEachLook, launch, open, violations } from './page.mjs'
+import { altered, ask, inEachLook, json, launch, open, settled, URL_OF_DEMO, violations } from './page.mjs'
 
 let browser
 before(async () => (browser = await launch()))
@@ -69,6 +69,66 @@ describe('reviews', () => {
     assert.match(text, /No review of the team is known from \w+ \d+/)
     assert.match(text, /the reviews of other teams’ pull requests were not all read yet/)
     assert.equal(await blockOf(page).locator('table').count(), 0)
+    await context.close()
+  })
+})
+
+describe('what waits for production', () => {
+  test('leads from each number on Services to as many rows', async () => {
+    const { context, page, problems } = await open(browser, 'services')
+    const { data } = await ask('state')
+    const waiting = data.filter((it) => it.not_deployed > 0)
+    assert.ok(waiting.length > 0, 'the demo has some')
+    for (const { name, slug, not_deployed: n } of waiting) {
+      await page.goto(`${URL_OF_DEMO}/v1/app/#/services`)
+      await settled(page)
+      await page.locator('tr', { has: page.getByRole('link', { name, exact: true }) }).getByRole('link', { name: String(n), exact: true }).click()
+      await page.waitForURL(/service=.*#waiting$/)
+      await settled(page)
+      const block = page.locator('#waiting')
+      assert.equal((await cells(block.locator('table'))).length, n, slug)
+      assert.ok((await block.innerText()).includes(`${n} pull request`), await block.innerText())
+      const { data: rows } = await ask(`waiting?service=${slug}`)
+      assert.deepEqual((await cells(block.locator('table'))).map((row) => row[0]), rows.map((it) => `${it.title} ${it.repository}#${it.number}`))
+    }
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('is on Overview for a team, with the way to all, and what nobody knows yet is in a list of its own', async () => {
+    const { data: rows } = await ask('waiting?team=payments')
+    assert.ok(rows.length > 0, 'the demo has some')
+    const unread = (answer) => {
+      answer.data = [{ ...rows[0], number: 4711, title: 'Unread', url: 'https://github.com/acme/api/pull/4711' }]
+    }
+    const { context, page, problems } = await open(browser, 'overview?team=payments', { routes: { '**/waiting?*missing=not_collected*': altered(unread) } })
+    const block = page.locator('.block', { hasText: 'Waiting now' })
+    const table = block.locator('table', { hasText: 'waiting for production' })
+    assert.deepEqual((await cells(table)).map((row) => row[0]), rows.slice(0, 5).map((it) => `${it.title} ${it.repository}#${it.number}`))
+    await inEachLook(page, async (look) => assert.deepEqual(await violations(page), [], look))
+    await table.getByRole('link', { name: 'All of these' }).click()
+    await page.waitForURL(/#waiting$/)
+    await settled(page)
+    const lists = page.locator('#waiting table')
+    assert.equal((await cells(lists.first())).length, rows.length)
+    assert.match(await lists.nth(1).innerText(), /Not known of these yet[^]*Unread acme\/api#4711/)
+    await inEachLook(page, async (look) => assert.deepEqual(await violations(page), [], look))
+    assert.deepEqual(problems, [])
+    await context.close()
+  })
+
+  test('is not asked for without the right to see lists', async () => {
+    const me = await ask('me')
+    const routes = { '**/v1/me': json({ ...me, data: { ...me.data, scopes: ['metrics:read'] } }) }
+    const { context, page } = await open(browser, 'data', { routes })
+    const asked = []
+    page.on('request', (request) => request.url().includes('/waiting') && asked.push(request.url()))
+    for (const screen of ['overview?team=payments', 'delivery?team=payments']) {
+      await page.goto(`${URL_OF_DEMO}/v1/app/#/${screen}`)
+      await settled(page)
+    }
+    assert.match(await page.locator('#waiting').innerText(), /prs:read/)
+    assert.deepEqual(asked, [])
     await context.close()
   })
 })
