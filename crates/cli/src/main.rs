@@ -3,6 +3,7 @@
 mod access;
 mod args;
 mod back_test;
+mod benchmark;
 mod collecting;
 mod data;
 mod database;
@@ -155,6 +156,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Goals(command) => goals::run(&command, &options, clock()).await,
         Command::Digest(args) => digest::run(&args, &options, clock()).await,
         Command::BackTest(args) => back_test::run(&args, &options, clock()).await,
+        Command::Benchmark(command) => benchmark::run(&command, &options, clock()).await,
         Command::Access(command) => access::run(&command, &options, clock()),
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => Box::pin(report::run(&report, &options, clock)).await,

@@ -105,3 +105,62 @@ async fn reviews_that_were_not_read_and_weeks_of_few_people_are_said_to_be_left_
     assert_eq!(hidden, 1, "{json}");
     Ok(())
 }
+
+#[tokio::test]
+async fn public_repositories_stand_beside_a_team_only_when_asked_for() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let ago = |hours: i64| (now - TimeDelta::hours(hours)).to_rfc3339();
+    fake.put([pr("acme/api", 1).by("p1").created(&ago(400)).merged(&ago(380))]);
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url());
+    let plain = laptop.run(&["report", "acme/api"]).await?.out();
+    ensure!(!plain.contains("public repositories") && !plain.contains("bitcoin-core/gui"), "{plain}");
+    let ran = laptop.run(&["report", "acme/api", "--benchmark"]).await?;
+    let beside = ran.out();
+    ensure!(
+        words(&beside).contains("Beside public repositories 2026, which are not companies"),
+        "{beside}{}",
+        ran.err()
+    );
+    let row = |name: &str| beside.lines().rfind(|line| line.starts_with(name)).map(words).unwrap_or_default();
+    ensure!(row("Everyone").ends_with("20.0 20.0 20.0"), "{beside}");
+    ensure!(row("bitcoin-core").contains(" 86 0.6 342.1 1428.3 10471.7"), "{beside}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_export_has_rounded_percentiles_and_neither_names_nor_sizes() -> Result<()> {
+    let fake = FakeGitHub::start().await?;
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let ago = |hours: i64| (now - TimeDelta::hours(hours)).to_rfc3339();
+    // Six people of Payments merge sixty, the one of Web as many.
+    let of_payments = (0_i32..60).map(|index| {
+        let merged = 24 * 14 + 24 * i64::from(index);
+        let opened = merged + 17;
+        pr("acme/api", i64::from(index) + 1)
+            .by(&format!("p{}", index % 6 + 1))
+            .created(&ago(opened))
+            .merged(&ago(merged))
+    });
+    let of_web = (0_i32..60).map(|index| {
+        let merged = 24 * 14 + 24 * i64::from(index);
+        pr("acme/api", i64::from(index) + 101).by("w1").created(&ago(merged + 33)).merged(&ago(merged))
+    });
+    fake.put(of_payments.chain(of_web).collect::<Vec<_>>());
+    let laptop = Laptop::new()?.with("GITHUB_API_URL", fake.url()).with("BACKFILL_DAYS", "220");
+    laptop.write("teams.yaml", TEAMS)?;
+    let collected = laptop.run(&["collect"]).await?;
+    ensure!(collected.code() == Some(0), "{}", collected.err());
+    let ran = laptop.run(&["benchmark", "export"]).await?;
+    let file = ran.json()?;
+    let row = serde_json::json!({
+        "merged_a_week": 2.3, "n": "50 or more", "cycle_time_hours": { "p50": 17.0, "p75": 17.0, "p90": 17.0 }
+    });
+    assert_eq!((&file["format"], &file["teams"]), (&"mergeline-benchmark@1".into(), &serde_json::json!([row])));
+    ensure!(ran.err().contains("1 team left out: too few people"), "{}", ran.err());
+    for name in ["payments", "Payments", "web", "acme", "p1"] {
+        let is_named = file["teams"].to_string().contains(name);
+        ensure!(!is_named, "{name}: {file}");
+    }
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The operations of the API.
 
+mod benchmarks;
 mod collection;
 mod coverage;
 mod definitions;
@@ -78,6 +79,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &collection::STATUS,
     &collection::RUNS,
     &definitions::LIST,
+    &benchmarks::LIST,
     &documents::OPENAPI,
     &documents::DOCS,
     &me::ME,

@@ -75,6 +75,7 @@ export function useRights() {
 }
 
 export const useDefinitions = () => useAnswer(() => ['definitions'], (client, signal) => client.GET('/v1/definitions', { signal }))
+export const useBenchmarks = (isWanted: () => boolean) => useAnswer(() => ['benchmarks'], (client, signal) => client.GET('/v1/benchmarks', { signal }), isWanted)
 export const useServices = () => useAnswer(() => ['services'], (client, signal) => client.GET('/v1/services', { signal }))
 export const useServiceStates = (filters: Given<Query>) =>
   useAnswer(
