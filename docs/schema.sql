@@ -1028,6 +1028,13 @@ CREATE FUNCTION public.smallest_groups(of_service bigint, range_from timestamp w
         ) as d (measure, seconds)
         where d.seconds is not null
         group by m.bucket, d.measure, m.team_id
+        union all
+        -- The sum of all without the sums of both phases is of those who lack one.
+        select m.bucket, d.measure, m.team_id, count(distinct m.author_id) as contributors
+        from merged as m
+        cross join lateral (values ('pickup', m.pickup_seconds), ('review', m.review_seconds)) as d (measure, seconds)
+        where d.seconds is null and m.cycle_seconds is not null
+        group by m.bucket, d.measure, m.team_id
     )
 
     select g.bucket, g.measure, min(g.contributors) from groups as g group by g.bucket, g.measure
