@@ -1,11 +1,17 @@
--- 200 teams of 8 people with :rows attributions over the last :years years, evenly, ending now. Tables that an answer
--- about a team does not read (the pull requests themselves) are left out; as a replica, no reference to them is
--- checked, for which it needs a superuser.
+-- 200 teams of 8 people with :rows attributions over the last :years years, evenly, ending now, and the pull requests of
+-- them with their reviews. As a replica, no reference is checked, for which it needs a superuser.
 \set ON_ERROR_STOP on
 set session_replication_role = replica;
 set synchronous_commit = off;
 select setseed(0.5);
-insert into configurations (applied_at, timezone, bots) values (now(), 'Europe/Oslo', '{}');
+insert into configurations (applied_at, timezone, bots, goals)
+values (
+    now(), 'Europe/Oslo', '{}',
+    '[
+        {"id": "merged-in-two-days", "form": "share", "measure": "cycle_time", "within_hours": 48, "share": 0.8},
+        {"id": "no-old-ones", "form": "each", "measure": "age", "within_hours": 168}
+    ]'
+);
 insert into teams (slug, name, created_at) select 'team-' || n, 'Team ' || n, now() from generate_series(1, 200) as n;
 insert into people select from generate_series(1, 1600);
 insert into accounts (person_id, instance_id, configured_login, login)
@@ -56,6 +62,27 @@ from (
         from generate_series(1, :rows) as n
     ) as drawn
 ) as attributed;
+-- One of a thousand is still open. Each has a review by somebody of the same team, one of eight is by its author and thus none.
+insert into pull_requests (
+    tenant_id, id, repository_id, number, instance_id, external_id, author_id, title, state, is_draft, base_ref,
+    created_at, updated_at, closed_at, merged_at, detailed_at, first_commit_at, first_review_at, additions, deletions,
+    reviews_at, delivered_at
+)
+overriding system value
+select
+    1, a.pull_request_id, a.repository_id, a.pull_request_id, 1, a.pull_request_id, a.author_id, 'Change ' || a.pull_request_id,
+    case when a.pull_request_id % 1000 = 0 then 'open' else 'merged' end, false, 'main', a.created_at, a.merged_at,
+    case when a.pull_request_id % 1000 <> 0 then a.merged_at end, case when a.pull_request_id % 1000 <> 0 then a.merged_at end,
+    a.merged_at, a.created_at - make_interval(secs => a.coding_seconds),
+    a.created_at + make_interval(secs => a.pickup_seconds), (a.pull_request_id * 37 % 900)::int, (a.pull_request_id * 11 % 300)::int,
+    a.merged_at, a.delivered_at
+from pr_attributions as a;
+update pr_attributions set merged_at = null, closed_at = null where pull_request_id % 1000 = 0;
+insert into pull_request_reviews (tenant_id, pull_request_id, place, author_id, reviewer_id, submitted_at)
+select 1, p.id, 1, p.author_id, r.reviewer_id, p.first_review_at
+from pull_requests as p
+cross join lateral (select (p.author_id - 1) / 8 * 8 + 1 + p.id % 8 as reviewer_id) as r
+where p.first_review_at is not null and r.reviewer_id <> p.author_id;
 -- Index-only scans need the visibility map; in production autovacuum maintains it.
 vacuum (analyze);
 checkpoint;

@@ -1028,6 +1028,13 @@ CREATE FUNCTION public.smallest_groups(of_service bigint, range_from timestamp w
         ) as d (measure, seconds)
         where d.seconds is not null
         group by m.bucket, d.measure, m.team_id
+        union all
+        -- The sum of all without the sums of both phases is of those who lack one.
+        select m.bucket, d.measure, m.team_id, count(distinct m.author_id) as contributors
+        from merged as m
+        cross join lateral (values ('pickup', m.pickup_seconds), ('review', m.review_seconds)) as d (measure, seconds)
+        where d.seconds is null and m.cycle_seconds is not null
+        group by m.bucket, d.measure, m.team_id
     )
 
     select g.bucket, g.measure, min(g.contributors) from groups as g group by g.bucket, g.measure
@@ -3153,6 +3160,8 @@ CREATE INDEX pr_attributions_team_repository_idx ON public.pr_attributions USING
 CREATE INDEX pr_deliveries_deployment_idx ON public.pr_deliveries USING btree (tenant_id, deployment_id) WHERE (deployment_id IS NOT NULL);
 
 CREATE INDEX pr_deliveries_pull_request_idx ON public.pr_deliveries USING btree (tenant_id, pull_request_id);
+
+CREATE INDEX pr_deliveries_waiting_idx ON public.pr_deliveries USING btree (tenant_id, service_id, pull_request_id) WHERE (missing = ANY (ARRAY['not_deployed_yet'::text, 'not_collected'::text]));
 
 CREATE INDEX pull_request_reviews_author_idx ON public.pull_request_reviews USING btree (tenant_id, author_id, submitted_at);
 

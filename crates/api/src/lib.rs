@@ -18,7 +18,9 @@ pub use auth::origins::AllowedOrigins;
 pub use auth::scope::{Scope, ScopeError};
 pub use auth::sessions::Sessions;
 pub use auth::tokens::TokenCheck;
-pub use endpoints::{changes_json, custom_json, dora_json, forecast_json, goals_json, statistics_json, time_json};
+pub use endpoints::{
+    changes_json, custom_json, dora_json, forecast_json, goals_json, reviews_json, statistics_json, time_json,
+};
 pub use http::context::ClientPath;
 pub use router::router;
 pub use settings::Settings;

@@ -36,11 +36,20 @@ const CHECKED: [(&str, Scope); 26] = [
     ("/v1/state", Scope::MetricsRead),
     ("/v1/deployments", Scope::MetricsRead),
     ("/v1/incidents", Scope::MetricsRead),
+    ("/v1/waiting", Scope::PrsRead),
 ];
 /// How many of these, the last ones, do not belong to a team.
-const OF_ALL: usize = 8;
-const OPEN: [&str; 7] =
-    ["/healthz", "/health", "/v1/healthz", "/v1/health", "/v1/openapi.json", "/v1/docs", "/v1/definitions"];
+const OF_ALL: usize = 9;
+const OPEN: [&str; 8] = [
+    "/healthz",
+    "/health",
+    "/v1/healthz",
+    "/v1/health",
+    "/v1/openapi.json",
+    "/v1/docs",
+    "/v1/definitions",
+    "/v1/benchmarks",
+];
 
 /// A backend with history behind keys with these scopes, limited to these teams, and the texts of the keys.
 async fn guarded(wanted: &[(Scope, &[&str])]) -> Result<(Backend, Router, Vec<String>)> {
@@ -149,7 +158,7 @@ async fn a_key_that_is_limited_to_teams_sees_nothing_of_the_whole() -> Result<()
         let answered = with_key(&router, path, &texts[0]).await?;
         assert_eq!((answered.status, answered.code().as_str()), (403, "limited_to_teams"), "{path}");
     }
-    for path in ["/v1/deployments", "/v1/incidents"] {
+    for path in ["/v1/deployments", "/v1/incidents", "/v1/waiting"] {
         assert_eq!(with_key(&router, &format!("{path}?team=payments"), &texts[0]).await?.status, 200, "{path}");
         let other = with_key(&router, &format!("{path}?team=platform"), &texts[0]).await?;
         assert_eq!(other.refused(), [("team".to_owned(), "unknown_team".to_owned())], "{path}");

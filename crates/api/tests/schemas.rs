@@ -27,7 +27,8 @@ const DATA: [&str; 3] = [
 const DEPLOYMENTS: (i64, &str) = (20_261_129_100_000, include_str!("../../store/tests/data/deployments.sql"));
 
 /// The paths that do not need a database.
-const DOCUMENTS: [&str; 5] = ["/v1/definitions", "/v1/docs", "/v1/healthz", "/v1/me", "/v1/openapi.json"];
+const DOCUMENTS: [&str; 6] =
+    ["/v1/benchmarks", "/v1/definitions", "/v1/docs", "/v1/healthz", "/v1/me", "/v1/openapi.json"];
 const HEALTH: &str = "/v1/health";
 
 /// A value of a parameter that matches the rows of [`DATA`]; `None` if another parameter does the same.
@@ -49,6 +50,7 @@ fn value(parameter: &str) -> Result<Option<&'static str>> {
         "severity" => "high",
         "edition" => "dora-2024",
         "environment" => "production",
+        "missing" => "not_collected",
         "outcome" => "queued",
         "state" => "open",
         "sort" => "longest",

@@ -126,6 +126,9 @@ pub(crate) enum Command {
     Channels(Channels),
     /// Show how often forecasts would have held, and how many lasting changes were found, in the teams' own past
     BackTest(BackTestOf),
+    /// Make a file of the teams' percentiles that may be given away
+    #[command(subcommand)]
+    Benchmark(Benchmark),
     /// Explain who may see what on the page
     #[command(subcommand)]
     Access(Access),
@@ -218,7 +221,8 @@ pub(crate) struct Show {
     /// A team, by its slug
     #[arg(value_name = "TEAM")]
     pub(crate) team: Option<String>,
-    /// How far to look back: days, weeks, months or years, including the current one
+    /// How far to look back: days, weeks, months or years, including the current one; only weeks where the teams file sets
+    /// `privacy.min_group_size`
     #[arg(long, default_value = "P12W", value_name = "PERIOD", value_parser = lookback)]
     pub(crate) last: Lookback,
 }
@@ -717,6 +721,22 @@ pub(crate) struct Report {
     /// What to print (default: tables; `json` is the same as --json)
     #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
     pub(crate) format: Option<ReportFormat>,
+    /// Also print public repositories, which are not companies, beside the teams
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) benchmark: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Benchmark {
+    /// Print the teams' percentiles without names and sizes, rounded, as JSON to read and to give away; sends nothing
+    Export(BenchmarkExport),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BenchmarkExport {
+    /// Only this team, by its slug (default: all)
+    #[arg(value_name = "TEAM")]
+    pub(crate) team: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,16 +3,19 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use mergeline_api::{changes_json, forecast_json, time_json};
+use mergeline_api::{changes_json, forecast_json, reviews_json, time_json};
 use mergeline_domain::TeamSlug;
 use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, Phase};
 use mergeline_domain::metrics::RangeRequest;
-use mergeline_reporting::{Report, ReportKind, ReportStatistics, TeamChanges, TeamForecast, TeamMetrics, TeamTime};
+use mergeline_reporting::{
+    Report, ReportKind, ReportStatistics, ReviewsOfTeam, TeamChanges, TeamForecast, TeamMetrics, TeamTime,
+};
 use mergeline_store::Reader;
 use serde_json::{Map, Value};
 
 use crate::custom;
 use crate::failure::Failure;
+use crate::reviews;
 use crate::tables::{Layout, align, table_of_names};
 
 /// What is known of a team beyond the numbers of its weeks.
@@ -23,12 +26,14 @@ pub(crate) struct Insight {
     time: TeamTime,
     /// What the teams file defines, of the range.
     custom: TeamMetrics,
+    /// Of the range, too.
+    reviews: ReviewsOfTeam,
     /// All of it as in the API, by the last part of the path.
     json: Map<String, Value>,
 }
 
 impl Insight {
-    /// Asks for a team: where the time of the range goes, and what all of its history says.
+    /// Asks for a team: where the time of the range goes, who reviews for whom, and what all of its history says.
     pub(crate) async fn of(
         store: &Reader,
         team: &TeamSlug,
@@ -57,7 +62,10 @@ impl Insight {
         };
         let (custom, custom_json) = custom::of_team(store, team, range, None, now).await?;
         json.insert("custom".to_owned(), custom_json);
-        Ok(Self { changes, forecast, time, custom, json })
+        let mut report = Report::of_team(store, ReportKind::Reviews, team, range, now).await?;
+        let reviews = report.reviews().await?;
+        json.insert("reviews".to_owned(), reviews_json(&report, &reviews)?);
+        Ok(Self { changes, forecast, time, custom, reviews, json })
     }
 
     /// As in the API, by the last part of the path.
@@ -109,7 +117,8 @@ impl Insight {
     }
 }
 
-/// A table of teams, each with the numbers of the same range; what has lastingly changed stands below it. Without memberships of a teams
+/// A table of teams, each with the numbers of the same range; what has lastingly changed stands below it, and
+/// then who reviews for whom. Without memberships of a teams
 /// file nobody knows how many people there were.
 pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], has_memberships: bool, layout: Layout) -> String {
     let Some((first, _)) = teams.first() else { return String::new() };
@@ -136,7 +145,12 @@ pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], has_memberships: boo
     for line in lines {
         text.push_str(&layout.lines(&format!("{line} (change@1)\n")));
     }
+    let reviews: Vec<&ReviewsOfTeam> = teams.iter().map(|(_, insight)| &insight.reviews).collect();
     let custom: Vec<&TeamMetrics> = teams.iter().map(|(_, insight)| &insight.custom).collect();
-    let custom = custom::table(&custom, layout);
-    if custom.is_empty() { text } else { format!("{text}\n{custom}") }
+    for part in [reviews::table(&reviews, &first.range.from.to_string(), layout), custom::table(&custom, layout)] {
+        if !part.is_empty() {
+            text = format!("{}\n\n{part}", text.trim_end());
+        }
+    }
+    text
 }

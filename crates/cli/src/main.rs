@@ -3,6 +3,7 @@
 mod access;
 mod args;
 mod back_test;
+mod benchmark;
 mod channels;
 mod collecting;
 mod custom;
@@ -33,6 +34,7 @@ mod remedies;
 #[cfg(feature = "aws")]
 mod replay;
 mod report;
+mod reviews;
 mod serve;
 mod show;
 mod signals;
@@ -159,6 +161,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Notify(args) => Box::pin(channels::notify(&args, &options, clock)).await,
         Command::Channels(command) => Box::pin(channels::channels(&command, &options, clock())).await,
         Command::BackTest(args) => back_test::run(&args, &options, clock()).await,
+        Command::Benchmark(command) => benchmark::run(&command, &options, clock()).await,
         Command::Access(command) => access::run(&command, &options, clock()),
         Command::Teams(command) => teams::run(&command, &options, clock()).await,
         Command::Report(report) => Box::pin(report::run(&report, &options, clock)).await,

@@ -18,6 +18,7 @@ use mergeline_source::{PageAnswer, WaitBudget};
 use mergeline_store::{ApplyOptions, KnownBy, LeaseOutcome, Place, Undecodable, Writer};
 
 use crate::args::{Options, Report, ReportFormat};
+use crate::benchmark;
 use crate::collecting::{collect_with_progress, exit_code, print_report_as, progress_bar};
 use crate::database::{Database, actor, collected};
 use crate::failure::Failure;
@@ -72,6 +73,9 @@ pub(crate) async fn run(args: &Report, options: &Options, clock: fn() -> DateTim
         writeln!(out, "{}", show::as_json(&store, &teams, range, clock()).await?)?;
     } else {
         writeln!(out, "{}", show::everything(&store, range, args.teams.is_some(), clock(), layout(args)).await?)?;
+        if args.benchmark {
+            writeln!(out, "\n{}", benchmark::table(&store, range, clock(), layout(args)).await?)?;
+        }
     }
     Ok(code)
 }

@@ -125,7 +125,7 @@ pub(crate) async fn as_json(
     Ok(serde_json::json!({ "teams": all }))
 }
 
-async fn statistics(
+pub(crate) async fn statistics(
     store: &Reader,
     team: &TeamSlug,
     kind: ReportKind,

@@ -2,6 +2,7 @@
 
 mod access;
 mod attribution;
+pub mod benchmark;
 pub mod delivery;
 mod details;
 #[cfg(any(test, fuzzing))]

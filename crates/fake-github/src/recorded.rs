@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use mergeline_domain::benchmark::{Benchmark, BenchmarkRow};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -265,5 +266,44 @@ impl Event {
             _ => return None,
         };
         Some(FakeDraftEvent { at: self.created_at, is_ready })
+    }
+}
+
+/// The recorded repositories, and what is made in each.
+const BENCHMARKED: [(&str, &str); 2] =
+    [("bitcoin-core__gui", "desktop application"), ("cfrg__draft-irtf-cfrg-vdaf", "specification")];
+
+/// Percentiles over the recorded repositories, each over its last whole weeks. Bots do not count, and nobody is in it.
+///
+/// # Errors
+/// If a recording is missing or has another format.
+pub fn benchmark(folder: &Path) -> anyhow::Result<Benchmark> {
+    let row = |(name, kind): (&str, &str)| {
+        let all = pull_requests(folder, name)?;
+        let first = all.first().context("no pull requests")?;
+        let repository = first.repository.clone();
+        let recorded_until = all.iter().map(|it| it.updated_at).max().context("no pull requests")?;
+        let of_people = all.iter().filter(|it| it.user.as_ref().is_none_or(|user| user.kind != "Bot"));
+        let merged: Vec<_> = of_people.filter_map(|it| Some((it.created_at, it.merged_at?))).collect();
+        Ok(BenchmarkRow::measured(repository, kind, &merged, recorded_until.date_naive()))
+    };
+    Ok(Benchmark {
+        name: "public repositories 2026".to_owned(),
+        method: "The last 156 whole weeks (UTC) of each recording; pull requests of people, each once; from opening to merge. They are \
+                 not companies, and too few to stand for any."
+            .to_owned(),
+        repositories: BENCHMARKED.into_iter().map(row).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_table_is_what_the_recordings_say() -> anyhow::Result<()> {
+        let Some(folder) = folder() else { return Ok(()) };
+        assert_eq!(Benchmark::public(), benchmark(&folder)?);
+        Ok(())
     }
 }

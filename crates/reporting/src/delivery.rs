@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use mergeline_domain::metrics::{Basis, DateRange, DefaultRange, Interval, InvalidParameter, RangeRequest};
 use mergeline_store::{
     DeploymentFilter, DeploymentRow, DoraScope, IncidentFilter, IncidentRow, ReadSession, Reader, Revision, Service,
-    ServiceSelector, TeamRef, TeamSelector,
+    ServiceSelector, TeamRef, TeamSelector, Wait, WaitingPullRequest,
 };
 
 use crate::dora::part_of;
@@ -57,6 +57,15 @@ pub struct DeploymentList {
 pub struct IncidentList {
     /// Them, by their start.
     pub incidents: Vec<IncidentRow>,
+    /// Where the next page starts; `None` on the last page.
+    pub next: Option<PagePosition>,
+}
+
+/// A page of merged pull requests that wait for production.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingList {
+    /// Them, by their merge.
+    pub pull_requests: Vec<WaitingPullRequest>,
     /// Where the next page starts; `None` on the last page.
     pub next: Option<PagePosition>,
 }
@@ -184,5 +193,22 @@ impl DeliveryReport {
         let mut incidents = self.reader.incidents(filter, start, limit + 1).await?;
         let next = cut_to_page(&mut incidents, limit, |last| PagePosition { at: last.started_at, id: last.id.0 });
         Ok(IncidentList { incidents, next })
+    }
+
+    /// A page of merged pull requests that wait for production, whenever they were merged.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn waiting(
+        &mut self,
+        wait: Wait,
+        after: Option<PagePosition>,
+        limit: u32,
+    ) -> Result<WaitingList, ReportError> {
+        let start = after.map(|position| (position.at, position.id));
+        let scope = self.scope();
+        let mut pull_requests = self.reader.waiting_pull_requests(scope, wait, start, limit + 1).await?;
+        let next = cut_to_page(&mut pull_requests, limit, |last| PagePosition { at: last.merged_at, id: last.id });
+        Ok(WaitingList { pull_requests, next })
     }
 }

@@ -8,7 +8,7 @@ use mergeline_domain::teams_file::InvestmentEntry;
 use mergeline_store::{Filter, LinkedPullRequest, StoreError, TeamRef};
 
 use crate::query::ReportError;
-use crate::report::{Report, applying};
+use crate::report::{NOT_STARTED, Report, applying};
 use crate::statistics::DETAILS_PENDING;
 
 /// Where the time of a team's pull requests goes, and how old those are that are open.
@@ -75,7 +75,12 @@ impl Report {
     fn warnings_of_time(&self, flow: &Flow) -> Vec<Warning> {
         let has_hidden_medians = flow.size_effect.classes.iter().any(|class| class.is_suppressed);
         applying([
-            (flow.n == 0 && self.is_read, WarningCode::NoData, "no pull request was merged in the range"),
+            (
+                flow.n == 0 && self.is_read && !self.has_not_started(),
+                WarningCode::NoData,
+                "no pull request was merged in the range",
+            ),
+            (self.has_not_started(), WarningCode::NoData, NOT_STARTED),
             (flow.lacks_details, WarningCode::DetailsPending, DETAILS_PENDING),
             (
                 flow.n_hidden > 0 || flow.wip_age.is_suppressed || has_hidden_medians,

@@ -15,7 +15,7 @@ mod statistics;
 mod summary;
 
 pub use custom::{MeasuredMetric, MeasuredUnit, TeamMetrics};
-pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION};
+pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, PRODUCTION, WaitingList};
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
 pub use flow::TeamTime;
 pub use goals::{JudgedGoal, TeamGoals};

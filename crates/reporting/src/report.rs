@@ -187,6 +187,11 @@ impl Report {
         FlowContext { range: self.range, now: self.now, min_group_size: self.smallest_group() }
     }
 
+    /// Whether all days of the range are ahead, so that it has no data although everything was read.
+    pub(crate) fn has_not_started(&self) -> bool {
+        self.today() < self.range.from
+    }
+
     /// The fewest people whose durations are shown.
     pub(crate) fn smallest_group(&self) -> usize {
         usize::try_from(self.min_group_size()).unwrap_or_default()
@@ -268,6 +273,9 @@ impl Report {
         }
     }
 }
+
+/// Of a range that is wholly ahead.
+pub(crate) const NOT_STARTED: &str = "the range has not started yet";
 
 /// The warnings that apply.
 pub(crate) fn applying<T: Into<String>>(warnings: impl IntoIterator<Item = (bool, WarningCode, T)>) -> Vec<Warning> {

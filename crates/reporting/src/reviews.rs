@@ -8,7 +8,7 @@ use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
 use mergeline_store::{TeamRef, UnreadReviews};
 
 use crate::query::ReportError;
-use crate::report::{Report, applying};
+use crate::report::{NOT_STARTED, Report, applying};
 
 /// The reviews that a team gave and got, among how many people they are spread, and which team reviews for which.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,10 +70,11 @@ impl Report {
             || reviews.flow.cells.iter().any(|cell| cell.is_suppressed);
         applying([
             (
-                reviews.n == 0 && self.is_read && !unread.is_any,
+                reviews.n == 0 && self.is_read && !unread.is_any && !self.has_not_started(),
                 WarningCode::NoData,
                 "no review of the team was submitted in the range",
             ),
+            (self.has_not_started(), WarningCode::NoData, NOT_STARTED),
             (
                 unread.is_any,
                 WarningCode::DetailsPending,

@@ -38,7 +38,7 @@ pub struct ReportStatistics {
     pub allocation: Option<Allocation>,
     /// The people that the team had in the range; only of a team's merges.
     pub capacity: Option<Capacity>,
-    /// The memberships that say so.
+    /// The memberships that say so; none if the people of any calendar unit are hidden.
     pub memberships: Vec<TeamMembership>,
     /// Why it is not final; nothing if the range is over and was fully read.
     pub incomplete: Vec<Incomplete>,
@@ -153,14 +153,20 @@ impl Report {
             bucket.allocation =
                 allocations.as_ref().map(|all| all.buckets.get(&bucket.start).copied().unwrap_or_default());
         }
-        let memberships = self.memberships().await?;
-        let capacity = memberships.as_ref().map(|of| {
+        let mut memberships = self.memberships().await?;
+        let mut capacity = memberships.as_ref().map(|of| {
             for bucket in &mut buckets {
                 let units = bucket.numbers.bucket.weight_units;
                 bucket.capacity = Some(self.capacity(of, (bucket.start, bucket.end), units));
             }
             self.capacity(of, (range.from, range.to), shown.total.bucket.weight_units)
         });
+        // What is hidden of one week would follow from the sum of all, and from the memberships.
+        let is_hidden = |bucket: &BucketNumbers| bucket.capacity == Some(Capacity::HIDDEN);
+        if self.hides_small_groups() && (capacity == Some(Capacity::HIDDEN) || buckets.iter().any(is_hidden)) {
+            capacity = capacity.map(|_| Capacity::HIDDEN);
+            memberships = None;
+        }
         Ok(ReportStatistics {
             buckets,
             total: shown.total,

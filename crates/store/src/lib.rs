@@ -47,7 +47,7 @@ pub use delivery::{
     DoraScope, DoraTerms, EventDigest, EventOutcome, EventRefusal, EventSubject, InForce, IncidentFilter,
     IncidentProgress, IncidentRow, KnownEnvironment, LinkedIncidentRow, ListCoverage, Merges, OpenCommit, Poster,
     Reported, Sender, Service, ServiceOwner, ServiceSelector, ServiceState, SourceCoverage, StoredDeployment,
-    StoredIncident, TeamShare, UnreadList, WithoutFiles,
+    StoredIncident, TeamShare, UnreadList, Wait, WaitingPullRequest, WithoutFiles,
 };
 pub use details::WithoutDetails;
 pub use erasure::{Account, Count, Stored, Traces};

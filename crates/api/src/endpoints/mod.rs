@@ -1,5 +1,6 @@
 //! The operations of the API.
 
+mod benchmarks;
 mod collection;
 mod coverage;
 mod custom;
@@ -24,6 +25,7 @@ mod services;
 mod statistics;
 mod summary;
 mod teams;
+mod waiting;
 mod webhooks;
 
 pub use custom::custom_json;
@@ -34,6 +36,7 @@ pub use goals::goals_json;
 pub(crate) use health::ALIVE;
 pub use insight::{changes_json, forecast_json};
 pub(crate) use prometheus::PROMETHEUS;
+pub use reviews::reviews_json;
 pub use statistics::statistics_json;
 
 use crate::http::operation::Operation;
@@ -63,6 +66,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &deployments::LIST,
     &deployments::ONE,
     &incidents::LIST,
+    &waiting::LIST,
     &events::DEPLOYMENT,
     &events::BATCH,
     &events::INCIDENT,
@@ -78,6 +82,7 @@ pub(crate) static OPERATIONS: &[&Operation] = &[
     &collection::STATUS,
     &collection::RUNS,
     &definitions::LIST,
+    &benchmarks::LIST,
     &documents::OPENAPI,
     &documents::DOCS,
     &me::ME,

@@ -8,11 +8,12 @@ use http::Method;
 use mergeline_domain::TeamId;
 use mergeline_domain::insight::{FlowCell, ReviewSpread};
 use mergeline_domain::metrics::{DateRange, Interval};
-use mergeline_reporting::{ReportKind, ReviewsOfTeam};
+use mergeline_reporting::{Report, ReportKind, ReviewsOfTeam};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::reports::RequestedReport;
+use super::reports::{RequestedReport, with_meta};
 use super::resources::{Completeness, Meta, TeamRef};
 use crate::auth::scope::Scope;
 use crate::http::errors::ApiError;
@@ -123,6 +124,14 @@ async fn reviews(State(api): State<Api>, request: ApiRequest) -> Result<Response
     let meta = requested.meta(Some(Interval::Week), &found.warnings);
     let data = TeamReviews::of(&found, requested.report.range());
     Ok(requested.with_freshness(requested.response(data, meta, rows)?))
+}
+
+/// The `data` and `meta` of the reviews that a team gave and got, for programs that do not use HTTP.
+///
+/// # Errors
+/// If it cannot be serialized as JSON.
+pub fn reviews_json(report: &Report, found: &ReviewsOfTeam) -> Result<Value, serde_json::Error> {
+    with_meta(report, TeamReviews::of(found, report.range()), &found.warnings)
 }
 
 impl TeamReviews {

@@ -112,7 +112,7 @@ pub(crate) struct TeamBuckets {
     /// Every unit that the range touches, including those without merges.
     buckets: Vec<VelocityBucket>,
     total: VelocityTotal,
-    /// The memberships that touch the range, by which the team had its people.
+    /// The memberships that touch the range, by which the team had its people. Empty if `fte_weeks` of any bucket is hidden.
     memberships: Vec<Membership>,
 }
 

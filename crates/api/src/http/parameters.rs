@@ -7,7 +7,7 @@ use mergeline_domain::insight::{Horizon, WEEKS_AHEAD};
 use mergeline_domain::metrics::{Basis, Edition, Interval, InvalidParameter, Lookback, LookbackError, RangeRequest};
 use mergeline_domain::{RepoName, TeamId, parse_zone};
 use mergeline_reporting::{DeliveryQuery, DoraQuery, DoraSubject, ReportQuery};
-use mergeline_store::{ListedState, PullRequestList, PullRequestOrder, ServiceSelector, TeamSelector};
+use mergeline_store::{ListedState, PullRequestList, PullRequestOrder, ServiceSelector, TeamSelector, Wait};
 use serde_json::{Value, json};
 
 use super::errors::ApiError;
@@ -214,6 +214,12 @@ pub(crate) const STATE: Parameter = Parameter {
     description: "Only pull requests in this state; open ones are listed regardless of the range. `delivered`: those of the team that first \
                   reached production in the range, which are the ones of `change_lead_time`.",
     schema: || json!({ "type": "string", "enum": names(ListedState::ALL) }),
+};
+pub(crate) const MISSING: Parameter = Parameter {
+    name: "missing",
+    description: "Why they are not known to be in production: no deployment contains them yet, or that cannot be said, because their details \
+                  or files were not read.",
+    schema: || json!({ "type": "string", "enum": names(&WAITS), "default": "not_deployed_yet" }),
 };
 pub(crate) const SORT: Parameter = Parameter {
     name: "sort",
@@ -436,11 +442,7 @@ impl DeliverySelection {
     pub(crate) fn read(reader: &mut ParameterReader) -> Self {
         let timezone = reader.take("tz", zone);
         let range = range(reader);
-        let team = reader.take("team", |text| match team_selector(text) {
-            Ok(team) => Ok(team),
-            Err(_) => invalid("write the team's number or its slug"),
-        });
-        let service = reader.take("service", service);
+        let (team, service) = team_and_service(reader);
         let basis = reader.take("basis", |text| one_of(text, &BASES)).unwrap_or_default();
         Self(DeliveryQuery { range, timezone, team, service, basis })
     }
@@ -449,6 +451,24 @@ impl DeliverySelection {
     pub(crate) fn query(self) -> DeliveryQuery {
         self.0
     }
+}
+
+fn team_and_service(reader: &mut ParameterReader) -> (Option<TeamSelector>, Option<ServiceSelector>) {
+    let team = reader.take("team", |text| match team_selector(text) {
+        Ok(team) => Ok(team),
+        Err(_) => invalid("write the team's number or its slug"),
+    });
+    (team, reader.take("service", service))
+}
+
+/// Why merged pull requests may wait for production.
+const WAITS: [Wait; 2] = [Wait::NotDeployedYet, Wait::NotCollected];
+
+/// Which merged pull requests that wait for production are wanted. They have no range.
+pub(crate) fn waiting(reader: &mut ParameterReader) -> (DeliveryQuery, Wait) {
+    let (team, service) = team_and_service(reader);
+    let query = DeliveryQuery { range: RangeRequest::DEFAULT, timezone: None, team, service, basis: Basis::default() };
+    (query, reader.take("missing", |text| one_of(text, &named(&WAITS))).unwrap_or_default())
 }
 
 /// What may become of an event.

@@ -414,6 +414,11 @@ async fn merges_of_one_person_are_not_divided_where_small_groups_are_hidden() ->
     let shown: Vec<_> =
         buckets.iter().map(|it| (it["fte_weeks"].is_null(), it["merged_per_fte_week"].is_null())).collect();
     assert_eq!(shown, [(true, true), (false, false), (false, false)], "Bob alone in the first");
+    // The sum without the other weeks would be the first, and so would his membership.
+    assert_eq!((&answer["data"]["total"]["fte_weeks"], &answer["data"]["memberships"]), (&Value::Null, &json!([])));
+    let later = time(&backend, "payments/velocity?from=2026-06-01&to=2026-06-15").await?;
+    assert!(later["data"]["total"]["fte_weeks"].is_f64(), "{later}");
+    assert_eq!(later["data"]["memberships"].as_array().map(Vec::len), Some(2), "{later}");
     Ok(())
 }
 
@@ -541,5 +546,47 @@ async fn what_one_person_lacks_is_hidden_as_what_one_person_has() -> Result<()> 
     assert_ne!(phases(0, "coding"), Value::Null, "nobody lacks it");
     assert_ne!(phases(1, "pickup"), Value::Null);
     assert_eq!(velocity["data"]["total"]["phases"]["pickup"]["n"], 2, "of the week that is shown");
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_the_organization_what_one_person_of_a_team_lacks_is_hidden_too() -> Result<()> {
+    const TWO: &str = "version: 1\ntimezone: Europe/Oslo\nrepositories: [acme/api]\nteams:\n  \
+                       - { slug: payments, members: [{ github: ana }, { github: bob }] }\n  \
+                       - { slug: web, members: [{ github: cleo }, { github: dan }] }\n";
+    let mut all = Vec::new();
+    for (week, day) in [(0_i64, 1), (1, 8)] {
+        for (index, login) in (1_i64..).zip(["ana", "bob", "cleo", "dan"]) {
+            let opened = format!("2026-06-{:02}T08:00:00Z", day + index - 1);
+            all.push(worked(week * 10 + index, login, &opened, [6, 3, 1], 20));
+        }
+    }
+    // In the first week one person of each team also merged without a review: two of the organization.
+    for (number, login) in [(21, "ana"), (22, "cleo")] {
+        let mut without = worked(number, login, "2026-06-03T08:00:00Z", [40, 0, 0], 300);
+        without.1.first_review_at = None;
+        all.push(without);
+    }
+    let backend = backend(&format!("{PRIVACY}\n{TWO}"), &all).await?;
+    let (status, answer) = backend.get("/v1/metrics/organization/velocity?from=2026-06-01&to=2026-06-15").await?;
+    assert_eq!(status, 200, "{answer}");
+    let mean = |bucket: usize, phase: &str| answer["data"]["buckets"][bucket]["phases"][phase]["mean_hours"].clone();
+    assert_eq!([mean(0, "pickup"), mean(0, "review")], [Value::Null, Value::Null], "{answer}");
+    assert!([mean(0, "coding"), mean(1, "pickup"), mean(1, "review")].iter().all(Value::is_number), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_days_that_have_not_started_it_says_so() -> Result<()> {
+    let backend = backend(TEAMS, &history()).await?;
+    for what in ["time", "reviews"] {
+        let answer = time(&backend, &format!("payments/{what}?from=2027-01-04&to=2027-01-11")).await?;
+        assert_eq!(answer["data"]["incomplete"], json!(["running"]), "{what}");
+        let warnings = answer["meta"]["warnings"].to_string();
+        assert_eq!(warnings.matches("no_data: the range has not started yet").count(), 1, "{what}: {warnings}");
+        assert_eq!(warnings.matches("no_data").count(), 1, "{what}: {warnings}");
+        let past = time(&backend, &format!("payments/{what}?from=2026-06-01&to=2026-06-08")).await?;
+        assert!(!past["meta"]["warnings"].to_string().contains("not started"), "{what}");
+    }
     Ok(())
 }

@@ -70,6 +70,51 @@ async fn frequency_is_per_day_of_the_range_also_where_only_a_part_is_known() -> 
 }
 
 #[tokio::test]
+async fn what_waits_for_production_is_listed_as_it_is_counted() -> Result<()> {
+    let world = World::new().await?;
+    let numbers = async |query: &str| {
+        let list = world.get(&format!("/v1/waiting?{query}")).await?;
+        let rows = list["data"].as_array().cloned().unwrap_or_default();
+        anyhow::Ok(rows.iter().map(|row| row["number"].as_i64().unwrap_or_default()).collect::<Vec<_>>())
+    };
+    for (query, expected) in [
+        ("", &[107][..]),
+        ("service=acme.shop", &[107]),
+        ("team=payments", &[107]),
+        ("team=platform", &[]),
+        ("missing=not_collected", &[]),
+    ] {
+        assert_eq!(numbers(query).await?, expected, "{query}");
+    }
+    let list = world.get("/v1/waiting?service=acme.shop").await?;
+    let row = &list["data"][0];
+    assert_eq!((&row["repository"], &row["services"]), (&json!("acme/shop"), &json!(["acme.shop"])));
+    let oldest = world.get("/v1/state").await?["data"][0]["oldest_not_deployed_hours"].clone();
+    assert_eq!(row["waiting_hours"], oldest, "{list}");
+    // Two that were merged at the same instant are on two pages, and each on one.
+    world.execute("update pr_deliveries set missing = 'not_deployed_yet', deployment_id = null, delivered_at = null, via = null").await?;
+    world.execute("update pull_requests set merged_at = '2026-06-04T10:00:00Z' where merged_at is not null").await?;
+    let all = numbers("").await?;
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("/v1/waiting?limit=2{cursor}")).await?;
+        let rows = page["data"].as_array().cloned().unwrap_or_default();
+        pages.extend(rows.iter().filter_map(|row| row["number"].as_i64()));
+        let Some(next) = page["meta"]["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert!(all.len() > 2, "{all:?}");
+    assert_eq!(pages, all);
+    let waiting = world.get("/v1/state").await?["data"][0]["not_deployed"].clone();
+    assert_eq!(waiting, json!(all.len()));
+    // Without any known deployment, nobody knows what waits.
+    world.execute("update deployment_facts set kind = null").await?;
+    assert_eq!(numbers("").await?, [0_i64; 0]);
+    assert_eq!(world.get("/v1/state").await?["data"][0]["not_deployed"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_not_collected_does_not_wait_for_a_deployment() -> Result<()> {
     let world = World::new().await?;
     let state = async || anyhow::Ok(world.get("/v1/state").await?["data"][0].clone());
@@ -79,6 +124,9 @@ async fn what_is_not_collected_does_not_wait_for_a_deployment() -> Result<()> {
     let after = state().await?;
     assert_eq!((&after["not_deployed"], &after["not_collected"]), (&json!(0), &json!(1)));
     assert_eq!(after["oldest_not_deployed_hours"], Value::Null);
+    let listed = world.get("/v1/waiting?missing=not_collected").await?;
+    assert_eq!((&listed["meta"]["count"], &listed["data"][0]["number"]), (&json!(1), &json!(107)));
+    assert_eq!(world.get("/v1/waiting").await?["meta"]["count"], json!(0));
     Ok(())
 }
 

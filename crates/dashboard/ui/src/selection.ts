@@ -4,7 +4,7 @@
 export const FILTERS = ['last', 'from', 'to', 'week', 'interval', 'repo', 'base', 'weighting', 'tz'] as const
 export type FilterName = (typeof FILTERS)[number]
 /** All parts of an address. */
-export const PARTS = [...FILTERS, 'team', 'service', 'basis', 'environment', 'edition', 'failures', 'sort', 'with', 'state', 'missing', 'count'] as const
+export const PARTS = [...FILTERS, 'team', 'service', 'basis', 'environment', 'edition', 'failures', 'sort', 'with', 'state', 'missing', 'count', 'benchmark'] as const
 export type Part = (typeof PARTS)[number]
 export type Selection = Partial<Record<Part, string>>
 

@@ -196,6 +196,36 @@ pub struct ServiceState {
     pub last_event_at: Option<DateTime<Utc>>,
 }
 
+/// Why a merged pull request may wait for production.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Wait {
+    /// No deployment contains it yet.
+    #[default]
+    NotDeployedYet,
+    /// Nobody knows yet, because its details or files are not read.
+    NotCollected,
+}
+
+/// A merged pull request that waits for production.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingPullRequest {
+    /// Its number in the database.
+    pub id: i64,
+    /// The name of its repository.
+    pub repository: String,
+    /// Its number there.
+    pub number: i64,
+    /// Its title.
+    pub title: String,
+    /// Its page at GitHub.
+    pub url: String,
+    /// When it was merged.
+    pub merged_at: DateTime<Utc>,
+    /// The slugs of the services in which it waits, of those that were asked for.
+    pub services: Vec<String>,
+}
+
 /// The deployment in force of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
@@ -582,5 +612,30 @@ impl ReadSession {
             last_event_at: row.last_event_at,
         });
         Ok(states.collect())
+    }
+
+    /// The merged pull requests that wait for production in the services and for the team of a scope, the one that was merged first
+    /// being first: those that [`ServiceState`] counts.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waiting_pull_requests(
+        &mut self,
+        scope: DoraScope,
+        wait: Wait,
+        after: Option<(DateTime<Utc>, i64)>,
+        limit: u32,
+    ) -> Result<Vec<WaitingPullRequest>, StoreError> {
+        let rows = sqlx::query_file_as!(
+            WaitingPullRequest,
+            "queries/waiting_pull_requests.sql",
+            scope.team.map(|team| team.0),
+            scope.service.map(|service| service.0),
+            <&str>::from(wait),
+            after.map(|(at, _)| at),
+            after.map(|(_, id)| id),
+            i64::from(limit)
+        );
+        Ok(rows.fetch_all(&mut *self.connection).await?)
     }
 }

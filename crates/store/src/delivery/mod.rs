@@ -24,7 +24,7 @@ pub use files::WithoutFiles;
 pub use issues::IncidentProgress;
 pub use lists::{
     DeliveredFor, DeliveredPullRequest, DeploymentFilter, DeploymentRow, DeploymentStateRow, InForce, IncidentFilter,
-    IncidentRow, LinkedIncidentRow, ServiceState, TeamShare,
+    IncidentRow, LinkedIncidentRow, ServiceState, TeamShare, Wait, WaitingPullRequest,
 };
 pub use metrics::{
     DeploymentCoverage, DoraScope, DoraTerms, ListCoverage, Service, ServiceOwner, ServiceSelector, SourceCoverage,

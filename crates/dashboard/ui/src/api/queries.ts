@@ -75,6 +75,7 @@ export function useRights() {
 }
 
 export const useDefinitions = () => useAnswer(() => ['definitions'], (client, signal) => client.GET('/v1/definitions', { signal }))
+export const useBenchmarks = (isWanted: () => boolean) => useAnswer(() => ['benchmarks'], (client, signal) => client.GET('/v1/benchmarks', { signal }), isWanted)
 export const useServices = () => useAnswer(() => ['services'], (client, signal) => client.GET('/v1/services', { signal }))
 export const useServiceStates = (filters: Given<Query>) =>
   useAnswer(
@@ -144,6 +145,13 @@ export const useCustom = (team: Given<string | undefined>, filters: Given<Query>
     isNamed(team),
   )
 
+export const useReviews = (team: Given<string | undefined>, filters: Given<Query>) =>
+  useAnswer(
+    () => ['reviews', toValue(team), toValue(filters)],
+    (client, signal) => client.GET('/v1/metrics/team/{team_id}/reviews', { ...ofTeam(team, filters), signal }),
+    isNamed(team),
+  )
+
 export const useGoals = (team: Given<string | undefined>) =>
   useAnswer(
     () => ['goals', toValue(team)],
@@ -196,6 +204,17 @@ export const useIncidents = (filters: Given<Query>) =>
     () => ['incidents', toValue(filters)],
     (client, signal) => wholeList((page) => client.GET('/v1/incidents', { params: { query: { ...toValue(filters), ...page } as never }, signal })),
   )
+
+/** What is merged and waits for production, whenever it was merged. Nothing is asked that would be refused. */
+export function useWaiting(filters: Given<Query>, isWanted: () => boolean = () => true) {
+  const { mayList } = useRights()
+  const answer = useAnswer(
+    () => ['waiting', toValue(filters)],
+    (client, signal) => client.GET('/v1/waiting', { params: { query: query(filters) }, signal }),
+    () => mayList.value === true && isWanted(),
+  )
+  return { ...answer, isRefused: computed(() => mayList.value === false), isPending: computed(() => answer.isPending.value && mayList.value !== false && isWanted()) }
+}
 
 /** Of all teams and of none. */
 export const useOrganization = (filters: Given<Query>, isWanted: () => boolean) =>
