@@ -1020,7 +1020,7 @@ async fn show_and_report_say_what_has_changed_and_what_is_likely() -> Result<()>
     let week = (monday - chrono::Days::new(7)).format("%G-W%V").to_string();
     for expected in [
         "11 pull requests merged, half within 20 h.",
-        "- Merged: 11 (11 by the members' shares); 8 in the week before",
+        "- Merged: 11; 8 in the week before",
         "Merged a week: 9.5 since",
         &format!("https://mergeline.example.com/v1/app/#/overview?team=payments&week={week}"),
     ] {

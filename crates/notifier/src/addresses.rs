@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn an_address_that_cannot_be_used_is_refused_and_never_shown() {
         for channels in [
-            r#"https://hooks.slack.com/s3cret"#,
+            r"https://hooks.slack.com/s3cret",
             r#"{"chat": "s3cret"}"#,
             r#"{"chat": 3}"#,
             r#"{"https://hooks.slack.com/s3cret": "x"}"#,

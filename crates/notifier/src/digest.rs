@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::insight::{ChangeReport, GoalState};
+use mergeline_domain::insight::{ChangeReport, GoalRevision, GoalState};
 use mergeline_domain::metrics::{Durations, Incomplete, MeasureKind, RangeRequest};
 use mergeline_domain::{TeamSlug, Weight, count_of};
 use mergeline_reporting::{
@@ -134,10 +134,12 @@ fn number_lines(summary: &TeamSummary) -> Vec<Line> {
     let compared = |text: String| {
         if is_comparable { text } else { "not compared: not both weeks were read completely".to_owned() }
     };
+    let count = now.numbers.bucket.prs_merged;
+    let by_shares = share(now.numbers.bucket.weight_units);
+    let by_shares =
+        if by_shares == count.to_string() { String::new() } else { format!(" ({by_shares} by the members' shares)") };
     let merged = format!(
-        "Merged: {} ({} by the members' shares); {}",
-        now.numbers.bucket.prs_merged,
-        share(now.numbers.bucket.weight_units),
+        "Merged: {count}{by_shares}; {}",
         compared(format!("{} in the week before", before.numbers.bucket.prs_merged))
     );
     let mut lines = vec![merged];
@@ -159,9 +161,16 @@ fn number_lines(summary: &TeamSummary) -> Vec<Line> {
     lines.iter().map(Line::of).collect()
 }
 
+/// What a goal asks for: the team's own sentence, if there is one.
+pub(crate) fn asked(revision: &GoalRevision) -> String {
+    let text = revision.sentence.clone().unwrap_or_else(|| revision.asks());
+    let mut letters = text.trim_end_matches('.').chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// How a goal in force stands.
 fn goal_line(goal: &JudgedGoal) -> Option<Line> {
-    let asks = goal.revisions[goal.in_force?].asks();
+    let asks = asked(&goal.revisions[goal.in_force?]);
     let state = match goal.history.state {
         Some(GoalState::Met) => "met",
         Some(GoalState::Missed) => "missed",

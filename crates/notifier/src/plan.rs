@@ -11,7 +11,7 @@ use mergeline_domain::{TeamSlug, count_of, iso_week, monday_of};
 use mergeline_reporting::{JudgedGoal, Report, ReportKind, TeamChanges, TeamGoals};
 use mergeline_store::{MessageKey, PlannedMessage, Reader, Team, TeamRef};
 
-use crate::digest::{DigestOptions, footer, hours, of_week, page_link, share_of, when};
+use crate::digest::{DigestOptions, asked, footer, hours, of_week, page_link, share_of, when};
 use crate::message::{Line, Message, Section};
 use crate::notify::NotifyError;
 
@@ -150,7 +150,7 @@ impl Plan<'_> {
         };
         let Some(revision) = goal.in_force.map(|index| &goal.revisions[index]) else { return Vec::new() };
         let subject = subject_of(facts, goal);
-        let asks = revision.sentence.clone().unwrap_or_else(|| revision.asks());
+        let asks = asked(revision);
         let message = |summary: String, line: Line| Message {
             title: format!("{}: working agreements", facts.team.name),
             summary,
@@ -187,7 +187,7 @@ impl Plan<'_> {
     ) -> Option<PlannedMessage> {
         let last = goal.last.as_ref().filter(|last| last.week == week && last.messages > 0)?;
         let revision = &goal.revisions[last.revision];
-        let asks = revision.sentence.clone().unwrap_or_else(|| revision.asks());
+        let asks = asked(revision);
         let state = match last.state {
             GoalState::Met => "met",
             GoalState::Missed => "missed",

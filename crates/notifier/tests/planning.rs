@@ -30,7 +30,7 @@ async fn a_broken_agreement_is_told_once_without_names_of_people() -> Result<()>
     for expected in [
         "Payments: working agreements",
         "<https://github.com/acme/api/pull/101|acme/api#101> Pay by card &lt;!channel&gt;: waiting since Jun 1, 2026",
-        "We finish what we start.",
+        "We finish what we start",
         "2 are open, 1 at most were agreed",
         "https://mergeline.example.com/v1/app/#/insight?team=payments",
     ] {
