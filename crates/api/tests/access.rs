@@ -9,7 +9,7 @@ use mergeline_api::{AllowedHosts, AllowedOrigins, Api, ApiKeys, Scope, router};
 use serde_json::json;
 
 /// Each path that needs a key, with the required scope.
-const CHECKED: [(&str, Scope); 26] = [
+const CHECKED: [(&str, Scope); 27] = [
     ("/v1/teams", Scope::MetricsRead),
     ("/v1/teams/payments", Scope::MetricsRead),
     ("/v1/metrics/team/payments/velocity", Scope::MetricsRead),

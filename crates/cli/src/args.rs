@@ -39,7 +39,7 @@ Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset
 REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, LEDGER_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
 DEAD_LETTER_QUEUE_URL and the usual AWS variables. docs/settings.md explains each.
 
-Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected, 130, 143 or 129 ended by \
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected or some messages not sent, 130, 143 or 129 ended by \
 Ctrl-C, SIGTERM or SIGHUP (serve and demo: 0). status: 3 while any \
 repository fails. teams drift: 3 when the file differs. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
 explain: 1 also when the pull request does not exist.";

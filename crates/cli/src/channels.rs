@@ -78,6 +78,14 @@ pub(crate) async fn notify(
             writeln!(out, "  more from {} on", next.format("%Y-%m-%d %H:%MZ"))?;
         }
     }
+    for status in store.channel_statuses(clock()).await? {
+        let waits = status.next_try_at.filter(|at| *at > clock() && status.waiting > 0);
+        if let (Some(at), Some(why)) = (waits, &status.problem) {
+            failed = true;
+            let waiting = count_of(status.waiting, "message");
+            writeln!(out, "{}: {waiting} waiting, off until {}: {why}", status.channel, at.format("%Y-%m-%d %H:%MZ"))?;
+        }
+    }
     store.close().await;
     Ok(if failed { ExitCode::from(PARTIAL) } else { ExitCode::SUCCESS })
 }

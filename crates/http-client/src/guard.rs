@@ -70,6 +70,9 @@ impl Guard {
         if is_allowed {
             return Ok(());
         }
+        if self.allows_name(url.host_str().unwrap_or_default()) {
+            return Err("its host is allowed with another port");
+        }
         if url.port().is_some() {
             return Err("it has a port of its own");
         }
@@ -207,7 +210,8 @@ mod tests {
 
     #[test]
     fn addresses_that_lead_into_the_network_are_refused_unless_they_are_allowed() {
-        let guard = Guard::allowing(["chat.internal", "127.0.0.1:8080", "10.0.0.7:8443"]).expect("hosts");
+        let guard = Guard::allowing(["chat.internal", "127.0.0.1:8080", "10.0.0.7:8443", "near.example.com:8443"])
+            .expect("hosts");
         let check = |url: &str| guard.check(&Url::parse(url).expect("a URL"));
         for refused in [
             "http://hooks.example.com/x",
@@ -225,6 +229,7 @@ mod tests {
             "http://127.0.0.1:8081/x",
             "https://10.0.0.7/x",
             "ftp://hooks.example.com/x",
+            "https://near.example.com/x",
         ] {
             assert!(check(refused).is_err(), "{refused}");
         }

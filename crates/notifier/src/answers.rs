@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::messages::{ChannelKind, MessageKind};
-use mergeline_store::{ClaimedMessages, MessageOutcome};
+use mergeline_store::{ClaimedMessage, MessageOutcome};
 
 /// How long a message waits before it is tried again; the last one for every later time.
 const WAITS: [TimeDelta; 7] = [
@@ -46,11 +46,11 @@ impl Answer {
     }
 }
 
-/// What follows for the messages.
+/// What follows for a message.
 pub(crate) fn outcome_of(
     answer: &Answer,
     kind: ChannelKind,
-    claimed: &ClaimedMessages,
+    claimed: &ClaimedMessage,
     now: DateTime<Utc>,
 ) -> MessageOutcome {
     let attempt = usize::try_from(claimed.attempts).unwrap_or(1).max(1);
@@ -67,14 +67,15 @@ pub(crate) fn outcome_of(
                 MessageOutcome::Failed(format!("{why}; tried {} in a day", times(claimed.attempts)))
             }
         }
+        // It waits for the channel, which may have another address soon, and for no longer than others.
+        Answer::Gone(why) if now - claimed.first_tried_at < TRIED_FOR => MessageOutcome::Again(now, why.clone()),
         Answer::Refused(why) | Answer::Gone(why) => MessageOutcome::Failed(why.clone()),
         Answer::Unknown(why) if kind == ChannelKind::Webhook && may_try_again(wait) => {
             // Its number makes a repetition harmless.
             MessageOutcome::Again(now + wait, why.clone())
         }
         Answer::Unknown(why) => {
-            let is_digest = claimed.contents.iter().all(|(kind, _)| *kind == MessageKind::Digest);
-            if is_digest && kind != ChannelKind::Webhook && !claimed.is_repeated {
+            if claimed.kind == MessageKind::Digest && kind != ChannelKind::Webhook && !claimed.is_repeated {
                 MessageOutcome::Repeated(now + wait, why.clone())
             } else {
                 MessageOutcome::Unknown(why.clone())

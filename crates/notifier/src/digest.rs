@@ -120,8 +120,22 @@ fn sentence(period: &PeriodNumbers) -> String {
     let bound = if period.incomplete.is_empty() { "" } else { "At least " };
     let merged = count_of(period.numbers.bucket.prs_merged, "pull request");
     let lasted = durations(period).map(|it| format!(", half within {}", hours(it.p50))).unwrap_or_default();
-    let why = if period.incomplete.is_empty() { "" } else { " Not everything was read." };
+    let missing: Vec<&str> = period.incomplete.iter().map(|reason| missing(*reason)).collect();
+    let why = if missing.is_empty() { String::new() } else { format!(" Missing: {}.", missing.join("; ")) };
     format!("{bound}{merged} merged{lasted}.{why}")
+}
+
+/// Why a week is not final, for people.
+fn missing(reason: Incomplete) -> &'static str {
+    match reason {
+        Incomplete::Running => "the rest of the week, which is not over",
+        Incomplete::PartlyRead => "what was not read yet",
+        Incomplete::NotRead => "all of the week, which was not read",
+        Incomplete::Quarantined => "pull requests that could not be read",
+        Incomplete::DeploymentsNotRead => "deployments that were not read",
+        Incomplete::IncidentsNotRead => "incidents that were not read",
+        Incomplete::OutsideRange => "days outside of the range",
+    }
 }
 
 fn durations(period: &PeriodNumbers) -> Option<Durations> {

@@ -16,7 +16,8 @@ pub(crate) fn merged(mut messages: Vec<Message>) -> Option<Message> {
     }
     let first = messages[0].clone();
     let same_title = messages.iter().all(|message| message.title == first.title);
-    let title = if same_title { first.title.clone() } else { count_of(messages.len(), "message") };
+    let title =
+        if same_title { first.title.clone() } else { format!("Mergeline: {}", count_of(messages.len(), "message")) };
     let mut summaries: Vec<&str> = Vec::new();
     let mut sections: Vec<Section> = Vec::new();
     for message in &messages {

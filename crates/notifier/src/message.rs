@@ -83,21 +83,55 @@ impl Message {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// The message in a format, with as many lines as fit. Lists lose their ends, the longest one first; each part keeps a line.
+    /// The message in a format, with as much as fits. Lists lose their ends, the longest one first; then long lines and the summary lose
+    /// theirs; and only then whole parts, the last one first.
     pub(crate) fn fitted<T>(&self, render: impl Fn(&Self) -> T, fits: impl Fn(&T) -> bool) -> T {
         let mut message = self.clone();
         loop {
             let rendered = render(&message);
-            let longest = message.sections.iter_mut().filter(|it| it.lines.len() > 1).max_by_key(|it| it.lines.len());
-            let Some(section) = longest.filter(|_| !fits(&rendered)) else { return rendered };
-            section.lines.pop();
-            section.left_out += 1;
+            if fits(&rendered) || !message.shrink() {
+                return rendered;
+            }
         }
     }
 }
 
-/// Text on one line, shortened at its end.
+/// In letters, where there is little room.
+const SHORT: usize = 100;
+
+impl Message {
+    /// Makes it a little shorter; false if it is as short as it gets.
+    fn shrink(&mut self) -> bool {
+        let longest = self.sections.iter_mut().filter(|it| it.lines.len() > 1).max_by_key(|it| it.lines.len());
+        if let Some(section) = longest {
+            section.lines.pop();
+            section.left_out += 1;
+            return true;
+        }
+        let lines = self
+            .sections
+            .iter_mut()
+            .flat_map(|section| section.lines.iter_mut().map(|line| &mut line.text).chain([&mut section.heading]));
+        let long = lines.chain([&mut self.summary]).filter(|text| text.chars().count() > SHORT);
+        if let Some(text) = long.max_by_key(|text| text.chars().count()) {
+            *text = cut(text, SHORT);
+            return true;
+        }
+        if self.sections.len() < 2 {
+            return false;
+        }
+        let gone = self.sections.pop().map_or(0, |section| section.lines.len() + section.left_out);
+        if let Some(last) = self.sections.last_mut() {
+            last.left_out += gone;
+        }
+        true
+    }
+}
+
+/// Text on one line, shortened at its end. What a terminal would obey, or what turns the direction of a line, is left out.
 fn one_line(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let text: String = text.chars().filter(|c| c.is_whitespace() || !(c.is_control() || turns(*c))).collect();
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     cut(&line, MOST_IN_LINE)
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, TimeDelta, Utc};
+use chrono::{DateTime, Days, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::messages::{ChannelEntry, ChannelKind, MessageKind};
 use mergeline_domain::metrics::COLLECT_EVERY_HOURS;
-use mergeline_domain::{ChannelId, Problem, bounded_integer, start_of_day};
+use mergeline_domain::{ChannelId, Problem, bounded_integer, count_of, start_of_day};
 use mergeline_reporting::ReportError;
 use mergeline_store::{
     ClaimTerms, ClaimedMessages, MessageKey, MessageOutcome, PlannedChanges, PlannedMessage, StoreError, Writer,
@@ -93,7 +93,14 @@ pub async fn plan(
     }
     let channels = store.channels().await?;
     let planned = planned(store, &channels, settings, now).await?;
-    Ok(Some(store.plan_messages(&planned, now).await?))
+    let changes = store.plan_messages(&planned, now).await?;
+    if changes.expired > 0 {
+        tracing::warn!(
+            "A message was not sent, or may not have been: {} too late for their channels",
+            count_of(changes.expired, "digest")
+        );
+    }
+    Ok(Some(changes))
 }
 
 /// All that there is to say now, with what was sent before and is still true.
@@ -120,7 +127,13 @@ pub async fn planned(
 pub async fn due(store: &Writer, now: DateTime<Utc>) -> Result<Vec<ChannelEntry>, NotifyError> {
     let due = store.due_channels(now).await?;
     let channels = store.channels().await?;
-    Ok(channels.into_iter().filter(|channel| due.iter().any(|id| id == channel.id.as_str())).collect())
+    if due.is_empty() || channels.is_empty() {
+        return Ok(Vec::new());
+    }
+    let zone = store.timezone().await?;
+    let is_due =
+        |channel: &ChannelEntry| due.iter().any(|id| id == channel.id.as_str()) && channel.open_from(now, zone) <= now;
+    Ok(channels.into_iter().filter(is_due).collect())
 }
 
 /// Sends what is due to a channel.
@@ -136,24 +149,38 @@ pub async fn deliver(
     let mut delivered = Delivered::default();
     let now = clock();
     if let Some(why) = sender.problem_of(&channel.id, channel.kind) {
-        // Not tried: what waits stays, and operators hear of it.
-        store.turn_channel_off(&channel.id, &why, now, now + TimeDelta::hours(1)).await?;
+        // Not tried: what waits stays, and operators hear of it. As soon as there is an address, it is sent.
+        store.turn_channel_off(&channel.id, &why, now, now).await?;
         delivered.problems.push(why);
-        delivered.next_at = store.next_due(&channel.id).await?;
         return Ok(delivered);
     }
     let zone = store.timezone().await?;
+    let lost = store.settle_lost_messages(&channel.id, channel.kind == ChannelKind::Webhook, now).await?;
+    if lost > 0 {
+        let why = format!("the program ended while {} sent: nobody knows whether they arrived", were(lost));
+        tracing::warn!(channel = %channel.id, "A message was not sent, or may not have been: {}: {why}", channel.id);
+        delivered.problems.push(why);
+    }
     for nth in 0..MOST_AT_ONCE {
         let now = clock();
+        // Quiet hours may have begun since it was planned.
+        if channel.open_from(now, zone) > now {
+            break;
+        }
         let Some(claimed) = store.claim_messages(&channel.id, terms(channel, zone, now), now).await? else { break };
         if nth > 0 {
             tokio::time::sleep(PAUSE).await;
         }
         let answer = attempt(sender, channel, &claimed, clock()).await;
         let now = clock();
-        let outcome = outcome_of(&answer, channel.kind, &claimed, now);
-        store.finish_messages(&claimed, &outcome, now).await?;
-        if let MessageOutcome::Failed(why) | MessageOutcome::Unknown(why) = &outcome {
+        let outcomes: Vec<_> =
+            claimed.messages.iter().map(|it| (it, outcome_of(&answer, channel.kind, it, now))).collect();
+        store.finish_messages(&outcomes, now).await?;
+        let given_up = |(_, outcome): &(_, MessageOutcome)| match outcome {
+            MessageOutcome::Failed(why) | MessageOutcome::Unknown(why) => Some(why.clone()),
+            _ => None,
+        };
+        if let Some(why) = outcomes.iter().find_map(given_up) {
             let (id, batch) = (&channel.id, claimed.batch);
             tracing::warn!(channel = %id, batch, "A message was not sent, or may not have been: {id}: {why}");
         }
@@ -174,7 +201,7 @@ pub async fn deliver(
             Answer::Refused(why) | Answer::Unknown(why) => delivered.problems.push(why.clone()),
         }
     }
-    delivered.next_at = store.next_due(&channel.id).await?;
+    delivered.next_at = store.next_due(&channel.id).await?.map(|at| channel.open_from(at, zone));
     Ok(delivered)
 }
 
@@ -258,7 +285,6 @@ fn terms(channel: &ChannelEntry, zone: Tz, now: DateTime<Utc>) -> ClaimTerms {
     let is_program = channel.kind == ChannelKind::Webhook;
     ClaimTerms {
         merges: !is_program,
-        may_repeat: is_program,
         day: (start_of_day(today, zone), channel.open_from(next, zone)),
         most_a_day: (!is_program).then_some(MOST_A_DAY),
     }
@@ -266,16 +292,20 @@ fn terms(channel: &ChannelEntry, zone: Tz, now: DateTime<Utc>) -> ClaimTerms {
 
 async fn attempt(sender: &Sender, channel: &ChannelEntry, claimed: &ClaimedMessages, now: DateTime<Utc>) -> Answer {
     let messages: Result<Vec<Message>, _> =
-        claimed.contents.iter().map(|(_, content)| serde_json::from_value(content.clone())).collect();
+        claimed.messages.iter().map(|it| serde_json::from_value(it.content.clone())).collect();
     let Some(mut message) = messages.ok().and_then(merged) else {
         return Answer::Refused("what was kept of it cannot be read".to_owned());
     };
-    if claimed.is_repeated && channel.kind != ChannelKind::Webhook {
+    if claimed.messages.iter().any(|it| it.is_repeated) && channel.kind != ChannelKind::Webhook {
         message.footer = format!("You may have got this before: nobody knows whether it arrived. {}", message.footer);
     }
-    let event = claimed.contents.first().map_or("", |(kind, _): &(MessageKind, _)| <&str>::from(*kind));
+    let event = claimed.messages.first().map_or("", |it| <&str>::from(it.kind));
     let id = message_id(&channel.id, claimed.batch);
     sender.send(&channel.id, channel.kind, &message, event, &id, now).await
+}
+
+fn were(count: usize) -> String {
+    format!("{} {}", count_of(count, "message"), if count == 1 { "was" } else { "were" })
 }
 
 /// What identifies a message for its receiver.

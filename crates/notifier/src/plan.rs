@@ -311,7 +311,17 @@ impl Plan<'_> {
                 ));
             }
         }
+        let repositories = self.store.repository_statuses().await?;
+        // What is not in the teams file any more has not ended.
+        let exists = |subject: &str| match subject.split_once(' ') {
+            Some(("repository", name)) => repositories.iter().any(|it| it.name == name),
+            Some(("channel", id)) => self.channels.iter().any(|it| it.id.as_str() == id),
+            _ => true,
+        };
         for (channel, subject) in self.store.reported_operations(self.now).await? {
+            if !exists(&subject) {
+                continue;
+            }
             let channel = operators.iter().find(|operator| operator.id.as_str() == channel);
             let Some(channel) = channel.filter(|_| !known.contains(subject.as_str())) else { continue };
             let message = message("Mergeline: over", &ended(&subject));
@@ -331,8 +341,8 @@ impl Plan<'_> {
     async fn causes(&self, zone: Tz) -> Result<Vec<(String, String)>, NotifyError> {
         let mut causes = Vec::new();
         for failing in self.store.failing_repositories(self.now - FAILS_FOR).await? {
-            let reason = failing.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            let text = format!("{} was not read since {}{reason}", failing.name, when(failing.since, zone));
+            let reason = failing.reason.map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
+            let text = format!("{} was not read since {}{reason}.", failing.name, when(failing.since, zone));
             causes.push((format!("repository {}", failing.name), text));
         }
         let as_of = self.store.coverage().await?.data_as_of;
@@ -343,7 +353,8 @@ impl Plan<'_> {
             let is_configured = self.channels.iter().any(|channel| channel.id.as_str() == status.channel);
             if let Some(off_since) = status.off_since.filter(|_| is_configured) {
                 let why = status.problem.map(|why| format!(": {why}")).unwrap_or_default();
-                let text = format!("Channel {} takes no messages since {}{why}", status.channel, when(off_since, zone));
+                let text =
+                    format!("Channel {} takes no messages since {}{why}.", status.channel, when(off_since, zone));
                 causes.push((format!("channel {}", status.channel), text));
             }
         }
@@ -354,7 +365,7 @@ impl Plan<'_> {
 /// What a message about a goal is about: the revision that is in force.
 fn subject_of(facts: &TeamFacts, goal: &JudgedGoal) -> String {
     let since = goal.in_force.and_then(|index| goal.revisions[index].in_force.from());
-    let since = since.map(|at| format!(" from {}", at.format("%Y-%m-%dT%H:%MZ"))).unwrap_or_default();
+    let since = since.map(|at| format!(" from {}", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default();
     format!("team {}, goal {}{since}", facts.team.id.0, goal.id)
 }
 

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use lettre::message::Mailbox;
 use mergeline_domain::messages::ChannelKind;
-use mergeline_domain::{ChannelId, Problem, error_chain};
+use mergeline_domain::{ChannelId, Problem};
 use mergeline_http_client::{HttpClient, NoAuthorities, Proxy, guarded_client};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -158,11 +158,9 @@ impl Sender {
         let asking = async {
             match self.client.request(request).await {
                 Ok(response) => Box::pin(answer_of(response, kind)).await,
-                // Before a connection, nothing was sent. Errors of it do not contain the address.
-                Err(error) if error.is_connect() => {
-                    Answer::Later(None, format!("no connection: {}", error_chain(&error)))
-                }
-                Err(error) => Answer::Unknown(format!("the connection broke: {}", error_chain(&error))),
+                // Before a connection, nothing was sent. Errors may contain names of hosts, so only their kind is said.
+                Err(error) if error.is_connect() => Answer::Later(None, no_connection(&error)),
+                Err(_) => Answer::Unknown("the connection broke".to_owned()),
             }
         };
         let late = || Answer::Unknown(format!("no answer within {} s", time.as_secs()));
@@ -181,13 +179,27 @@ pub fn body_of(kind: ChannelKind, message: &Message, event: &str, now: DateTime<
     }
 }
 
+/// Why there is no connection, without any name.
+fn no_connection(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let kind = causes.filter_map(|error| error.downcast_ref::<std::io::Error>()).last().map(std::io::Error::kind);
+    match kind {
+        Some(std::io::ErrorKind::PermissionDenied) => "no connection: its name leads to no public address".to_owned(),
+        Some(std::io::ErrorKind::InvalidData) => "no connection: its certificate is not trusted".to_owned(),
+        Some(kind) => format!("no connection: {kind}"),
+        None => "no connection".to_owned(),
+    }
+}
+
 /// What a response means. Its body may be anything, so of it only what is known to be harmless is repeated.
 async fn answer_of(response: http::Response<Incoming>, kind: ChannelKind) -> Answer {
     let status = response.status();
     let asked = retry_after(response.headers());
     let why = format!("it answered {}", status.as_u16());
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Answer::Later(asked, why),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
+            Answer::Later(asked, why)
+        }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
             Answer::Gone(format!("{why}: its address is not valid any more, or may not be used from here"))
         }
@@ -199,7 +211,7 @@ async fn answer_of(response: http::Response<Incoming>, kind: ChannelKind) -> Ans
             let body = Limited::new(response.into_body(), MOST_READ).collect().await;
             match body.map(http_body_util::Collected::to_bytes) {
                 Ok(body) if body.trim_ascii() == b"ok" => Answer::Taken,
-                Ok(_) => Answer::Unknown("it answered 200, but not `ok`".to_owned()),
+                Ok(_) => Answer::Unknown(format!("{why}, but not `ok`")),
                 Err(_) => Answer::Unknown("its answer broke off".to_owned()),
             }
         }
@@ -207,7 +219,7 @@ async fn answer_of(response: http::Response<Incoming>, kind: ChannelKind) -> Ans
             let body = Limited::new(response.into_body(), MOST_READ).collect().await;
             let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             let has_id = serde_json::from_slice::<Value>(&body).is_ok_and(|body| body["id"].is_string());
-            if has_id { Answer::Taken } else { Answer::Unknown("it answered 200, but with no message".to_owned()) }
+            if has_id { Answer::Taken } else { Answer::Unknown(format!("{why}, but with no message")) }
         }
         _ => Answer::Taken,
     }

@@ -11,7 +11,8 @@ const MOST_IN_SECTION: usize = 3_000;
 /// About 10,000 letters in all are refused.
 const MOST_IN_ALL: usize = 8_000;
 
-/// The body of a message: blocks, and a text for notifications. Links are not unfolded.
+/// The body of a message: blocks, and a text for notifications. Links are not unfolded, and names and addresses in texts mean nothing
+/// (`verbatim`).
 pub fn slack(message: &Message) -> Value {
     message.fitted(body, fits)
 }
@@ -33,7 +34,7 @@ fn body(message: &Message) -> Value {
     }
     let link = message.link.as_ref().map(|link| format!("{} ", anchor(&link.text, &link.url)));
     let footer = format!("{}{}", link.unwrap_or_default(), harmless(&message.footer));
-    blocks.push(json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": footer }] }));
+    blocks.push(json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": footer, "verbatim": true }] }));
     json!({
         "text": format!("{}: {}", harmless(&message.title), harmless(&message.summary)),
         "blocks": blocks,
@@ -43,7 +44,7 @@ fn body(message: &Message) -> Value {
 }
 
 fn section(text: &str) -> Value {
-    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } })
 }
 
 fn line(line: &Line) -> String {

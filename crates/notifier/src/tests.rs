@@ -26,7 +26,7 @@ prop_compose! {
     fn message()(
         title in hostile(),
         summary in hostile(),
-        sections in prop::collection::vec(prop::collection::vec(line(), 1..60), 0..5),
+        sections in prop::collection::vec(prop::collection::vec(line(), 1..60), 0..13),
         footer in hostile(),
         has_link: bool,
     ) -> Message {

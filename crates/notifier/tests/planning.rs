@@ -124,6 +124,28 @@ async fn operators_hear_of_old_data_once_a_day_and_when_there_is_new() -> Result
 }
 
 #[tokio::test]
+async fn what_left_the_teams_file_has_not_ended() -> Result<()> {
+    let channels = |ids: &[&str]| -> String {
+        let all: Vec<String> =
+            ids.iter().map(|id| format!("{{ id: {id}, kind: slack, kinds: [operations] }}")).collect();
+        format!("channels: [{}]\n", all.join(", "))
+    };
+    let world = World::with_history(&channels(&["ops", "lost"])).await?;
+    world.store.turn_channel_off(&"lost".parse()?, "it answered 404", clock(), clock() + TimeDelta::days(1)).await?;
+    world.notify().await?;
+    let got = world.fake.got("ops");
+    assert!(
+        got.len() == 1 && got[0].body.contains("takes no messages since Jun 17, 2026, 2:00 PM: it answered 404."),
+        "{got:?}"
+    );
+    world.apply(&channels(&["ops"])).await?;
+    pass(TimeDelta::minutes(30));
+    world.notify().await?;
+    assert_eq!(world.fake.got("ops").len(), 1, "nothing works again");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_would_be_sent_is_shown_in_the_format_of_each_channel_and_not_sent() -> Result<()> {
     let lines = channels(
         "  - { id: chat, kind: slack, kinds: [agreement], teams: [payments] }

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use common::{SECRET, World, clock, pass, planned, set_clock};
 use mergeline_domain::messages::MessageKind::{Agreement, Digest, Goal, Operations};
 use mergeline_fake_github::at;
+use mergeline_notifier::{Answer, test_channel};
 use mergeline_test_support::ChannelAnswer;
 
 const CHANNELS: &str = "
@@ -203,6 +204,76 @@ channels:
     for goal in ["goal 5", "goal 6", "goal 7"] {
         assert!(last.body.contains(goal), "{goal} in {}", last.body);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn quiet_hours_hold_what_is_tried_again_too() -> Result<()> {
+    let world = World::with("channels: [{ id: chat, kind: slack, kinds: [goal], quiet: \"18:00-08:00\" }]\n").await?;
+    // 17:59 in Oslo.
+    set_clock(at("2026-06-17T15:59:00Z"));
+    world.fake.answer("chat", &[ChannelAnswer::Status(503, Some("300"))]);
+    world.say("chat", &[(Goal, "x")]).await?;
+    assert_eq!(world.deliver("chat").await?.next_at, Some(at("2026-06-18T06:00:00Z")));
+    pass(TimeDelta::minutes(10));
+    assert_eq!(world.deliver("chat").await?.sent, 0, "it is night");
+    set_clock(at("2026-06-18T06:00:00Z"));
+    assert_eq!(world.deliver("chat").await?.sent, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_message_does_not_fail_together_with_an_old_one() -> Result<()> {
+    let world = World::with(CHANNELS).await?;
+    let chat = world.channel("chat").await?;
+    world.fake.answer("chat", &[ChannelAnswer::Status(500, None); 9]);
+    world.say("chat", &[(Goal, "old")]).await?;
+    world.deliver("chat").await?;
+    pass(TimeDelta::days(1) - TimeDelta::seconds(30));
+    let both = ["old", "new"].map(|subject| planned(&chat.id, Goal, subject, clock()));
+    world.store.plan_messages(&both, clock()).await?;
+    world.deliver("chat").await?;
+    assert_eq!(world.states("chat").await?, states(&[("old", "failed"), ("new", "waiting")]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_to_a_channel_that_is_gone_waits_for_another_address_for_a_day() -> Result<()> {
+    let world = World::with(CHANNELS).await?;
+    let chat = world.channel("chat").await?;
+    world.fake.answer("chat", &[ChannelAnswer::Status(404, None)]);
+    world.say("chat", &[(Digest, "team 1")]).await?;
+    assert_eq!(world.deliver("chat").await?.sent, 0);
+    assert_eq!(world.states("chat").await?, states(&[("team 1", "waiting")]));
+    let answer = test_channel(&world.store, &world.sender, &chat, &world.settings, clock()).await?;
+    assert_eq!(answer, Answer::Taken);
+    assert_eq!(world.deliver("chat").await?.sent, 1);
+    world.fake.answer("chat", &[ChannelAnswer::Status(404, None), ChannelAnswer::Status(404, None)]);
+    world.say("chat", &[(Goal, "x")]).await?;
+    world.deliver("chat").await?;
+    pass(TimeDelta::days(1));
+    world.deliver("chat").await?;
+    assert_eq!(world.states("chat").await?, states(&[("team 1", "sent"), ("x", "failed")]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waits_says_the_newest_and_a_digest_that_waits_for_too_long_fails() -> Result<()> {
+    let world = World::with(CHANNELS).await?;
+    let chat = world.channel("chat").await?;
+    world.fake.answer("chat", &[ChannelAnswer::Status(500, None)]);
+    let mut message = planned(&chat.id, Goal, "x", clock());
+    world.store.plan_messages(std::slice::from_ref(&message), clock()).await?;
+    world.deliver("chat").await?;
+    message.content["summary"] = "Without a title.".into();
+    let digest = planned(&chat.id, Digest, "team 1", clock() + TimeDelta::hours(1));
+    world.store.plan_messages(&[message, digest], clock()).await?;
+    pass(TimeDelta::minutes(1));
+    world.deliver("chat").await?;
+    assert!(world.fake.got("chat")[0].body.contains("Without a title."), "{:?}", world.fake.got("chat"));
+    let changes = world.store.plan_messages(&[], clock()).await?;
+    assert_eq!((changes.dropped, changes.expired), (0, 1));
+    assert_eq!(world.states("chat").await?, states(&[("x", "sent"), ("team 1", "failed")]));
     Ok(())
 }
 

@@ -60,8 +60,8 @@ pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled
 pub use logins::{LoginKind, LoginStatus, Logins, WayIn};
 pub use mergeline_domain::delivery::RepositoryId;
 pub use messages::{
-    ChannelStatus, ClaimTerms, ClaimedMessages, FailingRepository, MessageKey, MessageOutcome, PlannedChanges,
-    PlannedMessage,
+    ChannelStatus, ClaimTerms, ClaimedMessage, ClaimedMessages, FailingRepository, MessageKey, MessageOutcome,
+    PlannedChanges, PlannedMessage,
 };
 pub use metrics::{
     Audience, Bucketing, DataStatus, Filter, ListedState, Member, OpenPullRequests, PullRequestList, PullRequestOrder,

@@ -16,8 +16,8 @@ const CLAIMED_FOR: TimeDelta = TimeDelta::minutes(3);
 /// A message of a lasting change is not repeated when later facts move the week in which it was found: for 26 weeks after a change none
 /// is looked for.
 const CHANGE_IS_NEWS_FOR: TimeDelta = TimeDelta::weeks(20);
-/// So many are sent together.
-const MOST_TOGETHER: i64 = 50;
+/// More are not sent together; the message that they become says how many it leaves out.
+const MOST_TOGETHER: i64 = 1_000;
 /// An operator hears of the end of what was reported within this time.
 const REPORTED_WITHIN: TimeDelta = TimeDelta::days(3);
 
@@ -52,6 +52,8 @@ pub struct PlannedChanges {
     pub added: u64,
     /// Messages that waited, and are no longer true.
     pub dropped: u64,
+    /// Digests that waited for too long. They failed.
+    pub expired: u64,
 }
 
 /// How a channel is sent to.
@@ -59,8 +61,6 @@ pub struct PlannedChanges {
 pub struct ClaimTerms {
     /// Whether several messages become one.
     pub merges: bool,
-    /// Whether the receiver notices a repeated message, so that one of unknown outcome may be repeated.
-    pub may_repeat: bool,
     /// The start of the channel's day, and of its next one.
     pub day: (DateTime<Utc>, DateTime<Utc>),
     /// How many it gets in a day beside digests; `None` for any number.
@@ -72,15 +72,24 @@ pub struct ClaimTerms {
 pub struct ClaimedMessages {
     /// The number of what is sent, which a repetition has again.
     pub batch: i64,
-    ids: Vec<i64>,
+    /// In the order in which they were planned.
+    pub messages: Vec<ClaimedMessage>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedMessage {
+    id: i64,
+    /// What kind it is.
+    pub kind: MessageKind,
+    /// What it says.
+    pub content: Value,
     /// How often it was tried, with this time.
     pub attempts: i32,
     /// Whether it may have arrived before.
     pub is_repeated: bool,
     /// When it was first tried.
     pub first_tried_at: DateTime<Utc>,
-    /// What they say, in the order in which they were planned.
-    pub contents: Vec<(MessageKind, Value)>,
 }
 
 /// What became of messages.
@@ -113,7 +122,7 @@ pub struct ChannelStatus {
     pub failed: i64,
     /// Messages of the last seven days of which nobody knows.
     pub unknown: i64,
-    /// Why the last of those was not.
+    /// Why it refuses messages, else why the last of those was not sent.
     pub problem: Option<String>,
     /// Since when it refuses messages.
     pub off_since: Option<DateTime<Utc>>,
@@ -204,12 +213,13 @@ impl Reader {
     pub async fn reported_operations(&self, now: DateTime<Utc>) -> Result<Vec<(String, String)>, StoreError> {
         let rows = sqlx::query!(
             "select channel, subject from (
-                select distinct on (m.channel, m.subject) m.channel, m.subject, m.period
+                select distinct on (m.channel, m.subject) m.channel, m.subject, m.period, m.state
                 from messages as m
                 where m.kind = 'operations' and m.state <> 'dropped' and m.created_at > $1
                 order by m.channel, m.subject, m.id desc
             ) as last
-            where last.period not like 'end %'",
+            -- An end that waits is still to be said.
+            where last.period not like 'end %' or last.state = 'waiting'",
             now - REPORTED_WITHIN
         )
         .fetch_all(&self.pool)
@@ -290,8 +300,13 @@ impl Reader {
                 count(*) filter (where m.state = 'sent' and m.finished_at > $1) as "sent!",
                 count(*) filter (where m.state = 'failed' and m.finished_at > $1) as "failed!",
                 count(*) filter (where m.state = 'unknown' and m.finished_at > $1) as "unknown!",
-                (array_agg(m.problem order by m.id desc) filter (where m.problem is not null and coalesce(m.finished_at, m.tried_at) > $1))[1]
-                    as problem,
+                coalesce(
+                    min(c.problem),
+                    (
+                        array_agg(m.problem order by m.id desc)
+                        filter (where m.problem is not null and coalesce(m.finished_at, m.tried_at) > $1)
+                    )[1]
+                ) as problem,
                 min(c.off_since) as off_since, min(c.next_try_at) as next_try_at
             from messages as m
             full outer join message_channels as c on m.channel = c.channel
@@ -358,7 +373,7 @@ impl Writer {
             .execute(&mut *connection)
             .await?
             .rows_affected();
-            // What was tried keeps its words: its service may know it by its number.
+            // Also of what was tried: settings may hide since what it said.
             sqlx::query!(
                 "update messages as m
                 set content = k.content
@@ -366,7 +381,7 @@ impl Writer {
                     as k (channel, kind, subject, period, content)
                 where
                     m.channel = k.channel and m.kind = k.kind and m.subject = k.subject and m.period = k.period
-                    and m.state = 'waiting' and m.attempts = 0 and m.content is distinct from k.content",
+                    and m.state = 'waiting' and m.content is distinct from k.content",
                 &channels as &[&str],
                 &kinds as &[&str],
                 &subjects as &[&str],
@@ -384,33 +399,49 @@ impl Writer {
             )
             .execute(&mut *connection)
             .await?;
-            let dropped = sqlx::query!(
+            let ended = sqlx::query!(
                 "update messages as m
-                set state = 'dropped', content = null, finished_at = $5
+                set
+                    state = case m.kind when 'digest' then 'failed' else 'dropped' end,
+                    problem = case m.kind when 'digest' then coalesce(m.problem, 'the channel took nothing in time') end,
+                    content = null,
+                    finished_at = $5
                 where
                     m.state = 'waiting'
                     and not exists (
                         select from unnest($1::text [], $2::text [], $3::text [], $4::text []) as k (channel, kind, subject, period)
                         where m.channel = k.channel and m.kind = k.kind and m.subject = k.subject and m.period = k.period
-                    )",
+                    )
+                returning m.state",
                 &channels as &[&str],
                 &kinds as &[&str],
                 &subjects as &[&str],
                 &periods as &[&str],
                 now
             )
-            .execute(&mut *connection)
-            .await?
-            .rows_affected();
-            Ok(PlannedChanges { added, dropped })
+            .fetch_all(&mut *connection)
+            .await?;
+            let expired = ended.iter().filter(|row| row.state == "failed").count() as u64;
+            Ok(PlannedChanges { added, dropped: ended.len() as u64 - expired, expired })
         })
         .await
     }
 
-    /// Claims what can be sent to a channel now: a digest, or all else that is due. `None` if there is nothing.
+    /// Settles what workers claimed that are gone: nobody knows whether it arrived. A receiver that notices repetitions gets it again; a
+    /// digest is repeated once, saying so; anything else is not. Returns how many are not.
     ///
-    /// What a worker claimed that is gone is settled first: nobody knows whether it arrived. A receiver that notices repetitions gets
-    /// it again; a digest is repeated once, saying so; anything else is not.
+    /// # Errors
+    /// When the database fails.
+    pub async fn settle_lost_messages(
+        &self,
+        channel: &ChannelId,
+        may_repeat: bool,
+        now: DateTime<Utc>,
+    ) -> Result<usize, StoreError> {
+        self.in_transaction(async |connection| settle_lost(connection, channel, may_repeat, now).await).await
+    }
+
+    /// Claims what can be sent to a channel now: a digest, or all else that is due. `None` if there is nothing.
     ///
     /// # Errors
     /// When the database fails.
@@ -421,7 +452,6 @@ impl Writer {
         now: DateTime<Utc>,
     ) -> Result<Option<ClaimedMessages>, StoreError> {
         self.once(async |connection| {
-            settle_lost(connection, channel, terms, now).await?;
             let is_off = sqlx::query_scalar!(
                 r#"select exists (select from message_channels where channel = $1 and next_try_at > $2) as "off!""#,
                 channel.as_str(),
@@ -438,7 +468,7 @@ impl Writer {
                 for update skip locked",
                 channel.as_str(),
                 now,
-                MOST_TOGETHER
+                if terms.merges { MOST_TOGETHER } else { 1 }
             )
             .fetch_all(&mut *connection)
             .await?;
@@ -459,46 +489,19 @@ impl Writer {
         .await
     }
 
-    /// Says what became of claimed messages. Nothing happens if somebody else has claimed them since.
+    /// Says what became of claimed messages. Nothing happens to one that somebody else has claimed since.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn finish_messages(
         &self,
-        claimed: &ClaimedMessages,
-        outcome: &MessageOutcome,
+        outcomes: &[(&ClaimedMessage, MessageOutcome)],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let (state, due_at, problem) = match outcome {
-            MessageOutcome::Sent => ("sent", None, None),
-            MessageOutcome::Again(at, problem) | MessageOutcome::Repeated(at, problem) => {
-                ("waiting", Some(*at), Some(problem))
-            }
-            MessageOutcome::Failed(problem) => ("failed", None, Some(problem)),
-            MessageOutcome::Unknown(problem) => ("unknown", None, Some(problem)),
-        };
-        let is_repeated = matches!(outcome, MessageOutcome::Repeated(..));
         self.in_transaction(async |connection| {
-            sqlx::query!(
-                "update messages
-                set
-                    is_repeated = is_repeated or $7,
-                    state = $3,
-                    content = case when $3 = 'waiting' then content end,
-                    due_at = coalesce($4, due_at),
-                    finished_at = case when $3 <> 'waiting' then $6::timestamptz end,
-                    problem = $5
-                where id = any($1) and state = 'sending' and attempts = $2",
-                &claimed.ids,
-                claimed.attempts,
-                state,
-                due_at,
-                problem,
-                now,
-                is_repeated
-            )
-            .execute(connection)
-            .await?;
+            for (message, outcome) in outcomes {
+                finish(connection, message, outcome, now).await?;
+            }
             Ok(())
         })
         .await
@@ -546,14 +549,14 @@ impl Writer {
     }
 }
 
-/// Settles what a worker claimed that is gone.
+/// Settles what a worker claimed that is gone, and returns of how many messages nobody will ever know.
 async fn settle_lost(
     connection: &mut Session,
     channel: &ChannelId,
-    terms: ClaimTerms,
+    may_repeat: bool,
     now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
+) -> Result<usize, StoreError> {
+    let lost = sqlx::query!(
         "update messages as m
         set
             state = case when l.again then 'waiting' else 'unknown' end,
@@ -567,11 +570,49 @@ async fn settle_lost(
             where channel = $1 and state = 'sending' and tried_at <= $2::timestamptz - $3::interval
             for update skip locked
         ) as l
-        where m.id = l.id",
+        where m.id = l.id
+        returning m.state",
         channel.as_str(),
         now,
         interval(CLAIMED_FOR),
-        terms.may_repeat
+        may_repeat
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(lost.iter().filter(|row| row.state == "unknown").count())
+}
+
+async fn finish(
+    connection: &mut Session,
+    message: &ClaimedMessage,
+    outcome: &MessageOutcome,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let (state, due_at, problem) = match outcome {
+        MessageOutcome::Sent => ("sent", None, None),
+        MessageOutcome::Again(at, problem) | MessageOutcome::Repeated(at, problem) => {
+            ("waiting", Some(*at), Some(problem))
+        }
+        MessageOutcome::Failed(problem) => ("failed", None, Some(problem)),
+        MessageOutcome::Unknown(problem) => ("unknown", None, Some(problem)),
+    };
+    sqlx::query!(
+        "update messages
+        set
+            is_repeated = is_repeated or $7,
+            state = $3,
+            content = case when $3 = 'waiting' then content end,
+            due_at = coalesce($4, due_at),
+            finished_at = case when $3 <> 'waiting' then $6::timestamptz end,
+            problem = $5
+        where id = $1 and state = 'sending' and attempts = $2",
+        message.id,
+        message.attempts,
+        state,
+        due_at,
+        problem,
+        now,
+        matches!(outcome, MessageOutcome::Repeated(..))
     )
     .execute(connection)
     .await?;
@@ -594,8 +635,7 @@ async fn claim(connection: &mut Session, ids: &[i64], now: DateTime<Utc>) -> Res
     let mut rows = sqlx::query!(
         r#"update messages
         set
-            state = 'sending', batch = $2, tried_at = $3, first_tried_at = coalesce(first_tried_at, $3),
-            attempts = (select max(m.attempts) + 1 from messages as m where m.id = any($1))
+            state = 'sending', batch = $2, tried_at = $3, first_tried_at = coalesce(first_tried_at, $3), attempts = attempts + 1
         where id = any($1)
         returning id, kind, attempts, is_repeated, first_tried_at as "first_tried_at!", content as "content!""#,
         ids,
@@ -605,17 +645,17 @@ async fn claim(connection: &mut Session, ids: &[i64], now: DateTime<Utc>) -> Res
     .fetch_all(connection)
     .await?;
     rows.sort_by_key(|row| row.id);
-    Ok(ClaimedMessages {
-        batch,
-        ids: ids.to_vec(),
-        attempts: rows.iter().map(|row| row.attempts).max().unwrap_or_default(),
-        is_repeated: rows.iter().any(|row| row.is_repeated),
-        first_tried_at: rows.iter().map(|row| row.first_tried_at).min().unwrap_or(now),
-        contents: rows
-            .into_iter()
-            .map(|row| Ok((parse_stored(&row.kind)?, row.content)))
-            .collect::<Result<_, StoreError>>()?,
-    })
+    let messages = rows.into_iter().map(|row| {
+        Ok(ClaimedMessage {
+            id: row.id,
+            kind: parse_stored(&row.kind)?,
+            content: row.content,
+            attempts: row.attempts,
+            is_repeated: row.is_repeated,
+            first_tried_at: row.first_tried_at,
+        })
+    });
+    Ok(ClaimedMessages { batch, messages: messages.collect::<Result<_, StoreError>>()? })
 }
 
 fn columns(keys: &[MessageKey]) -> [Vec<&str>; 4] {

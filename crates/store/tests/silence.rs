@@ -348,7 +348,7 @@ async fn unchanged_teams_files_take_one_statement_without_locks() -> Result<()> 
 }
 
 /// The methods that write, by name.
-const WRITING: [&str; 58] = [
+const WRITING: [&str; 59] = [
     "accept_quarantined",
     "apply",
     "change_incident",
@@ -358,6 +358,7 @@ const WRITING: [&str; 58] = [
     "record_refused_event",
     "set_link",
     "claim_messages",
+    "settle_lost_messages",
     "finish_messages",
     "plan_messages",
     "turn_channel_off",
@@ -687,9 +688,12 @@ impl Scene {
                         .await?
                 )
             }
-            "claim_messages" | "finish_messages" | "plan_messages" | "turn_channel_off" | "turn_channel_on" => {
-                self.write_messages(store, method, now).await?
-            }
+            "claim_messages"
+            | "settle_lost_messages"
+            | "finish_messages"
+            | "plan_messages"
+            | "turn_channel_off"
+            | "turn_channel_on" => self.write_messages(store, method, now).await?,
             "upsert_page" => page(Vec::new()).await?,
             "upsert_page with what cannot be read" => {
                 page(vec![Undecodable {
@@ -716,7 +720,7 @@ impl Scene {
             content: serde_json::json!({ "title": subject }),
             due_at: now,
         };
-        let terms = ClaimTerms { merges: true, may_repeat: false, day: (now, now), most_a_day: None };
+        let terms = ClaimTerms { merges: true, day: (now, now), most_a_day: None };
         if method != "turn_channel_on" {
             self.store.plan_messages(&[planned("a"), planned("b")], now).await?;
         }
@@ -725,7 +729,13 @@ impl Scene {
             "claim_messages" => format!("{:?}", store.claim_messages(&channel, terms, now).await?),
             "finish_messages" => {
                 let claimed = self.store.claim_messages(&channel, terms, now).await?.context("due")?;
-                format!("{:?}", store.finish_messages(&claimed, &MessageOutcome::Sent, now).await?)
+                let outcomes: Vec<_> = claimed.messages.iter().map(|it| (it, MessageOutcome::Sent)).collect();
+                format!("{:?}", store.finish_messages(&outcomes, now).await?)
+            }
+            "settle_lost_messages" => {
+                self.store.claim_messages(&channel, terms, now).await?.context("due")?;
+                let later = now + TimeDelta::hours(1);
+                format!("{:?}", store.settle_lost_messages(&channel, false, later).await?.min(0))
             }
             "turn_channel_off" => format!("{:?}", store.turn_channel_off(&channel, "gone", now, now).await?),
             _ => {

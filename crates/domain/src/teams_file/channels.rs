@@ -41,9 +41,11 @@ impl Reader<'_> {
             .into_iter()
             .find(|key| matches!(&node.value, Value::Map(entries) if entries.iter().any(|(name, _)| name.text == *key)))
         {
-            let message = format!("`{key}` is a secret, and the file is not the place for it");
-            let help = "put the address into CHANNELS, under the id of the channel (see docs/messages.md)";
-            self.report("config.channel", node.at, &join(path, key), message, help);
+            self.refuse_secret(&join(path, key), &format!("`{key}`"));
+            return None;
+        }
+        if let Some(key) = key_of_address(node) {
+            self.refuse_secret(&join(path, key), "an address");
             return None;
         }
         let fields = self.fields(node, path, CHANNEL_KEYS, &[]);
@@ -83,6 +85,18 @@ impl Reader<'_> {
         Some(ChannelEntry { id: id?, kind: kind?, teams: teams.unwrap_or_default(), kinds, quiet, weekends, titles })
     }
 
+    /// Without a place in the file: its line would be shown, with the secret.
+    fn refuse_secret(&mut self, path: &str, what: &str) {
+        self.problems.push(Problem {
+            code: "config.channel",
+            at: None,
+            path: path.to_owned(),
+            message: format!("{what} is a secret, and the file is not the place for it"),
+            help: Some("put the address into CHANNELS, under the id of the channel (see docs/messages.md)".to_owned()),
+            related: None,
+        });
+    }
+
     /// `18:00-08:00`.
     fn quiet(&mut self, node: &Node, path: &str) -> Option<QuietHours> {
         let text = self.text(node, path)?;
@@ -95,6 +109,20 @@ impl Reader<'_> {
         }
         hours
     }
+}
+
+/// The key whose value may be an address or a secret.
+fn key_of_address(node: &Node) -> Option<&str> {
+    fn holds_address(node: &Node) -> bool {
+        match &node.value {
+            Value::Scalar { text, .. } => text.contains("://") || text.contains('@') || text.starts_with("whsec_"),
+            Value::List(items) => items.iter().any(holds_address),
+            Value::Map(entries) => entries.iter().any(|(_, node)| holds_address(node)),
+            Value::Null => false,
+        }
+    }
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find(|(_, node)| holds_address(node)).map(|(key, _)| key.text.as_str())
 }
 
 pub(super) fn channels_are_listed_once(draft: &Draft, problems: &mut Vec<Problem>) {

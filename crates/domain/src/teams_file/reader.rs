@@ -322,7 +322,7 @@ impl<'a> Fields<'a> {
 }
 
 pub(super) struct Reader<'p> {
-    problems: &'p mut Vec<Problem>,
+    pub(super) problems: &'p mut Vec<Problem>,
     timezone: Tz,
     /// Whether null means left out.
     takes_null: bool,

@@ -775,6 +775,16 @@ fn a_channel_with_an_address_in_the_file_is_refused() {
         assert!(found.contains("is a secret, and the file is not the place for it"), "{found}");
         assert!(found.contains("CHANNELS"), "{found}");
     }
+    for line in [
+        "{ id: a, kind: slack, kinds: [digest], url: 'https://hooks.slack.com/s3cret' }",
+        "{ id: a, kind: slack, kinds: [digest], address_of_it: 'https://hooks.slack.com/s3cret' }",
+        "{ id: 'https://hooks.slack.com/s3cret', kind: slack, kinds: [digest] }",
+        "{ id: a, kind: 'whsec_s3cret', kinds: [digest] }",
+        "{ id: a, kind: email, kinds: ['s3cret@example.com'] }",
+    ] {
+        let found = problems(&with_channels(&format!("  - {line}"))).to_string();
+        assert!(found.contains("is a secret") && !found.contains("s3cret"), "{line}: {found}");
+    }
 }
 
 #[test]

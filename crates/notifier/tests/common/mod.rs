@@ -88,6 +88,13 @@ impl World {
         Ok(world)
     }
 
+    /// Applies the teams file with other lines.
+    pub(crate) async fn apply(&self, lines: &str) -> Result<()> {
+        let file = TeamsFile::parse("teams.yaml", format!("{TEAMS}{lines}").as_bytes())?;
+        self.store.apply(&file, ApplyOptions::default(), clock()).await?;
+        Ok(())
+    }
+
     pub(crate) async fn channel(&self, id: &str) -> Result<ChannelEntry> {
         let channels = self.store.channels().await?;
         channels.into_iter().find(|it| it.id.as_str() == id).ok_or_else(|| anyhow::anyhow!("no channel {id}"))
