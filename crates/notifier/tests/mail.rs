@@ -83,7 +83,7 @@ async fn each_answer_of_a_mail_server_leads_to_what_it_means_and_quotes_nobody()
     for (mode, login, state, problem) in [
         ("busy", "", "waiting", "the mail server answered 451"),
         ("refuse", "", "failed", "the mail server answered 550"),
-        ("login", "ana:s3cret@", "failed", "the mail server answered 535: it does not accept the login"),
+        ("login", "ana:s3cret@", "waiting", "the mail server answered 535: it does not accept the login"),
     ] {
         let server = MailServer::start(mode)?;
         let world = with_server(server.port, login).await?;
