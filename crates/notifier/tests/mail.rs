@@ -28,8 +28,11 @@ struct MailServer {
 impl MailServer {
     fn start(mode: &str) -> Result<Self> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/smtp/server.py");
-        let mut process =
-            Command::new(PYTHON.python()?).args([script, mode]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut process = Command::new(PYTHON.python()?)
+            .args(["-W", "ignore", script, mode])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut lines = BufReader::new(process.stdout.take().context("its output")?);
         let mut port = String::new();
         lines.read_line(&mut port)?;
