@@ -7,7 +7,7 @@ from nodes import branches, listed, properties, target, written
 DESTINATIONS = [
     ("tcp", 443, 443, "0.0.0.0/0"),
     ("tcp", 5432, 5432, {"Ref": "Cidr"}),
-    # Whoever sends mail by SMTP opens one of two ports.
+    # A stack that sends mail by SMTP opens one of two ports.
     ("tcp", {"Ref": "SmtpPort"}, {"Ref": "SmtpPort"}, "0.0.0.0/0"),
     # Nowhere: without a rule, AWS allows everything.
     ("-1", None, None, "127.0.0.1/32"),

@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{BackTestOf, Options};
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::show::chosen;
-use crate::status::NOTHING;
+use crate::show::{chosen, without_teams};
 use crate::tables::{Layout, align, table_of_names, wrapped};
 use crate::terminal;
 
@@ -25,9 +24,7 @@ const AHEAD: [usize; 5] = [1, 4, 8, 12, 26];
 pub(crate) async fn run(args: &BackTestOf, options: &Options, now: DateTime<Utc>) -> Result<ExitCode, Failure> {
     let mut out = terminal::stdout();
     let Some((_database, store)) = collected(options).await? else {
-        let nothing = if options.json { json!({ "teams": [] }).to_string() } else { NOTHING.to_owned() };
-        writeln!(out, "{nothing}")?;
-        return Ok(ExitCode::SUCCESS);
+        return without_teams(options);
     };
     let teams = chosen(&store, args.team.as_deref(), now).await?;
     let horizons: Vec<Horizon> = AHEAD.iter().filter_map(|weeks| Horizon::new(*weeks)).collect();

@@ -18,8 +18,7 @@ use crate::args::{Metrics, Options};
 use crate::collecting::teams_source;
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::show::chosen;
-use crate::status::NOTHING;
+use crate::show::{chosen, without_teams};
 use crate::tables::{Layout, align, table_of_names, wrapped};
 use crate::terminal;
 
@@ -34,12 +33,7 @@ pub(crate) async fn run(command: &Metrics, options: &Options, now: DateTime<Utc>
     let (Metrics::Show { team } | Metrics::Preview { team, .. }) = command;
     let mut out = terminal::stdout();
     let Some((_database, store)) = collected(options).await? else {
-        if options.json {
-            writeln!(out, "{}", json!({ "teams": [] }))?;
-        } else {
-            writeln!(out, "{NOTHING}")?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return without_teams(options);
     };
     let mut found = Vec::new();
     for team in chosen(&store, team.as_deref(), now).await? {

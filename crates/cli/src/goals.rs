@@ -19,8 +19,7 @@ use crate::args::{Goals, Options};
 use crate::collecting::teams_source;
 use crate::database::collected;
 use crate::failure::Failure;
-use crate::show::chosen;
-use crate::status::NOTHING;
+use crate::show::{chosen, without_teams};
 use crate::tables::{local, wrapped};
 use crate::terminal;
 
@@ -32,12 +31,7 @@ pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) 
     let (Goals::Show { team } | Goals::Preview { team, .. }) = command;
     let mut out = terminal::stdout();
     let Some((_database, store)) = collected(options).await? else {
-        if options.json {
-            writeln!(out, "{}", json!({ "teams": [] }))?;
-        } else {
-            writeln!(out, "{NOTHING}")?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return without_teams(options);
     };
     let teams = chosen(&store, team.as_deref(), now).await?;
     let mut judged = Vec::new();

@@ -25,16 +25,18 @@ use crate::terminal;
 /// A person waits longer for a table than a program for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What commands about teams say where nothing was ever collected.
+pub(crate) fn without_teams(options: &Options) -> Result<ExitCode, Failure> {
+    let nothing = if options.json { serde_json::json!({ "teams": [] }).to_string() } else { NOTHING.to_owned() };
+    writeln!(terminal::stdout(), "{nothing}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// `mergeline show`
 pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
     let mut out = terminal::stdout();
     let Some((_database, store)) = collected(options).await? else {
-        if options.json {
-            writeln!(out, "{}", serde_json::json!({ "teams": [] }))?;
-        } else {
-            writeln!(out, "{NOTHING}")?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return without_teams(options);
     };
     let team = match &args.team {
         Some(name) => Some(find(store.teams(clock()).await?, name)?),

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
+use crate::ListChange;
 use crate::TeamSlug;
 
 /// What somebody may do. Nobody gets sums by person, in any role.
@@ -224,17 +225,11 @@ pub struct AccessChange {
 impl AccessChange {
     /// From `before` to `after`.
     pub fn between(before: &AccessLines, after: &AccessLines) -> Self {
-        let missing_in = |lines: &AccessLines, others: &AccessLines| -> Vec<AccessLine> {
-            lines.iter().filter(|line| !others.0.contains(line)).cloned().collect()
-        };
+        let ListChange { removed, added } = ListChange::between(&before.0, &after.0);
         let kept = |lines: &AccessLines, others: &AccessLines| -> Vec<AccessLine> {
             lines.iter().filter(|line| others.0.contains(line)).cloned().collect()
         };
-        Self {
-            removed: missing_in(before, after),
-            added: missing_in(after, before),
-            is_reordered: kept(before, after) != kept(after, before),
-        }
+        Self { removed, added, is_reordered: kept(before, after) != kept(after, before) }
     }
 
     /// Whether nothing changes.

@@ -3,6 +3,7 @@
 mod access;
 mod attribution;
 pub mod benchmark;
+mod changes;
 pub mod delivery;
 mod details;
 #[cfg(any(test, fuzzing))]
@@ -29,6 +30,7 @@ pub use access::{AccessChange, AccessLine, AccessLines, Grant, Identity, Refusal
 pub use attribution::{
     Attribution, Judging, Membership, MembershipId, Person, PersonId, Roster, SkipReason, TeamId, Verdict,
 };
+pub use changes::ListChange;
 pub use details::{Commit, CountedReview, Details, DraftEvent, History, Review};
 pub use names::{
     ChannelId, ExternalId, Forge, GoalId, InstanceId, Login, MetricId, NameError, RepoEntry, RepoExclusion, RepoName,

@@ -38,6 +38,14 @@ pub enum ChannelKind {
     Webhook,
 }
 
+impl ChannelKind {
+    /// Whether a program takes the messages, not people: it gets each by itself, as many as there are, and notices a repetition by its
+    /// number.
+    pub fn is_program(self) -> bool {
+        self == Self::Webhook
+    }
+}
+
 /// What a message is about.
 #[derive(
     Debug,

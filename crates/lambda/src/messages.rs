@@ -1,4 +1,4 @@
-//! Messages to channels: judged every quarter of an hour, and sent by whoever takes the channel from the queue.
+//! Messages to channels: judged every quarter of an hour, and sent by the function that takes the channel from the queue.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -148,8 +148,7 @@ fn address(value: &Value) -> Result<Address, &'static str> {
     match value {
         Value::String(url) => Ok(Address::Url(checked_url(url)?)),
         Value::Object(entry) => {
-            if let Some(unknown) = entry.keys().find(|key| !matches!(key.as_str(), "url" | "secret" | "to")) {
-                let _ = unknown;
+            if entry.keys().any(|key| !matches!(key.as_str(), "url" | "secret" | "to")) {
                 return Err("it has another key than `url`, `secret` and `to`");
             }
             match (entry.get("url"), entry.get("secret"), entry.get("to")) {
@@ -174,16 +173,21 @@ fn checked_url(text: &str) -> Result<SecretString, &'static str> {
 
 /// One secret, or two while one is exchanged. Each is tried, so that a mistake is known before something is sent.
 fn secrets(value: &Value) -> Result<Vec<SecretString>, &'static str> {
-    let texts: Vec<&str> = match value {
-        Value::String(text) => vec![text],
-        Value::Array(texts) => texts.iter().map(|text| text.as_str().unwrap_or_default()).collect(),
-        _ => Vec::new(),
-    };
+    let texts = one_or_more(value);
     let is_secret = |text: &&str| key_of(text).is_some_and(|key| SECRET_BYTES.contains(&key.len()));
     if texts.is_empty() || texts.len() > 2 || !texts.iter().all(is_secret) {
         return Err("its `secret` is not one or two of `whsec_` and 24 to 64 bytes in base64");
     }
     Ok(texts.into_iter().map(SecretString::from).collect())
+}
+
+/// A text, or a list of them. What is no text is empty, which nothing takes.
+fn one_or_more(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(texts) => texts.iter().map(|text| text.as_str().unwrap_or_default()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The bytes that sign.
@@ -192,11 +196,7 @@ pub(crate) fn key_of(secret: &str) -> Option<Vec<u8>> {
 }
 
 fn recipients(value: &Value) -> Result<Address, &'static str> {
-    let texts: Vec<&str> = match value {
-        Value::String(text) => vec![text],
-        Value::Array(texts) => texts.iter().map(|text| text.as_str().unwrap_or_default()).collect(),
-        _ => Vec::new(),
-    };
+    let texts = one_or_more(value);
     let boxes: Option<Vec<Mailbox>> = texts.iter().map(|text| text.parse().ok()).collect();
     let boxes = boxes.filter(|boxes| (1..=MOST_RECIPIENTS).contains(&boxes.len()));
     boxes.map(Address::Mail).ok_or("its `to` is not 1 to 50 e-mail addresses")

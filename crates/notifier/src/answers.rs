@@ -70,12 +70,12 @@ pub(crate) fn outcome_of(
         // It waits for the channel, which may have another address soon, and for no longer than others.
         Answer::Gone(why) if now - claimed.first_tried_at < TRIED_FOR => MessageOutcome::Again(now, why.clone()),
         Answer::Refused(why) | Answer::Gone(why) => MessageOutcome::Failed(why.clone()),
-        Answer::Unknown(why) if kind == ChannelKind::Webhook && may_try_again(wait) => {
+        Answer::Unknown(why) if kind.is_program() && may_try_again(wait) => {
             // Its number makes a repetition harmless.
             MessageOutcome::Again(now + wait, why.clone())
         }
         Answer::Unknown(why) => {
-            if claimed.kind == MessageKind::Digest && kind != ChannelKind::Webhook && !claimed.is_repeated {
+            if claimed.kind == MessageKind::Digest && !kind.is_program() && !claimed.is_repeated {
                 MessageOutcome::Repeated(now + wait, why.clone())
             } else {
                 MessageOutcome::Unknown(why.clone())

@@ -63,10 +63,8 @@ pub(crate) async fn of_week(
         Section::new("Lasting changes", change_lines(&changes, week)),
         Section::new("Open longest", open),
     ];
-    let link = options.page.as_ref().map(|page| Link {
-        text: "Open in Mergeline".to_owned(),
-        url: format!("{page}#/overview?team={team}&week={}", week.format("%G-W%V")),
-    });
+    let address = |page: &String| format!("{page}#/overview?team={team}&week={}", week.format("%G-W%V"));
+    let link = options.page.as_ref().map(|page| Link::to_page(address(page)));
     let is_read = summary.period.incomplete.is_empty();
     let message = Message {
         title: format!("{}: {}", summary.team.name, days(week)),
@@ -88,12 +86,6 @@ pub(crate) fn footer(report: &Report) -> String {
 /// An instant, by the clock of a zone.
 pub(crate) fn when(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).format("%b %-d, %Y, %-I:%M %p").to_string()
-}
-
-/// A screen of the page about a team.
-pub(crate) fn page_link(page: Option<&str>, screen: &str, team: &TeamSlug) -> Option<Link> {
-    let url = format!("{}#/{screen}?team={team}", page?);
-    Some(Link { text: "Open in Mergeline".to_owned(), url })
 }
 
 /// A share, in percent.

@@ -50,6 +50,13 @@ pub struct Link {
     pub url: String,
 }
 
+impl Link {
+    /// To a screen of the page.
+    pub(crate) fn to_page(url: String) -> Self {
+        Self { text: "Open in Mergeline".to_owned(), url }
+    }
+}
+
 impl Line {
     /// A line of text.
     pub fn of(text: impl AsRef<str>) -> Self {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::messages::{ChannelEntry, ChannelKind, MessageKind};
+use mergeline_domain::messages::{ChannelEntry, MessageKind};
 use mergeline_domain::metrics::COLLECT_EVERY_HOURS;
 use mergeline_domain::{ChannelId, Problem, bounded_integer, count_of, start_of_day};
 use mergeline_reporting::ReportError;
@@ -14,7 +14,7 @@ use mergeline_store::{
 
 use crate::answers::{Answer, OFF_FOR, outcome_of};
 use crate::merge::merged;
-use crate::message::{Line, Message, Section};
+use crate::message::{Line, Link, Message, Section};
 use crate::plan::Plan;
 use crate::sender::Sender;
 
@@ -116,8 +116,8 @@ pub async fn planned(
     if channels.is_empty() {
         return Ok(Vec::new());
     }
-    let collect_every_hours = settings.collect_every_hours;
-    Box::pin(Plan { store, channels, page: settings.page.as_deref(), collect_every_hours, now }.messages()).await
+    let zone = store.timezone().await?;
+    Box::pin(Plan { store, channels, settings, zone, now }.messages()).await
 }
 
 /// The channels of the teams file to which something can be sent now.
@@ -155,7 +155,7 @@ pub async fn deliver(
         return Ok(delivered);
     }
     let zone = store.timezone().await?;
-    let lost = store.settle_lost_messages(&channel.id, channel.kind == ChannelKind::Webhook, now).await?;
+    let lost = store.settle_lost_messages(&channel.id, channel.kind.is_program(), now).await?;
     if lost > 0 {
         let why = format!("the program ended while {} sent: nobody knows whether they arrived", were(lost));
         tracing::warn!(channel = %channel.id, "A message was not sent, or may not have been: {}: {why}", channel.id);
@@ -163,7 +163,7 @@ pub async fn deliver(
     }
     for nth in 0..MOST_AT_ONCE {
         let now = clock();
-        // Quiet hours may have begun since it was planned.
+        // Quiet hours may have started since it was planned.
         if channel.open_from(now, zone) > now {
             break;
         }
@@ -226,7 +226,7 @@ pub async fn unsent(
         let of_channel = open.iter().filter(|message| message.key.channel == channel.id);
         let read = |message: &PlannedMessage| serde_json::from_value::<Message>(message.content.clone()).ok();
         let (alone, together): (Vec<_>, Vec<_>) =
-            of_channel.partition(|it| it.key.kind == MessageKind::Digest || channel.kind == ChannelKind::Webhook);
+            of_channel.partition(|it| it.key.kind == MessageKind::Digest || channel.kind.is_program());
         for message in alone {
             unsent.extend(read(message).map(|it| (channel.clone(), message.due_at, message.key.kind, it)));
         }
@@ -249,10 +249,7 @@ pub fn sample(channel: &ChannelEntry, settings: &NotifySettings) -> Message {
         title: "Mergeline: a test".to_owned(),
         summary: format!("Channel {} works.", channel.id),
         sections: Section::new("What this channel gets", lines).into_iter().collect(),
-        link: settings
-            .page
-            .as_ref()
-            .map(|page| crate::message::Link { text: "Open in Mergeline".to_owned(), url: page.clone() }),
+        link: settings.page.clone().map(Link::to_page),
         footer: "Somebody tested the channel.".to_owned(),
     }
 }
@@ -282,7 +279,7 @@ pub async fn test_channel(
 fn terms(channel: &ChannelEntry, zone: Tz, now: DateTime<Utc>) -> ClaimTerms {
     let today = now.with_timezone(&zone).date_naive();
     let next = start_of_day(today + Days::new(1), zone);
-    let is_program = channel.kind == ChannelKind::Webhook;
+    let is_program = channel.kind.is_program();
     ClaimTerms {
         merges: !is_program,
         day: (start_of_day(today, zone), channel.open_from(next, zone)),
@@ -296,7 +293,7 @@ async fn attempt(sender: &Sender, channel: &ChannelEntry, claimed: &ClaimedMessa
     let Some(mut message) = messages.ok().and_then(merged) else {
         return Answer::Refused("what was kept of it cannot be read".to_owned());
     };
-    if claimed.messages.iter().any(|it| it.is_repeated) && channel.kind != ChannelKind::Webhook {
+    if claimed.messages.iter().any(|it| it.is_repeated) && !channel.kind.is_program() {
         message.footer = format!("You may have got this before: nobody knows whether it arrived. {}", message.footer);
     }
     let event = claimed.messages.first().map_or("", |it| <&str>::from(it.kind));

@@ -7,13 +7,13 @@ use chrono_tz::Tz;
 use mergeline_domain::insight::{ChangeReport, GoalForm, GoalState};
 use mergeline_domain::messages::{ChannelEntry, MessageKind, at_time};
 use mergeline_domain::metrics::{RangeRequest, stale_after};
-use mergeline_domain::{TeamSlug, count_of, iso_week, monday_of};
+use mergeline_domain::{count_of, iso_week, monday_of};
 use mergeline_reporting::{JudgedGoal, Report, ReportKind, TeamChanges, TeamGoals};
-use mergeline_store::{MessageKey, PlannedMessage, Reader, Team, TeamRef};
+use mergeline_store::{END_OF, MessageKey, PlannedMessage, Reader, Team};
 
-use crate::digest::{DigestOptions, asked, footer, hours, of_week, page_link, share_of, when};
-use crate::message::{Line, Message, Section};
-use crate::notify::NotifyError;
+use crate::digest::{DigestOptions, asked, footer, hours, of_week, share_of, when};
+use crate::message::{Line, Link, Message, Section};
+use crate::notify::{NotifyError, NotifySettings};
 
 /// When digests are due on Mondays, if the week was read.
 const DIGEST_AT: NaiveTime = NaiveTime::from_hms_opt(9, 0, 0).expect("a time");
@@ -23,22 +23,20 @@ const DIGEST_AT_LAST: NaiveTime = NaiveTime::from_hms_opt(12, 0, 0).expect("a ti
 const DIGEST_DAYS: u64 = 2;
 /// A repository fails for so long before operators hear of it.
 const FAILS_FOR: TimeDelta = TimeDelta::hours(24);
-/// How a message begins its period that says that something has ended.
-const END: &str = "end ";
 
 /// What planning needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan<'a> {
     pub(crate) store: &'a Reader,
     pub(crate) channels: &'a [ChannelEntry],
-    pub(crate) page: Option<&'a str>,
-    pub(crate) collect_every_hours: u16,
+    pub(crate) settings: &'a NotifySettings,
+    pub(crate) zone: Tz,
     pub(crate) now: DateTime<Utc>,
 }
 
 /// A team, with what is said about it.
-struct TeamFacts {
-    team: TeamRef,
+struct TeamFacts<'a> {
+    team: &'a Team,
     goals: Option<TeamGoals>,
     changes: Option<TeamChanges>,
     /// Until when everything was read.
@@ -48,7 +46,6 @@ struct TeamFacts {
 impl Plan<'_> {
     /// All messages that there are now. What was sent before is among them.
     pub(crate) async fn messages(&self) -> Result<Vec<PlannedMessage>, NotifyError> {
-        let zone = self.store.timezone().await?;
         let mut planned = Vec::new();
         for team in self.store.teams(self.now).await?.into_iter().filter(|team| team.archived_at.is_none()) {
             let slug = &team.slug;
@@ -56,14 +53,14 @@ impl Plan<'_> {
             let takes = |kind| channels.iter().any(|channel| channel.takes(kind));
             let wants_goals = takes(MessageKind::Agreement) || takes(MessageKind::Goal);
             if wants_goals || takes(MessageKind::Change) {
-                let facts = self.facts(slug, wants_goals, takes(MessageKind::Change), zone).await?;
+                let facts = self.facts(&team, wants_goals, takes(MessageKind::Change)).await?;
                 for channel in &channels {
-                    planned.extend(self.of_team(&facts, channel, zone));
+                    planned.extend(self.of_team(&facts, channel));
                 }
             }
-            planned.extend(self.digests(&team, &channels, zone).await?);
+            planned.extend(self.digests(&team, &channels).await?);
         }
-        planned.extend(self.operations(zone).await?);
+        planned.extend(self.operations().await?);
         Ok(planned)
     }
 
@@ -74,48 +71,66 @@ impl Plan<'_> {
         subject: String,
         period: String,
         message: &Message,
-        zone: Tz,
     ) -> PlannedMessage {
         PlannedMessage {
             key: MessageKey { channel: channel.id.clone(), kind, subject, period },
             content: message.stored(),
-            due_at: channel.open_from(self.now, zone),
+            due_at: channel.open_from(self.now, self.zone),
+        }
+    }
+
+    /// A message about a team, with one part.
+    fn about_team(
+        &self,
+        facts: &TeamFacts<'_>,
+        what: &str,
+        summary: String,
+        heading: &str,
+        lines: Vec<Line>,
+    ) -> Message {
+        let address = |page: &String| format!("{page}#/insight?team={}", facts.team.slug);
+        Message {
+            title: format!("{}: {what}", facts.team.name),
+            summary,
+            sections: Section::new(heading, lines).into_iter().collect(),
+            link: self.settings.page.as_ref().map(|page| Link::to_page(address(page))),
+            footer: facts.as_of.clone(),
         }
     }
 
     /// The last whole week.
-    fn last_week(&self, zone: Tz) -> NaiveDate {
-        monday_of(self.now.with_timezone(&zone).date_naive()) - Days::new(7)
+    fn last_week(&self) -> NaiveDate {
+        monday_of(self.now.with_timezone(&self.zone).date_naive()) - Days::new(7)
     }
 
-    async fn facts(&self, slug: &TeamSlug, goals: bool, changes: bool, zone: Tz) -> Result<TeamFacts, NotifyError> {
-        let week = RangeRequest::Week(self.last_week(zone));
-        let mut report = Report::of_team(self.store, ReportKind::Goals, slug, week, self.now).await?;
-        let as_of = footer(&report);
-        let judged = if goals { Some(report.goals().await?) } else { None };
-        let team = report.team().cloned().ok_or(mergeline_reporting::ReportError::UnknownTeam)?;
-        // A report holds a connection.
-        drop(report);
-        let changes = if changes {
-            let mut report =
-                Report::of_team(self.store, ReportKind::Change, slug, RangeRequest::DEFAULT, self.now).await?;
-            Some(report.changes().await?)
-        } else {
-            None
-        };
-        Ok(TeamFacts { team, goals: judged, changes, as_of })
+    /// What is asked for; at least one of the two.
+    async fn facts<'t>(&self, team: &'t Team, goals: bool, changes: bool) -> Result<TeamFacts<'t>, NotifyError> {
+        let prepare = |kind, range| Report::of_team(self.store, kind, &team.slug, range, self.now);
+        let mut facts = TeamFacts { team, goals: None, changes: None, as_of: String::new() };
+        // Each report holds a connection, so none outlives its numbers.
+        if goals {
+            let mut report = prepare(ReportKind::Goals, RangeRequest::Week(self.last_week())).await?;
+            facts.as_of = footer(&report);
+            facts.goals = Some(report.goals().await?);
+        }
+        if changes {
+            let mut report = prepare(ReportKind::Change, RangeRequest::DEFAULT).await?;
+            facts.as_of = footer(&report);
+            facts.changes = Some(report.changes().await?);
+        }
+        Ok(facts)
     }
 
     /// Agreements, goals and changes of a team for a channel.
-    fn of_team(&self, facts: &TeamFacts, channel: &ChannelEntry, zone: Tz) -> Vec<PlannedMessage> {
+    fn of_team(&self, facts: &TeamFacts<'_>, channel: &ChannelEntry) -> Vec<PlannedMessage> {
         let mut planned = Vec::new();
-        let week = self.last_week(zone);
+        let week = self.last_week();
         for goal in facts.goals.iter().flat_map(|goals| &goals.goals) {
             if channel.takes(MessageKind::Agreement) {
-                planned.extend(self.agreements(facts, goal, channel, zone));
+                planned.extend(self.agreements(facts, goal, channel));
             }
             if channel.takes(MessageKind::Goal) {
-                planned.extend(self.goal(facts, goal, week, channel, zone));
+                planned.extend(self.goal(facts, goal, week, channel));
             }
         }
         if channel.takes(MessageKind::Change)
@@ -131,47 +146,35 @@ impl Plan<'_> {
                 week,
             );
             for (subject, message) in merged.into_iter().chain(times) {
-                planned.push(self.planned(channel, MessageKind::Change, subject, iso_week(week), &message, zone));
+                planned.push(self.planned(channel, MessageKind::Change, subject, iso_week(week), &message));
             }
         }
         planned
     }
 
     /// What breaks a working agreement now: a message for each pull request, or one for too many.
-    fn agreements(
-        &self,
-        facts: &TeamFacts,
-        goal: &JudgedGoal,
-        channel: &ChannelEntry,
-        zone: Tz,
-    ) -> Vec<PlannedMessage> {
+    fn agreements(&self, facts: &TeamFacts<'_>, goal: &JudgedGoal, channel: &ChannelEntry) -> Vec<PlannedMessage> {
         let Some(open) = goal.history.open.as_ref().filter(|open| open.state == GoalState::Missed) else {
             return Vec::new();
         };
         let Some(revision) = goal.in_force.map(|index| &goal.revisions[index]) else { return Vec::new() };
         let subject = subject_of(facts, goal);
         let asks = asked(revision);
-        let message = |summary: String, line: Line| Message {
-            title: format!("{}: working agreements", facts.team.name),
-            summary,
-            sections: Section::new(&asks, vec![line]).into_iter().collect(),
-            link: page_link(self.page, "insight", &facts.team.slug),
-            footer: facts.as_of.clone(),
-        };
+        let message = |summary, line| self.about_team(facts, "working agreements", summary, &asks, vec![line]);
         if let GoalForm::Limit { open: limit } = revision.goal {
             let line = Line::of(format!("{} are open, {limit} at most were agreed", open.open));
             let summary = format!("{} open.", count_of(open.open, "pull request"));
-            let period = iso_week(self.last_week(zone) + Days::new(7));
-            return vec![self.planned(channel, MessageKind::Agreement, subject, period, &message(summary, line), zone)];
+            let period = iso_week(self.last_week() + Days::new(7));
+            return vec![self.planned(channel, MessageKind::Agreement, subject, period, &message(summary, line))];
         }
         let breaches = open.breaches.iter().filter_map(|breach| {
             let it = facts.goals.as_ref()?.pull_requests.get(&breach.id)?;
-            let since = format!("waiting since {}", when(breach.since, zone));
+            let since = format!("waiting since {}", when(breach.since, self.zone));
             let text = if channel.titles { format!("{}: {since}", it.title) } else { since };
             let name = format!("{}#{}", it.repository, it.number);
             let message = message(format!("{name} waits too long."), Line::with_link(&name, &it.url, text));
             let subject = format!("{subject}, pull request {}", breach.id);
-            Some(self.planned(channel, MessageKind::Agreement, subject, String::new(), &message, zone))
+            Some(self.planned(channel, MessageKind::Agreement, subject, String::new(), &message))
         });
         breaches.collect()
     }
@@ -179,11 +182,10 @@ impl Plan<'_> {
     /// A goal whose state changed with the last whole week.
     fn goal(
         &self,
-        facts: &TeamFacts,
+        facts: &TeamFacts<'_>,
         goal: &JudgedGoal,
         week: NaiveDate,
         channel: &ChannelEntry,
-        zone: Tz,
     ) -> Option<PlannedMessage> {
         let last = goal.last.as_ref().filter(|last| last.week == week && last.messages > 0)?;
         let revision = &goal.revisions[last.revision];
@@ -199,20 +201,15 @@ impl Plan<'_> {
             let (percent, n) = (share_of(it.share), it.n);
             Line::of(format!("{percent} of {n} in the last 4 whole weeks{waiting}"))
         });
-        let message = Message {
-            title: format!("{}: goals", facts.team.name),
-            summary: format!("{asks}: {state} now."),
-            sections: Section::new(&asks, numbers.into_iter().collect()).into_iter().collect(),
-            link: page_link(self.page, "insight", &facts.team.slug),
-            footer: facts.as_of.clone(),
-        };
-        Some(self.planned(channel, MessageKind::Goal, subject_of(facts, goal), iso_week(week), &message, zone))
+        let summary = format!("{asks}: {state} now.");
+        let message = self.about_team(facts, "goals", summary, &asks, numbers.into_iter().collect());
+        Some(self.planned(channel, MessageKind::Goal, subject_of(facts, goal), iso_week(week), &message))
     }
 
     /// A lasting change that was found with the last whole week.
     fn change(
         &self,
-        facts: &TeamFacts,
+        facts: &TeamFacts<'_>,
         subject: &str,
         what: &str,
         report: &ChangeReport,
@@ -226,26 +223,16 @@ impl Plan<'_> {
         if let Some(fte) = &change.fte {
             lines.push(Line::of(format!("The team changed from {:.1} to {:.1} whole people", fte.from, fte.to)));
         }
-        let message = Message {
-            title: format!("{}: a lasting change", facts.team.name),
-            summary: format!("{what}: {} since {since}.", say(change.to)),
-            sections: Section::new("What changed", lines).into_iter().collect(),
-            link: page_link(self.page, "insight", &facts.team.slug),
-            footer: facts.as_of.clone(),
-        };
+        let summary = format!("{what}: {} since {since}.", say(change.to));
+        let message = self.about_team(facts, "a lasting change", summary, "What changed", lines);
         Some((format!("team {}, {subject}", facts.team.id.0), message))
     }
 
     /// The digest of the last week, for each channel that has not got it.
-    async fn digests(
-        &self,
-        team: &Team,
-        channels: &[&ChannelEntry],
-        zone: Tz,
-    ) -> Result<Vec<PlannedMessage>, NotifyError> {
-        let local = self.now.with_timezone(&zone);
+    async fn digests(&self, team: &Team, channels: &[&ChannelEntry]) -> Result<Vec<PlannedMessage>, NotifyError> {
+        let local = self.now.with_timezone(&self.zone);
         let monday = monday_of(local.date_naive());
-        let [from, at_last] = [DIGEST_AT, DIGEST_AT_LAST].map(|time| at_time(monday, time, zone));
+        let [from, at_last] = [DIGEST_AT, DIGEST_AT_LAST].map(|time| at_time(monday, time, self.zone));
         if self.now < from || monday + Days::new(DIGEST_DAYS) <= local.date_naive() {
             return Ok(Vec::new());
         }
@@ -263,13 +250,13 @@ impl Plan<'_> {
         let mut written: [Option<(Message, bool)>; 2] = [None, None];
         let mut planned = Vec::new();
         for (channel, _) in channels.iter().zip(settled).filter(|(_, settled)| !settled) {
-            let options = DigestOptions { has_titles: channel.titles, page: self.page.map(str::to_owned) };
+            let options = DigestOptions { has_titles: channel.titles, page: self.settings.page.clone() };
             let (message, is_read) = match &mut written[usize::from(channel.titles)] {
                 Some(written) => written.clone(),
                 empty => empty.insert(of_week(self.store, &team.slug, week, &options, self.now).await?).clone(),
             };
             if is_read || at_last <= self.now {
-                let due_at = channel.open_from(self.now, zone);
+                let due_at = channel.open_from(self.now, self.zone);
                 planned.push(PlannedMessage { key: key(channel), content: message.stored(), due_at });
             }
         }
@@ -277,23 +264,20 @@ impl Plan<'_> {
     }
 
     /// What operators should know: what fails, and what has ended since they heard of it.
-    async fn operations(&self, zone: Tz) -> Result<Vec<PlannedMessage>, NotifyError> {
+    async fn operations(&self) -> Result<Vec<PlannedMessage>, NotifyError> {
         let operators: Vec<&ChannelEntry> =
             self.channels.iter().filter(|channel| channel.takes(MessageKind::Operations)).collect();
         if operators.is_empty() {
             return Ok(Vec::new());
         }
-        let causes = self.causes(zone).await?;
+        let causes = self.causes().await?;
         let known: BTreeSet<&str> = causes.iter().map(|(subject, _)| subject.as_str()).collect();
-        let today = self.now.with_timezone(&zone).date_naive();
+        let today = self.now.with_timezone(&self.zone).date_naive();
         let message = |title: &str, text: &str| Message {
             title: title.to_owned(),
             summary: text.to_owned(),
             sections: Section::new(title, vec![Line::of(text)]).into_iter().collect(),
-            link: self.page.map(|page| crate::message::Link {
-                text: "Open in Mergeline".to_owned(),
-                url: format!("{page}#/data"),
-            }),
+            link: self.settings.page.as_ref().map(|page| Link::to_page(format!("{page}#/data"))),
             footer: "From Mergeline, to the people who run it.".to_owned(),
         };
         let mut planned = Vec::new();
@@ -307,7 +291,6 @@ impl Plan<'_> {
                     subject.clone(),
                     today.to_string(),
                     &message,
-                    zone,
                 ));
             }
         }
@@ -325,36 +308,32 @@ impl Plan<'_> {
             let channel = operators.iter().find(|operator| operator.id.as_str() == channel);
             let Some(channel) = channel.filter(|_| !known.contains(subject.as_str())) else { continue };
             let message = message("Mergeline: over", &ended(&subject));
-            planned.push(self.planned(
-                channel,
-                MessageKind::Operations,
-                subject,
-                format!("{END}{today}"),
-                &message,
-                zone,
-            ));
+            planned.push(self.planned(channel, MessageKind::Operations, subject, format!("{END_OF}{today}"), &message));
         }
         Ok(planned)
     }
 
     /// What fails: a subject, and a sentence.
-    async fn causes(&self, zone: Tz) -> Result<Vec<(String, String)>, NotifyError> {
+    async fn causes(&self) -> Result<Vec<(String, String)>, NotifyError> {
         let mut causes = Vec::new();
         for failing in self.store.failing_repositories(self.now - FAILS_FOR).await? {
             let reason = failing.reason.map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
-            let text = format!("{} was not read since {}{reason}.", failing.name, when(failing.since, zone));
+            let text = format!("{} was not read since {}{reason}.", failing.name, when(failing.since, self.zone));
             causes.push((format!("repository {}", failing.name), text));
         }
         let as_of = self.store.coverage().await?.data_as_of;
-        if let Some(as_of) = as_of.filter(|as_of| *as_of < self.now - stale_after(self.collect_every_hours)) {
-            causes.push(("data".to_owned(), format!("The data is of {}; newer is not collected.", when(as_of, zone))));
+        if let Some(as_of) = as_of.filter(|as_of| *as_of < self.now - stale_after(self.settings.collect_every_hours)) {
+            causes.push((
+                "data".to_owned(),
+                format!("The data is of {}; newer is not collected.", when(as_of, self.zone)),
+            ));
         }
         for status in self.store.channel_statuses(self.now).await? {
             let is_configured = self.channels.iter().any(|channel| channel.id.as_str() == status.channel);
             if let Some(off_since) = status.off_since.filter(|_| is_configured) {
                 let why = status.problem.map(|why| format!(": {why}")).unwrap_or_default();
                 let text =
-                    format!("Channel {} takes no messages since {}{why}.", status.channel, when(off_since, zone));
+                    format!("Channel {} takes no messages since {}{why}.", status.channel, when(off_since, self.zone));
                 causes.push((format!("channel {}", status.channel), text));
             }
         }
@@ -363,7 +342,7 @@ impl Plan<'_> {
 }
 
 /// What a message about a goal is about: the revision that is in force.
-fn subject_of(facts: &TeamFacts, goal: &JudgedGoal) -> String {
+fn subject_of(facts: &TeamFacts<'_>, goal: &JudgedGoal) -> String {
     let since = goal.in_force.and_then(|index| goal.revisions[index].in_force.from());
     let since = since.map(|at| format!(" from {}", at.format("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default();
     format!("team {}, goal {}{since}", facts.team.id.0, goal.id)

@@ -39,6 +39,9 @@ const MOST_READ: usize = 64 * 1024;
 /// The longest wait that a service can ask for.
 const MOST_ASKED: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// What is said where there is no way for mail.
+const NO_MAIL: &str = "mail needs MAIL_FROM, and SMTP_URL or SES (see docs/messages.md)";
+
 /// A service that takes mail.
 pub trait MailService: Send + Sync + fmt::Debug {
     /// Sends a mail from an address to others.
@@ -107,7 +110,7 @@ impl Sender {
             return Some(why);
         }
         let lacks_mail = kind == ChannelKind::Email && self.mail.is_none();
-        lacks_mail.then(|| "mail needs MAIL_FROM, and SMTP_URL or SES (see docs/messages.md)".to_owned())
+        lacks_mail.then(|| NO_MAIL.to_owned())
     }
 
     /// Sends a message once. `id` is the same for a repetition; `event` is what a webhook calls it.
@@ -127,7 +130,7 @@ impl Sender {
         match address {
             Address::Mail(to) => {
                 let Some((from, service)) = &self.mail else {
-                    return Answer::Gone("mail needs MAIL_FROM, and SMTP_URL or SES".to_owned());
+                    return Answer::Gone(NO_MAIL.to_owned());
                 };
                 service.send(from, to, &mail(message)).await
             }

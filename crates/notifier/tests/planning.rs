@@ -180,7 +180,7 @@ async fn nothing_is_judged_again_before_something_may_have_changed() -> Result<(
     assert!(plans().await?, "something was collected");
     assert!(!plans().await?);
     set_clock(at("2026-06-17T12:30:00Z"));
-    assert!(plans().await?, "a half hour has begun");
+    assert!(plans().await?, "a half hour has started");
     set_clock(at("2026-06-17T12:59:00Z"));
     assert!(!plans().await?);
     Ok(())

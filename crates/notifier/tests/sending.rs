@@ -109,10 +109,10 @@ async fn a_channel_that_is_gone_is_off_for_a_day_and_operators_hear_of_it_and_of
     }
     pass(TimeDelta::hours(1));
     world.notify().await?;
-    let told = world.fake.got("ops");
-    assert_eq!(told.len(), 1);
-    assert!(told[0].body.contains("Channel chat takes no messages since Jun 17, 2026"), "{}", told[0].body);
-    assert!(!told[0].body.contains(world.fake.host()), "no address: {}", told[0].body);
+    let heard = world.fake.got("ops");
+    assert_eq!(heard.len(), 1);
+    assert!(heard[0].body.contains("Channel chat takes no messages since Jun 17, 2026"), "{}", heard[0].body);
+    assert!(!heard[0].body.contains(world.fake.host()), "no address: {}", heard[0].body);
     pass(TimeDelta::hours(2));
     world.notify().await?;
     assert_eq!(world.fake.got("ops").len(), 1, "once a day");
@@ -120,9 +120,9 @@ async fn a_channel_that_is_gone_is_off_for_a_day_and_operators_hear_of_it_and_of
     pass(TimeDelta::hours(1));
     world.store.turn_channel_on(&"chat".parse()?).await?;
     world.notify().await?;
-    let told = world.fake.got("ops");
-    assert_eq!(told.len(), 2);
-    assert!(told[1].body.contains("Channel chat takes messages again."), "{}", told[1].body);
+    let heard = world.fake.got("ops");
+    assert_eq!(heard.len(), 2);
+    assert!(heard[1].body.contains("Channel chat takes messages again."), "{}", heard[1].body);
     world.notify().await?;
     pass(TimeDelta::hours(1));
     world.notify().await?;

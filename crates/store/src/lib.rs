@@ -60,7 +60,7 @@ pub use ledger::{Reason, RepositoryResult, ResultState, RunId, RunState, Settled
 pub use logins::{LoginKind, LoginStatus, Logins, WayIn};
 pub use mergeline_domain::delivery::RepositoryId;
 pub use messages::{
-    ChannelStatus, ClaimTerms, ClaimedMessage, ClaimedMessages, FailingRepository, MessageKey, MessageOutcome,
+    ChannelStatus, ClaimTerms, ClaimedMessage, ClaimedMessages, END_OF, FailingRepository, MessageKey, MessageOutcome,
     PlannedChanges, PlannedMessage,
 };
 pub use metrics::{

@@ -21,6 +21,9 @@ const MOST_TOGETHER: i64 = 1_000;
 /// An operator hears of the end of what was reported within this time.
 const REPORTED_WITHIN: TimeDelta = TimeDelta::days(3);
 
+/// How the period of a message starts that says that something has ended.
+pub const END_OF: &str = "end ";
+
 /// What identifies a message: it is sent once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MessageKey {
@@ -153,8 +156,8 @@ impl Reader {
         Ok(row.fetch_optional(&self.pool).await?.map_or_else(Vec::new, |channels| channels.0))
     }
 
-    /// Whether something may be new to say: since messages were last planned a half hour of the clock has begun, something was
-    /// collected, or a message that waits is due. What has an hour of the day begins with one of these.
+    /// Whether something may be new to say: since messages were last planned a half hour of the clock has started, something was
+    /// collected, or a message that waits is due. What has an hour of the day starts with one of these.
     ///
     /// # Errors
     /// When the database fails.
@@ -219,8 +222,9 @@ impl Reader {
                 order by m.channel, m.subject, m.id desc
             ) as last
             -- An end that waits is still to be said.
-            where last.period not like 'end %' or last.state = 'waiting'",
-            now - REPORTED_WITHIN
+            where not starts_with(last.period, $2) or last.state = 'waiting'",
+            now - REPORTED_WITHIN,
+            END_OF
         )
         .fetch_all(&self.pool)
         .await?;
@@ -261,12 +265,12 @@ impl Reader {
             where
                 (
                     (m.state = 'waiting' and m.due_at <= $1)
-                    or (m.state = 'sending' and m.tried_at <= $1::timestamptz - $2::interval)
+                    or (m.state = 'sending' and m.tried_at <= $2)
                 )
                 and not exists (select from message_channels as c where c.channel = m.channel and c.next_try_at > $1)
             order by m.channel",
             now,
-            interval(CLAIMED_FOR)
+            now - CLAIMED_FOR
         );
         Ok(channels.fetch_all(&self.pool).await?)
     }
@@ -353,7 +357,7 @@ impl Writer {
                         select from messages as m
                         where
                             m.channel = k.channel and m.kind = 'change' and m.subject = k.subject and m.period <> k.period
-                            and m.state not in ('waiting', 'dropped') and m.created_at > $7::timestamptz - $8::interval
+                            and m.state not in ('waiting', 'dropped') and m.created_at > $8
                     )
                 order by k.place
                 on conflict (tenant_id, channel, kind, subject, period) do update
@@ -368,7 +372,7 @@ impl Writer {
                 &contents as &[&Value],
                 &due,
                 now,
-                interval(CHANGE_IS_NEWS_FOR)
+                now - CHANGE_IS_NEWS_FOR
             )
             .execute(&mut *connection)
             .await?
@@ -461,7 +465,7 @@ impl Writer {
                 return Ok(None);
             }
             let due = sqlx::query!(
-                "select id, kind, batch from messages
+                "select id, kind from messages
                 where channel = $1 and state = 'waiting' and due_at <= $2
                 order by kind <> 'digest', id
                 limit $3
@@ -473,10 +477,11 @@ impl Writer {
             .fetch_all(&mut *connection)
             .await?;
             let Some(first) = due.first() else { return Ok(None) };
-            let is_alone = first.kind == MessageKind::Digest.to_string() || !terms.merges;
+            let is_digest = parse_stored::<MessageKind>(&first.kind)? == MessageKind::Digest;
+            let is_alone = is_digest || !terms.merges;
             let ids: Vec<i64> = due.iter().take(if is_alone { 1 } else { due.len() }).map(|row| row.id).collect();
             if let Some(most) = terms.most_a_day
-                && first.kind != MessageKind::Digest.to_string()
+                && !is_digest
                 && tried_since(connection, channel, terms.day.0).await? >= most
             {
                 sqlx::query!("update messages set due_at = $2 where id = any($1)", &ids, terms.day.1)
@@ -567,14 +572,14 @@ async fn settle_lost(
         from (
             select id, $4 or (kind = 'digest' and not is_repeated) as again
             from messages
-            where channel = $1 and state = 'sending' and tried_at <= $2::timestamptz - $3::interval
+            where channel = $1 and state = 'sending' and tried_at <= $3
             for update skip locked
         ) as l
         where m.id = l.id
         returning m.state",
         channel.as_str(),
         now,
-        interval(CLAIMED_FOR),
+        now - CLAIMED_FOR,
         may_repeat
     )
     .fetch_all(connection)
@@ -665,9 +670,4 @@ fn columns(keys: &[MessageKey]) -> [Vec<&str>; 4] {
         keys.iter().map(|key| key.subject.as_str()).collect(),
         keys.iter().map(|key| key.period.as_str()).collect(),
     ]
-}
-
-fn interval(length: TimeDelta) -> sqlx::postgres::types::PgInterval {
-    let microseconds = length.num_microseconds().unwrap_or(i64::MAX);
-    sqlx::postgres::types::PgInterval { months: 0, days: 0, microseconds }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::Verdict;
 use mergeline_domain::progress::ProgressEvent;
 use mergeline_store::{KeptPullRequest, LeaseOutcome, PageOfWork, Writer};
 
-use mergeline_fake_github::FakePullRequest;
+use mergeline_fake_github::{FakePullRequest, at, pr};
 
 /// Judges pull requests of the first configured repository and stores them, as a collection does. Returns how many
 /// rows changed.
@@ -58,4 +58,21 @@ pub async fn finish_reading(
     store.advance_listing(&lease, snapshot.revision, listed, None, started_at).await?;
     store.release(&lease, LeaseOutcome::Succeeded, None, started_at).await?;
     Ok(())
+}
+
+/// In each of the eight weeks before June 15, 2026: two pull requests of Ana that took an hour, and one of Bob, who counts half,
+/// that took a day. Two are open, one of them since June 1.
+pub fn eight_weeks() -> Vec<FakePullRequest> {
+    let mut all = Vec::new();
+    for week in 0..8 {
+        for (who, hours) in [("ana", 1), ("ana", 1), ("bob", 24)] {
+            let opened = at("2026-04-21T08:00:00Z") + TimeDelta::weeks(week);
+            let number = i64::try_from(all.len()).unwrap_or_default() + 1;
+            let merged = opened + TimeDelta::hours(hours);
+            all.push(pr("acme/api", number).by(who).created(&opened.to_rfc3339()).merged(&merged.to_rfc3339()));
+        }
+    }
+    all.push(pr("acme/api", 101).by("ana").created("2026-06-01T08:00:00Z"));
+    all.push(pr("acme/api", 102).by("bob").created("2026-06-16T08:00:00Z"));
+    all
 }

@@ -17,7 +17,7 @@ pub use app_key::app_key;
 pub use aws::{AwsEmulator, AwsFault, AwsService, EmulatedMessage, EmulatedMetric, EmulatedQueue};
 pub use channels::{ChannelAnswer, ChannelMessage, FakeChannels};
 pub use database::{TestDatabase, miscounted};
-pub use keep::{finish_reading, keep};
+pub use keep::{eight_weeks, finish_reading, keep};
 pub use lambda_runtime::{Invocation, LambdaRuntime};
 pub use node::NodePackages;
 pub use otlp::{Exported, FakeOtlp};

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use mergeline_api::{Api, Scope, router};
 use mergeline_domain::Details;
 use mergeline_fake_github::{FakePullRequest, at, pr};
+use mergeline_test_support::eight_weeks;
 use serde_json::{Value, json};
 
 use crate::common::{Backend, PRIVACY, TEAMS, ask, keys};
@@ -21,26 +22,9 @@ fn with_goals(goals: &str) -> String {
     format!("{goals}{TEAMS}")
 }
 
-/// In each of the eight weeks before June 15, 2026: two pull requests of Ana that took an hour, and one of Bob, who counts half,
-/// that took a day. Two are open, one of them since June 1.
-fn history() -> Vec<FakePullRequest> {
-    let mut all = Vec::new();
-    for week in 0..8 {
-        for (who, hours) in [("ana", 1), ("ana", 1), ("bob", 24)] {
-            let opened = at("2026-04-21T08:00:00Z") + TimeDelta::weeks(week);
-            let number = i64::try_from(all.len()).expect("few") + 1;
-            let merged = opened + TimeDelta::hours(hours);
-            all.push(pr("acme/api", number).by(who).created(&opened.to_rfc3339()).merged(&merged.to_rfc3339()));
-        }
-    }
-    all.push(pr("acme/api", 101).by("ana").created("2026-06-01T08:00:00Z"));
-    all.push(pr("acme/api", 102).by("bob").created("2026-06-16T08:00:00Z"));
-    all
-}
-
 async fn backend(teams: &str) -> Result<Backend> {
     let backend = Backend::with_teams(teams).await?;
-    let all = history();
+    let all = eight_weeks();
     backend.keep_since("2026-04-20T00:00:00Z", &all).await?;
     let details: Vec<(&FakePullRequest, Details)> =
         all.iter().map(|it| (it, Details { ready_at: Some(it.created_at), ..Details::default() })).collect();
@@ -203,7 +187,7 @@ async fn a_draft_does_not_wait_and_unread_changes_are_not_judged() -> Result<()>
 }
 
 #[tokio::test]
-async fn a_changed_goal_is_a_new_revision_and_a_removed_one_stays_as_history() -> Result<()> {
+async fn a_changed_goal_is_a_new_revision_and_a_removed_one_stays_as_eight_weeks() -> Result<()> {
     let goals = "goals: [{ id: few, form: limit, open: 1, to: 2026-06-01 }, { id: few, form: limit, open: 9, from: 2026-06-01 }]\n";
     let backend = backend(&with_goals(goals)).await?;
     let (_, answer) = backend.get("/v1/teams/payments/goals?last=P4W").await?;
@@ -225,7 +209,7 @@ async fn a_changed_goal_is_a_new_revision_and_a_removed_one_stays_as_history() -
 async fn what_is_not_read_yet_is_not_judged() -> Result<()> {
     let goals = "goals: [{ id: seen, form: share, measure: pickup, within: 4h, share: 0.5 }]\n";
     let backend = Backend::with_teams(&with_goals(goals)).await?;
-    let all = history();
+    let all = eight_weeks();
     backend.keep_since("2026-04-20T00:00:00Z", &all).await?;
     let state = async || -> Result<Value> {
         let (_, answer) = backend.get("/v1/teams/payments/goals?last=P2W").await?;

@@ -20,12 +20,11 @@ use crate::insight::CustomMetric;
 use crate::messages::ChannelEntry;
 use crate::start_of_day;
 use crate::teams_file::{
-    ChannelChange, DeliverySettings, GoalChange, GoalEntry, InstanceEntry, InvestmentEntry, ServiceEntry, TeamEntry,
-    TeamsFile,
+    DeliverySettings, GoalEntry, InstanceEntry, InvestmentEntry, ServiceEntry, TeamEntry, TeamsFile,
 };
 use crate::{
-    AccessChange, AccessLines, ExternalId, Forge, Login, MembershipId, Period, PersonId, Problem, Problems, RepoName,
-    RepoRules, ServiceSlug, TeamId, TeamSlug, Weight,
+    AccessChange, AccessLines, ExternalId, Forge, ListChange, Login, MembershipId, Period, PersonId, Problem, Problems,
+    RepoName, RepoRules, ServiceSlug, TeamId, TeamSlug, Weight,
 };
 use checks::{Holding, Holdings, Standing};
 pub use doubts::{Account, Doubt, Successor};
@@ -308,9 +307,9 @@ pub struct Plan {
     /// Lines of `access` that go and come.
     pub access_changed: AccessChange,
     /// Goals that go and come.
-    pub goals_changed: GoalChange,
+    pub goals_changed: ListChange<GoalEntry>,
     /// Channels that go and come.
-    pub channels_changed: ChannelChange,
+    pub channels_changed: ListChange<ChannelEntry>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -369,8 +368,8 @@ impl Plan {
             people: people.clone(),
             services_changed: services_changed(current, file),
             access_changed: access_changed(current, file),
-            goals_changed: GoalChange::between(current.settings.as_ref().map_or(&[], |it| &it.goals), &file.goals),
-            channels_changed: ChannelChange::between(
+            goals_changed: ListChange::between(current.settings.as_ref().map_or(&[], |it| &it.goals), &file.goals),
+            channels_changed: ListChange::between(
                 current.settings.as_ref().map_or(&[], |it| &it.channels),
                 &file.channels,
             ),

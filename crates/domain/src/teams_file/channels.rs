@@ -2,11 +2,8 @@
 
 use std::collections::HashMap;
 
-use chrono::NaiveTime;
-use serde::Serialize;
-
 use super::checks::{problem, team_slugs};
-use super::reader::{Draft, Placed, Reader, given, join};
+use super::reader::{Draft, Placed, Reader, given, join, times_of_day};
 use super::tree::{Node, Value};
 use crate::messages::{ChannelEntry, ChannelKind, MessageKind, QuietHours};
 use crate::{ChannelId, Problem, TeamSlug};
@@ -14,25 +11,6 @@ use crate::{ChannelId, Problem, TeamSlug};
 pub(super) const CHANNEL_KEYS: &[&str] = &["id", "kind", "teams", "kinds", "quiet", "weekends", "titles"];
 /// What somebody may write into a channel although it is a secret.
 const SECRET_KEYS: [&str; 5] = ["url", "address", "to", "webhook", "secret"];
-
-/// What changes of the channels.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct ChannelChange {
-    /// Those that are not in the new file, or not so.
-    pub removed: Vec<ChannelEntry>,
-    /// Those that are new in it.
-    pub added: Vec<ChannelEntry>,
-}
-
-impl ChannelChange {
-    /// From `before` to `after`.
-    pub fn between(before: &[ChannelEntry], after: &[ChannelEntry]) -> Self {
-        let missing_in = |channels: &[ChannelEntry], others: &[ChannelEntry]| -> Vec<ChannelEntry> {
-            channels.iter().filter(|channel| !others.contains(channel)).cloned().collect()
-        };
-        Self { removed: missing_in(before, after), added: missing_in(after, before) }
-    }
-}
 
 impl Reader<'_> {
     /// A channel.
@@ -100,9 +78,7 @@ impl Reader<'_> {
     /// `18:00-08:00`.
     fn quiet(&mut self, node: &Node, path: &str) -> Option<QuietHours> {
         let text = self.text(node, path)?;
-        let time = |text: &str| NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
-        let hours = text.split_once('-').and_then(|(from, to)| Some(QuietHours { from: time(from)?, to: time(to)? }));
-        let hours = hours.filter(|hours| hours.from != hours.to);
+        let hours = times_of_day(text).filter(|(from, to)| from != to).map(|(from, to)| QuietHours { from, to });
         if hours.is_none() {
             let message = format!("`{text}` are not hours of a day");
             self.report("config.channel", node.at, path, message, "write them like `\"18:00-08:00\"`");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use super::checks::{problem, team_slugs};
-use super::reader::{Draft, Placed, Reader, given, join, weight_meant};
+use super::reader::{Draft, Placed, Reader, given, join, times_of_day, weight_meant};
 use super::tree::Node;
 use crate::insight::{Clock, GoalForm, GoalMeasure, GoalRevision, Percent, WorkingHours};
 use crate::{GoalId, Period, Problem, TeamSlug, Weight};
@@ -83,25 +83,6 @@ pub struct ConfiguredGoals {
     pub applied_at: DateTime<Utc>,
     /// Its goals.
     pub goals: Vec<GoalEntry>,
-}
-
-/// What changes of the goals.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct GoalChange {
-    /// Those that are not in the new file, or not so.
-    pub removed: Vec<GoalEntry>,
-    /// Those that are new in it.
-    pub added: Vec<GoalEntry>,
-}
-
-impl GoalChange {
-    /// From `before` to `after`.
-    pub fn between(before: &[GoalEntry], after: &[GoalEntry]) -> Self {
-        let missing_in = |goals: &[GoalEntry], others: &[GoalEntry]| -> Vec<GoalEntry> {
-            goals.iter().filter(|goal| !others.contains(goal)).cloned().collect()
-        };
-        Self { removed: missing_in(before, after), added: missing_in(after, before) }
-    }
 }
 
 /// A goal of a team with all of its revisions.
@@ -364,9 +345,7 @@ impl Reader<'_> {
     /// `09:00-17:00`.
     fn hours(&mut self, node: &Node, path: &str) -> Option<(NaiveTime, NaiveTime)> {
         let text = self.text(node, path)?;
-        let time = |text: &str| NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
-        let hours = text.split_once('-').and_then(|(from, to)| Some((time(from)?, time(to)?)));
-        let hours = hours.filter(|(from, to)| from < to);
+        let hours = times_of_day(text).filter(|(from, to)| from < to);
         if hours.is_none() {
             let message = format!("`{text}` are not hours of a day");
             self.report(CODE, node.at, path, message, "write them like `\"09:00-17:00\"`");

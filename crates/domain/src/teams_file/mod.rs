@@ -16,14 +16,13 @@ mod reader;
 mod tree;
 mod write;
 
-pub use channels::ChannelChange;
 pub(crate) use checks::first_sum_above_one;
 use chrono_tz::Tz;
 pub use delivery::{DeliverySettings, OwnerEntry, ServiceEntry};
 pub use document::json_schema;
 pub use draft::{LeafTeam, LeafTeams, ListedAccount, ListedTeam, TeamsDraft, share_equally};
 pub use drift::{Drift, TeamDrift, TeamState};
-pub use goals::{ConfiguredGoals, GoalChange, GoalEntry, TeamGoal, goals_of_team};
+pub use goals::{ConfiguredGoals, GoalEntry, TeamGoal, goals_of_team};
 pub use investment::InvestmentEntry;
 pub use people_csv::{Column, Columns, PeopleCsv};
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 
 use super::delivery::DeliveryDraft;
@@ -264,6 +264,13 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         metrics: Vec::new(),
         teams,
     }
+}
+
+/// `09:00-17:00`.
+pub(super) fn times_of_day(text: &str) -> Option<(NaiveTime, NaiveTime)> {
+    let time = |text: &str| NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| text.len() == 5);
+    let (from, to) = text.split_once('-')?;
+    Some((time(from)?, time(to)?))
 }
 
 /// The entries of a mapping: known keys only, each once.

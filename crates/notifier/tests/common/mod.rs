@@ -10,10 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mergeline_domain::messages::{ChannelEntry, MessageKind};
 use mergeline_domain::teams_file::TeamsFile;
 use mergeline_domain::{ChannelId, Details};
-use mergeline_fake_github::{FakePullRequest, at, pr};
+use mergeline_fake_github::{FakePullRequest, at};
 use mergeline_notifier::{Delivered, NotifySettings, Sender, deliver, due, plan};
 use mergeline_store::{ApplyOptions, LeaseOutcome, MessageKey, PlannedMessage, WithoutDetails, Writer};
-use mergeline_test_support::{FakeChannels, TestDatabase, finish_reading, keep};
+use mergeline_test_support::{FakeChannels, TestDatabase, eight_weeks, finish_reading, keep};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -74,7 +74,8 @@ impl World {
     /// The same with eight weeks of pull requests, read until four hours before [`NOW`].
     pub(crate) async fn with_history(lines: &str) -> Result<Self> {
         let world = Self::with(lines).await?;
-        let all = history();
+        let titled = |it: FakePullRequest| if it.number == 101 { it.titled("Pay by card <!channel>") } else { it };
+        let all: Vec<FakePullRequest> = eight_weeks().into_iter().map(titled).collect();
         keep(&world.store, &all).await?;
         let ready: Vec<(WithoutDetails, Details)> = all.iter().map(details).collect();
         let (revision, _) = world.store.roster().await?.context("configured")?;
@@ -166,21 +167,4 @@ fn details(pull_request: &FakePullRequest) -> (WithoutDetails, Details) {
     let node_id = facts.node_id.unwrap_or_default();
     let wanted = WithoutDetails { node_id, number: facts.number, updated_at: facts.updated_at };
     (wanted, Details { ready_at: Some(pull_request.created_at), ..Details::default() })
-}
-
-/// In each of the eight weeks before June 15, 2026: two pull requests of Ana that took an hour, and one of Bob that took a day. Two are
-/// open, one of them since June 1.
-fn history() -> Vec<FakePullRequest> {
-    let mut all = Vec::new();
-    for week in 0..8 {
-        for (who, hours) in [("ana", 1), ("ana", 1), ("bob", 24)] {
-            let opened = at("2026-04-21T08:00:00Z") + TimeDelta::weeks(week);
-            let number = i64::try_from(all.len()).expect("few") + 1;
-            let merged = opened + TimeDelta::hours(hours);
-            all.push(pr("acme/api", number).by(who).created(&opened.to_rfc3339()).merged(&merged.to_rfc3339()));
-        }
-    }
-    all.push(pr("acme/api", 101).by("ana").titled("Pay by card <!channel>").created("2026-06-01T08:00:00Z"));
-    all.push(pr("acme/api", 102).by("bob").created("2026-06-16T08:00:00Z"));
-    all
 }
