@@ -105,7 +105,8 @@ fn shown(unit: &MeasuredUnit, of: MetricUnit) -> String {
         MetricUnit::Hours => format!("{value:.1} h"),
         MetricUnit::Lines => format!("{value:.0} lines"),
         MetricUnit::Files => format!("{value:.1} files"),
-        MetricUnit::PullRequests if value.fract() == 0.0 => format!("{value:.0}"),
-        MetricUnit::PullRequests => format!("{value:.2}"),
+        MetricUnit::PullRequests | MetricUnit::Deployments | MetricUnit::Incidents | MetricUnit::Reviews => {
+            if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+        }
     }
 }

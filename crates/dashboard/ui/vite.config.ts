@@ -26,12 +26,15 @@ interface Schema {
   items?: Schema
   $ref?: string
   properties?: Record<string, Schema>
+  propertyNames?: { enum: string[] }
+  const?: string
+  allOf?: { if: Schema; then: Schema }[]
 }
 const { $defs } = JSON.parse(readFileSync(fileURLToPath(new URL('../../../docs/teams.schema.json', import.meta.url)), 'utf8')) as { $defs: Record<string, Schema> }
 
 /** What a metric of the teams file may be made of. */
 function metricChoices() {
-  const { id, of, statistic, measure, by } = $defs.Metric!.properties!
+  const { id, basis, statistic, by } = $defs.Metric!.properties!
   const { not: _, ...fields } = $defs.MetricWhen!.properties!
   const kind = (name: string, { type, $ref = '' }: Schema) => {
     if (name === 'state') return 'state'
@@ -42,11 +45,16 @@ function metricChoices() {
   return {
     id: id!.pattern,
     time: $defs.TimeRange!.properties!.at_least!.pattern,
-    of: of!.enum![0],
+    // Of each thing what it may be asked.
+    of: Object.fromEntries(
+      $defs.Metric!.allOf!.map((it) => {
+        const { when, measure, basis: no } = it.then.properties!
+        return [it.if.properties!.of!.const, { fields: when!.propertyNames!.enum.filter((name) => name !== 'not'), states: when!.properties!.state!.items!.enum, measures: measure!.enum, hasBasis: no === undefined }]
+      }),
+    ),
     statistic: statistic!.enum,
-    measure: measure!.enum,
+    basis: basis!.enum,
     by: by!.enum,
-    state: fields.state!.items!.pattern!.replace(/[^a-z|]/g, '').split('|'),
     fields: Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, kind(name, schema)])),
   }
 }

@@ -1,10 +1,13 @@
 //! The metrics of the teams file.
 
 use chrono::NaiveDate;
-use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricUnit};
+use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricOf, MetricUnit};
 use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
-use mergeline_store::{MetricBucket, TeamRef};
+use mergeline_store::{DeploymentCoverage, MetricBucket, TeamRef};
 
+use crate::dora::{
+    deployments_not_read, incidents_not_read, incomplete_deliveries, no_deployment_source, no_incident_source,
+};
 use crate::query::ReportError;
 use crate::report::{Report, applying};
 use crate::statistics::DETAILS_PENDING;
@@ -63,16 +66,37 @@ impl Report {
     pub async fn measure(&mut self, metrics: Vec<CustomMetric>) -> Result<TeamMetrics, ReportError> {
         let team = self.required_team()?;
         let range = (self.filter.from, self.filter.to);
-        let (mut measured, mut lacks_details) = (Vec::new(), false);
+        let mut lacks_details = false;
+        // What takes long is in no time-out of the metrics.
+        if metrics.iter().any(|metric| metric.of == MetricOf::Reviews) {
+            let filter = self.filter.clone();
+            lacks_details |= self.reader.unread_reviews(team.id, &filter).await?.is_any;
+        }
+        let deployments = if metrics.iter().any(|metric| !metric.of.is_of_people()) {
+            Some(self.reader.deployment_coverage(None, None, range.0..range.1, self.now).await?)
+        } else {
+            None
+        };
+        let mut measured = Vec::new();
         for metric in metrics {
             let found = self.reader.custom_metric(&metric, team.id, range, self.range.zone).await;
             let found = found.map_err(|error| self.refusal(error))?;
             lacks_details |= found.lacks_details;
-            let units = found.buckets.into_iter().map(|bucket| self.unit(&metric, bucket)).collect();
+            let of_services = deployments.as_ref().filter(|_| !metric.of.is_of_people());
+            let units = found.buckets.into_iter().map(|bucket| self.unit(&metric, bucket, of_services)).collect();
             measured.push(MeasuredMetric { metric, units });
         }
         let has_hidden = measured.iter().flat_map(|it| &it.units).any(|unit| unit.numbers.is_none());
         let mut warnings = self.warnings().to_vec();
+        if let Some(deployments) = &deployments {
+            let (now, stale_after, is_limited) = (self.now, self.stale_after, self.is_limited);
+            warnings.extend(applying([
+                no_deployment_source(deployments, false),
+                deployments_not_read(deployments, &self.range, now, stale_after, is_limited),
+                incidents_not_read(deployments, &self.range, now, stale_after, is_limited),
+                no_incident_source(deployments),
+            ]));
+        }
         warnings.extend(applying([
             (lacks_details, WarningCode::DetailsPending, DETAILS_PENDING),
             (
@@ -85,7 +109,8 @@ impl Report {
         Ok(TeamMetrics { team, metrics: measured, warnings })
     }
 
-    fn unit(&self, metric: &CustomMetric, bucket: MetricBucket) -> MeasuredUnit {
+    /// The coverage of deployments is there for what depends on it.
+    fn unit(&self, metric: &CustomMetric, bucket: MetricBucket, of: Option<&DeploymentCoverage>) -> MeasuredUnit {
         let (interval, start) = (metric.by.interval(), bucket.start);
         let numbers = Some(bucket).filter(|bucket| self.shows(metric, bucket));
         let in_a_unit = if metric.unit() == MetricUnit::Hours { 3600.0 } else { 1.0 };
@@ -93,7 +118,12 @@ impl Report {
             label: interval.label(start),
             start,
             end: interval.end(start),
-            incomplete: self.coverage().incomplete_bucket(start, interval, &self.range, self.today()),
+            incomplete: if let Some(deployments) = of {
+                let days = (start, interval.end(start));
+                incomplete_deliveries(self.coverage(), deployments, &self.range, days, self.today())
+            } else {
+                self.coverage().incomplete_bucket(start, interval, &self.range, self.today())
+            },
             numbers,
             value: numbers.and_then(|numbers| numbers.value).map(|value| value / in_a_unit),
         }

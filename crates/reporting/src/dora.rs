@@ -387,28 +387,12 @@ impl DoraReport {
 
     /// Why the numbers from the start of one day to that of another are not final.
     fn incomplete(&self, from: NaiveDate, to: NaiveDate) -> Vec<Incomplete> {
-        let days = DateRange { from, to, ..self.range };
-        let today = self.today();
-        let DeploymentCoverage { wants_incidents, incidents_until, .. } = self.deployments;
-        let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| due(&days, today) <= until);
-        let mut reasons = self.status.coverage.incomplete_range(&days, today);
-        if lacks_deployments(&self.deployments, &days, today) {
-            reasons.push(Incomplete::DeploymentsNotRead);
-        }
-        if !has_incidents && from <= today {
-            reasons.push(Incomplete::IncidentsNotRead);
-        }
-        if from < self.range.from || self.range.to < to {
-            reasons.push(Incomplete::OutsideRange);
-        }
-        reasons
+        incomplete_deliveries(&self.status.coverage, &self.deployments, &self.range, (from, to), self.today())
     }
 
     /// Whether incidents were read for the range, as far as it is over, and lately.
     fn has_read_incidents(&self) -> bool {
-        let DeploymentCoverage { incidents_until, wants_incidents, .. } = self.deployments;
-        !wants_incidents
-            || incidents_until.is_some_and(|until| self.range.end().min(self.now) <= until + self.stale_after)
+        has_read_incidents(&self.deployments, &self.range, self.now, self.stale_after)
     }
 
     /// Removes durations of pull requests of fewer people than configured, and of weeks that are not over. Returns whether any was
@@ -432,17 +416,9 @@ impl DoraReport {
         let succeeded = total.deployments.succeeded.n;
         let is_read = is_read(deployments, &self.range, self.now, self.stale_after);
         let warnings = [
-            (
-                deployments.with_source == 0 && total.deployments.finished.n == 0,
-                WarningCode::NoDeploymentSource,
-                "no deployment to production is known; environments.production in the teams file says what production is".to_owned(),
-            ),
+            no_deployment_source(deployments, total.deployments.finished.n > 0),
             deployments_not_read(deployments, &self.range, self.now, self.stale_after, self.is_limited),
-            (
-                !self.has_read_incidents() || !deployments.incident_problems.is_empty(),
-                WarningCode::IncidentsNotRead,
-                not_read("incidents", &deployments.incident_problems, self.is_limited),
-            ),
+            incidents_not_read(deployments, &self.range, self.now, self.stale_after, self.is_limited),
             (
                 deployments.has_assumed,
                 WarningCode::AssumedDeployments,
@@ -482,11 +458,7 @@ impl DoraReport {
                 WarningCode::FirstDeploymentInRange,
                 "what the first deployment of a repository contains does not count as delivered".to_owned(),
             ),
-            (
-                !deployments.has_incidents,
-                WarningCode::NoIncidentSource,
-                "no incidents are known, so only rollbacks, reverts and failures tell failed deployments".to_owned(),
-            ),
+            no_incident_source(deployments),
             (
                 total.open_incidents.n > 0,
                 WarningCode::OpenIncidents,
@@ -530,6 +502,31 @@ impl DoraReport {
     }
 }
 
+/// Why the numbers of deployments and incidents from the start of one day to that of another are not final. Until pull requests are read,
+/// it is unknown what was delivered.
+pub(crate) fn incomplete_deliveries(
+    coverage: &Coverage,
+    deployments: &DeploymentCoverage,
+    range: &DateRange,
+    (from, to): (NaiveDate, NaiveDate),
+    today: NaiveDate,
+) -> Vec<Incomplete> {
+    let days = DateRange { from, to, ..*range };
+    let DeploymentCoverage { wants_incidents, incidents_until, .. } = deployments;
+    let has_incidents = !wants_incidents || incidents_until.is_some_and(|until| due(&days, today) <= until);
+    let mut reasons = coverage.incomplete_range(&days, today);
+    if lacks_deployments(deployments, &days, today) {
+        reasons.push(Incomplete::DeploymentsNotRead);
+    }
+    if !has_incidents && from <= today {
+        reasons.push(Incomplete::IncidentsNotRead);
+    }
+    if from < range.from || range.to < to {
+        reasons.push(Incomplete::OutsideRange);
+    }
+    reasons
+}
+
 /// Until when what happened on these days must have been read. As for pull requests, what is running is read every few hours.
 fn due(days: &DateRange, today: NaiveDate) -> DateTime<Utc> {
     let is_running = today < days.to;
@@ -550,6 +547,51 @@ fn is_read(deployments: &DeploymentCoverage, range: &DateRange, now: DateTime<Ut
     let DeploymentCoverage { covered_since, complete_until, .. } = deployments;
     covered_since.is_some_and(|since| since <= range.start())
         && complete_until.is_some_and(|until| range.end().min(now) <= until + stale_after)
+}
+
+/// Whether incidents were read for the range, as far as it is over, and lately.
+fn has_read_incidents(
+    deployments: &DeploymentCoverage,
+    range: &DateRange,
+    now: DateTime<Utc>,
+    stale_after: TimeDelta,
+) -> bool {
+    let DeploymentCoverage { incidents_until, wants_incidents, .. } = deployments;
+    !wants_incidents || incidents_until.is_some_and(|until| range.end().min(now) <= until + stale_after)
+}
+
+/// Whether to warn that nothing tells deployments, and how.
+pub(crate) fn no_deployment_source(deployments: &DeploymentCoverage, has_any: bool) -> (bool, WarningCode, String) {
+    (
+        deployments.with_source == 0 && !has_any,
+        WarningCode::NoDeploymentSource,
+        "no deployment to production is known; environments.production in the teams file says what production is"
+            .to_owned(),
+    )
+}
+
+/// Whether to warn that nothing tells incidents, and how.
+pub(crate) fn no_incident_source(deployments: &DeploymentCoverage) -> (bool, WarningCode, String) {
+    (
+        !deployments.has_incidents,
+        WarningCode::NoIncidentSource,
+        "no incidents are known, so only rollbacks, reverts and failures tell failed deployments".to_owned(),
+    )
+}
+
+/// Whether to warn that incidents were not read, and how.
+pub(crate) fn incidents_not_read(
+    deployments: &DeploymentCoverage,
+    range: &DateRange,
+    now: DateTime<Utc>,
+    stale_after: TimeDelta,
+    is_limited: bool,
+) -> (bool, WarningCode, String) {
+    (
+        !has_read_incidents(deployments, range, now, stale_after) || !deployments.incident_problems.is_empty(),
+        WarningCode::IncidentsNotRead,
+        not_read("incidents", &deployments.incident_problems, is_limited),
+    )
 }
 
 /// Whether to warn that deployments were not read, and how.

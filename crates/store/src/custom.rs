@@ -6,9 +6,12 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use mergeline_domain::TeamId;
+use mergeline_domain::delivery::Share;
 use mergeline_domain::insight::{
-    CustomMetric, EndState, FlagField, MetricFields, MetricMeasure, MetricSelection, MetricStatistic, TextField,
+    CustomMetric, FlagField, MetricFields, MetricMeasure, MetricOf, MetricSelection, MetricState, MetricStatistic,
+    TextField,
 };
+use mergeline_domain::metrics::Basis;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 
@@ -22,15 +25,16 @@ const TIME: &str = "set local statement_timeout = '2s'";
 pub struct MetricBucket {
     /// The first day.
     pub start: NaiveDate,
-    /// How many pull requests the value is made of: of a share those that `than` takes, of a measure those that have it.
+    /// Of how many things the value is made: of a share those that `than` takes, of a measure those that have it.
     pub n: i64,
-    /// The sum of their weights in ten-thousandths.
-    pub weight_units: i64,
+    /// The sum of their weights.
+    pub weight: Share,
     /// How many `when` takes, of a share those of them that `than` takes, too.
     pub taken: i64,
     /// The value, of a time in seconds; `None` if it is of nothing.
     pub value: Option<f64>,
-    /// The fewest people in any of the groups into which the metric divides the team's pull requests; `None` if there are none.
+    /// The fewest people in any of the groups into which the metric divides the team's pull requests or reviews, of these both authors
+    /// and reviewers; `None` if there are none, and of deployments and incidents.
     pub people: Option<i64>,
 }
 
@@ -39,7 +43,7 @@ pub struct MetricBucket {
 pub struct MetricNumbers {
     /// One for each calendar unit, without gaps, also where there is nothing.
     pub buckets: Vec<MetricBucket>,
-    /// Whether some of the pull requests have facts that were not read yet.
+    /// Whether some of the pull requests, also of reviews, have facts that were not read yet.
     pub lacks_details: bool,
 }
 
@@ -57,8 +61,8 @@ impl ReadSession {
         Ok(row.fetch_optional(&mut *self.connection).await?.map(|Json(metrics)| metrics).unwrap_or_default())
     }
 
-    /// The numbers of a metric for a team's pull requests that were merged (or closed, if it is about these) in `[from, to)`, by its
-    /// calendar unit in a zone.
+    /// The numbers of a metric for what of a team happened in `[from, to)`, by its calendar unit in a zone. Deployments and incidents
+    /// are a team's by the pull requests that were delivered (`delivered@1`).
     ///
     /// # Errors
     /// [`StoreError::Timeout`] if it takes more than two seconds, and when the database fails otherwise.
@@ -74,10 +78,10 @@ impl ReadSession {
         let mut query = compiled(metric, team, range, zone);
         let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *self.connection).await?;
         let lacks_details = rows.first().is_some_and(|row| row.6);
-        let bucket = |(start, n, weight_units, taken, value, people, _): Row| MetricBucket {
+        let bucket = |(start, n, weight, taken, value, people, _): Row| MetricBucket {
             start,
             n,
-            weight_units,
+            weight: Share(weight),
             taken,
             value,
             people,
@@ -86,15 +90,22 @@ impl ReadSession {
     }
 }
 
-/// The groups into which the metric divides the pull requests, up to the value: none may be of too few people, also not what is left over.
+/// The groups into which the metric divides the things, up to the value: none may be of too few people, also not what is left over. Those
+/// of reviews have people on both sides.
 const GROUPS: &str = " as is_counted
         from stored as s
     ),
 
     groups as (
-        select c.bucket, count(distinct c.author_id) as people
+        select
+            c.bucket,
+            -- Of what is of no people there is no group.
+            case when count(c.author_id) > 0 then least(
+                count(distinct c.author_id),
+                case when bool_or(c.has_reviewer) then count(distinct c.reviewer_id) end
+            ) end as people
         from counted as c
-        group by c.bucket, c.is_merged, c.is_taken, c.is_of, c.value is null
+        group by c.bucket, c.state, c.is_taken, c.is_of, c.value is null
     ),
 
     smallest as (
@@ -107,7 +118,7 @@ const GROUPS: &str = " as is_counted
         select
             c.bucket,
             count(*) filter (where c.is_counted) as n,
-            coalesce(sum(c.units) filter (where c.is_counted), 0) as units,
+            coalesce(sum(c.weight) filter (where c.is_counted), 0) as weight,
             count(*) filter (where c.is_taken and c.is_of) as taken,
             (";
 
@@ -127,7 +138,7 @@ const SHOWN: &str = "::timestamptz
     select
         d.bucket,
         coalesce(n.n, 0),
-        coalesce(n.units, 0)::bigint,
+        (coalesce(n.weight, 0) * 100000000)::bigint,
         coalesce(n.taken, 0),
         ";
 
@@ -174,7 +185,7 @@ fn compiled(
     query
 }
 
-/// The team's pull requests of the range, with what the metric asks of each.
+/// What of the team happened in the range, with what the metric asks of each.
 fn push_stored(
     query: &mut QueryBuilder<Postgres>,
     metric: &CustomMetric,
@@ -187,39 +198,144 @@ fn push_stored(
     query.push("stored as (select greatest(date_trunc(").push_bind(unit).push(", a.at at time zone ");
     query.push_bind(zone.name()).push("), date_trunc(").push_bind(unit).push(", ").push_bind(from);
     query.push("::timestamptz at time zone ").push_bind(zone.name());
-    query.push(
-        "))::date as bucket, a.author_id, (a.weight * 10000)::integer as units, p.merged_at is not null as is_merged, ",
-    );
-    push_selection(query, &metric.when);
+    // Sums stay exact; only percentiles use rounded weights.
+    query.push("))::date as bucket, a.weight, greatest((a.weight * 10000)::integer, 1) as units, ");
+    query.push(match metric.of {
+        MetricOf::PullRequests => {
+            "a.author_id, null::bigint as reviewer_id, false as has_reviewer,
+            p.detailed_at is distinct from p.updated_at as lacks_details, a.state, "
+        }
+        MetricOf::Reviews => {
+            "a.author_id, a.reviewer_id, true as has_reviewer,
+            p.detailed_at is distinct from p.updated_at as lacks_details, a.state, "
+        }
+        MetricOf::Deployments | MetricOf::Incidents => {
+            "null::bigint as author_id, null::bigint as reviewer_id, false as has_reviewer, false as lacks_details, a.state, "
+        }
+    });
+    push_selection(query, metric.of, &metric.when);
     query.push(" as is_taken, ");
     if let Some(than) = &metric.than {
-        push_selection(query, than);
+        push_selection(query, metric.of, than);
     } else {
         query.push("true");
     }
-    query.push(" as is_of, ").push(metric.measure.map_or("null::double precision", measured));
-    query.push(" as value, p.detailed_at is distinct from p.updated_at as lacks_details from (");
-    let mut before = "select ";
-    for state in metric.states() {
-        // Each has an index of its own.
-        let (at, condition) = match state {
-            EndState::Merged => ("m.merged_at", "m.team_id = "),
-            EndState::Closed => ("m.closed_at", "m.merged_at is null and m.team_id = "),
-        };
-        query.push(before).push("m.pull_request_id, m.author_id, m.weight, ").push(at);
-        query.push(" as at from pr_attributions as m where ").push(condition).push_bind(team.0).push(" and ").push(at);
-        query.push(" >= ").push_bind(from).push(" and ").push(at).push(" < ").push_bind(to);
-        before = " union all select ";
+    query.push(" as is_of, ");
+    query.push(metric.measure.map_or("null::double precision", |measure| measured(metric.of, measure)));
+    query.push(" as value from (");
+    let mut states = metric.states().into_iter().map(Some).collect::<Vec<_>>();
+    if states.is_empty() {
+        states.push(None);
     }
-    query.push(
-        ") as a
-        inner join pull_requests as p on a.pull_request_id = p.id
-        inner join repositories as r on p.repository_id = r.id
-    ",
-    );
+    for (place, state) in states.into_iter().enumerate() {
+        query.push(if place == 0 { "" } else { " union all " });
+        push_source(query, metric, state, team, (from, to));
+    }
+    query.push(joined(metric.of));
 }
 
-/// Of which pull requests the value is.
+/// What happened to the team's things of a kind by one event: each has an index of its own.
+fn push_source(
+    query: &mut QueryBuilder<Postgres>,
+    metric: &CustomMetric,
+    state: Option<MetricState>,
+    team: TeamId,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) {
+    let (columns, source, at, condition) = match metric.of {
+        MetricOf::PullRequests => {
+            let (at, condition) = if state == Some(MetricState::Closed) {
+                ("m.closed_at", "m.merged_at is null and m.team_id = ")
+            } else {
+                ("m.merged_at", "m.team_id = ")
+            };
+            ("m.pull_request_id, m.author_id, m.weight", "pr_attributions as m", at, condition)
+        }
+        MetricOf::Deployments => {
+            let condition = if state == Some(MetricState::Failed) {
+                "m.kind is null and m.team_id = "
+            } else {
+                // A rollout belongs to what it repeats.
+                "m.kind <> 'rollout' and m.team_id = "
+            };
+            ("m.deployment_id, m.share as weight", "deployment_shares as m", "m.finished_at", condition)
+        }
+        MetricOf::Incidents => {
+            let at = if state == Some(MetricState::Started) { "f.started_at" } else { "f.resolved_at" };
+            match metric.basis() {
+                Basis::Delivered => (
+                    "f.incident_id, m.share as weight",
+                    "deployment_shares as m inner join incident_facts as f on m.deployment_id = f.deployment_id",
+                    at,
+                    "m.basis = 'delivered' and m.team_id = ",
+                ),
+                Basis::Owned => (
+                    "f.incident_id, m.weight",
+                    "service_owners as m inner join incident_facts as f on
+                        m.service_id = f.service_id
+                        and (m.owned_from is null or f.started_at >= m.owned_from)
+                        and (m.owned_to is null or f.started_at < m.owned_to)",
+                    at,
+                    "m.removed_in is null and m.team_id = ",
+                ),
+            }
+        }
+        MetricOf::Reviews => (
+            "v.pull_request_id, v.author_id, v.reviewer_id, v.submitted_at, m.team_id, m.weight",
+            "team_memberships as m inner join pull_request_reviews as v on
+                m.person_id = v.author_id
+                and (m.joined_at is null or v.submitted_at >= m.joined_at)
+                and (m.left_at is null or v.submitted_at < m.left_at)",
+            "v.submitted_at",
+            "m.removed_in is null and m.team_id = ",
+        ),
+    };
+    let name: &'static str = state.map_or("", Into::into);
+    query.push("select ").push(columns).push(", ").push(at).push(" as at, ").push_bind(name);
+    query.push("::text as state from ").push(source).push(" where ").push(condition).push_bind(team.0);
+    query.push(" and ").push(at).push(" >= ").push_bind(from).push(" and ").push(at).push(" < ").push_bind(to);
+    if metric.of == MetricOf::Deployments {
+        let basis: &'static str = metric.basis().into();
+        query.push(" and m.basis = ").push_bind(basis);
+    }
+}
+
+/// What the fields of a thing are read from.
+fn joined(of: MetricOf) -> &'static str {
+    match of {
+        MetricOf::PullRequests => {
+            ") as a
+            inner join pull_requests as p on a.pull_request_id = p.id
+            inner join repositories as r on p.repository_id = r.id
+            "
+        }
+        // Reviews of a former author are read again.
+        MetricOf::Reviews => {
+            ") as a
+            inner join pull_requests as p
+                on a.pull_request_id = p.id and a.author_id = p.author_id and p.deleted_at is null
+            inner join repositories as r on p.repository_id = r.id
+            "
+        }
+        MetricOf::Deployments => {
+            ") as a
+            inner join deployment_facts as f on a.deployment_id = f.deployment_id
+            inner join services as w on f.service_id = w.id
+            left join repositories as r on w.repository_id = r.id
+            "
+        }
+        MetricOf::Incidents => {
+            ") as a
+            inner join incident_facts as f on a.incident_id = f.incident_id
+            inner join incidents as p on a.incident_id = p.id
+            left join services as w on f.service_id = w.id
+            left join repositories as r on w.repository_id = r.id
+            "
+        }
+    }
+}
+
+/// Of which things the value is.
 fn counted(statistic: MetricStatistic) -> &'static str {
     match statistic {
         MetricStatistic::Count | MetricStatistic::Weight => "s.is_taken",
@@ -234,13 +350,14 @@ fn counted(statistic: MetricStatistic) -> &'static str {
 fn value(statistic: MetricStatistic) -> &'static str {
     match statistic {
         MetricStatistic::Count => "count(*) filter (where c.is_counted)",
-        MetricStatistic::Weight => "coalesce(sum(c.units) filter (where c.is_counted), 0) / 10000.0",
+        MetricStatistic::Weight => "coalesce(sum(c.weight) filter (where c.is_counted), 0)",
         MetricStatistic::Share => {
-            "coalesce(sum(c.units) filter (where c.is_taken and c.is_of), 0)::double precision
-            / sum(c.units) filter (where c.is_counted)"
+            "coalesce(sum(c.weight) filter (where c.is_taken and c.is_of), 0)::double precision
+            / sum(c.weight) filter (where c.is_counted)::double precision"
         }
         MetricStatistic::Mean => {
-            "sum(c.value * c.units) filter (where c.is_counted) / sum(c.units) filter (where c.is_counted)"
+            "sum(c.value * c.weight::double precision) filter (where c.is_counted)
+            / sum(c.weight) filter (where c.is_counted)::double precision"
         }
         MetricStatistic::P50 | MetricStatistic::P75 | MetricStatistic::P90 => {
             "(weighted_percentiles(
@@ -252,7 +369,7 @@ fn value(statistic: MetricStatistic) -> &'static str {
 }
 
 /// The column of a measure: a time in seconds, else a number.
-fn measured(measure: MetricMeasure) -> &'static str {
+fn measured(of: MetricOf, measure: MetricMeasure) -> &'static str {
     match measure {
         MetricMeasure::CycleTime => "p.cycle_seconds",
         MetricMeasure::Coding => "p.coding_seconds",
@@ -262,6 +379,25 @@ fn measured(measure: MetricMeasure) -> &'static str {
         MetricMeasure::LeadTime => "lead_seconds(p)",
         MetricMeasure::Lines => "(p.additions::bigint + p.deletions)::double precision",
         MetricMeasure::Files => "p.changed_files::double precision",
+        MetricMeasure::RecoveryTime if of == MetricOf::Incidents => {
+            "case when f.resolved_at >= f.started_at then extract(epoch from f.resolved_at - f.started_at)::double precision end"
+        }
+        MetricMeasure::RecoveryTime => {
+            "(
+                select extract(epoch from remedy_of(f.deployment_id, array_agg(x.reason)) - f.succeeded_at)::double precision
+                from deployment_failures as x
+                where x.deployment_id = f.deployment_id
+            )"
+        }
+        // What the commits contain is not known of all.
+        MetricMeasure::PullRequests => "case when f.is_known then f.pull_requests::double precision end",
+        // Without a known time, what is reviewed has been ready since the opening, as in pr_phases@1.
+        MetricMeasure::Wait => {
+            "case
+                when a.submitted_at >= coalesce(p.ready_at, p.created_at)
+                    then extract(epoch from a.submitted_at - coalesce(p.ready_at, p.created_at))::double precision
+            end"
+        }
     }
 }
 
@@ -279,6 +415,11 @@ fn looked_at(field: TextField) -> (&'static str, &'static str) {
             ("exists (select from unnest(p.labels) as w (text) where lower(w.text collate \"C\") like any(", "))")
         }
         TextField::Titles => ("lower(p.title collate \"C\") like any(", ")"),
+        TextField::Services => {
+            ("lower(coalesce(w.slug, replace(r.display_name, '/', '.')) collate \"C\") like any(", ")")
+        }
+        TextField::Kinds => ("f.kind like any(", ")"),
+        TextField::Severities => ("f.severity like any(", ")"),
     }
 }
 
@@ -302,24 +443,36 @@ fn flag(field: FlagField) -> &'static str {
                 when p.detailed_at is not distinct from p.updated_at then false
             end"
         }
+        FlagField::Failure => {
+            "f.kind is not null and exists (select from deployment_failures as x where x.deployment_id = f.deployment_id)"
+        }
+        FlagField::Rework => "f.rework <> '{}'",
+        FlagField::Deployment => "f.deployment_id is not null",
+        FlagField::Internal => {
+            "exists (
+                select from team_memberships as o
+                where
+                    o.team_id = a.team_id and o.person_id = a.reviewer_id and o.removed_in is null
+                    and (o.joined_at is null or a.submitted_at >= o.joined_at)
+                    and (o.left_at is null or a.submitted_at < o.left_at)
+            )"
+        }
     }
 }
 
-/// Whether a selection takes a pull request: never null.
-fn push_selection(query: &mut QueryBuilder<Postgres>, selection: &MetricSelection) {
+/// Whether a selection takes a thing: never null.
+fn push_selection(query: &mut QueryBuilder<Postgres>, of: MetricOf, selection: &MetricSelection) {
     query.push("(true");
-    if let [state] = selection.states.iter().copied().collect::<Vec<_>>()[..] {
-        query.push(match state {
-            EndState::Merged => " and p.merged_at is not null",
-            EndState::Closed => " and p.merged_at is null",
-        });
+    if !selection.states.is_empty() {
+        let states: Vec<&'static str> = selection.states.iter().map(Into::into).collect();
+        query.push(" and a.state = any(").push_bind(states).push("::text [])");
     }
-    push_fields(query, &selection.fields, ") is true");
-    push_fields(query, &selection.not, ") is not true");
+    push_fields(query, of, &selection.fields, ") is true");
+    push_fields(query, of, &selection.not, ") is not true");
     query.push(")");
 }
 
-fn push_fields(query: &mut QueryBuilder<Postgres>, fields: &MetricFields, outcome: &'static str) {
+fn push_fields(query: &mut QueryBuilder<Postgres>, of: MetricOf, fields: &MetricFields, outcome: &'static str) {
     for (field, list) in &fields.texts {
         let (before, after) = looked_at(*field);
         let patterns: Vec<String> = list.iter().map(|text| like(text, field.has_patterns())).collect();
@@ -330,7 +483,7 @@ fn push_fields(query: &mut QueryBuilder<Postgres>, fields: &MetricFields, outcom
         query.push(" and (true");
         for (operator, value) in [(" >= ", range.at_least), (" <= ", range.at_most)] {
             if let Some(value) = value {
-                query.push(" and ").push(measured(*measure)).push(operator).push_bind(bound(value));
+                query.push(" and ").push(measured(of, *measure)).push(operator).push_bind(bound(value));
             }
         }
         query.push(outcome);

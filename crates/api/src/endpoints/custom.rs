@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reports::{RequestedReport, data_and_meta};
-use super::resources::{Completeness, Meta, TeamRef, weight};
+use super::resources::{Completeness, Meta, TeamRef};
 use crate::auth::scope::Scope;
 use crate::http::errors::ApiError;
 use crate::http::operation::{Admit, Body, Operation, enveloped};
@@ -80,6 +80,8 @@ pub(crate) struct Metric {
     caveats: &'static [&'static str],
     /// What it is of.
     of: MetricOf,
+    /// By what deployments and incidents are the team's; null of what people wrote.
+    basis: Option<&'static str>,
     /// Which number.
     statistic: MetricStatistic,
     /// What of them; null for counts, weights and shares.
@@ -106,7 +108,7 @@ pub(crate) struct MetricBucket {
     completeness: Completeness,
     /// The value; null if it is of nothing, or hidden. Of a count of nothing it is 0.
     value: Option<f64>,
-    /// How many pull requests it is made of: of a share those that `than` takes, of a measure those that have it; null if hidden.
+    /// Of how many things it is made: of a share those that `than` takes, of a measure those that have it; null if hidden.
     n: Option<i64>,
     /// The sum of their weights; null if hidden.
     weight: Option<f64>,
@@ -151,6 +153,7 @@ impl From<MeasuredMetric> for Metric {
             formula: metric.formula(),
             caveats: CustomMetric::CAVEATS,
             of: metric.of,
+            basis: (!metric.of.is_of_people()).then(|| metric.basis().into()),
             statistic: metric.statistic,
             measure: metric.measure,
             unit: metric.unit(),
@@ -170,7 +173,7 @@ impl From<MeasuredUnit> for MetricBucket {
             completeness: unit.incomplete.as_slice().into(),
             value: unit.value,
             n: numbers.map(|it| it.n),
-            weight: numbers.map(|it| weight(it.weight_units)),
+            weight: numbers.map(|it| it.weight.as_part()),
             n_taken: numbers.map(|it| it.taken),
             is_suppressed: numbers.is_none(),
         }

@@ -2,7 +2,15 @@
 
 export type Kind = 'texts' | 'time' | 'size' | 'flag' | 'state'
 /** Made from docs/teams.schema.json when the page is built. */
-declare const METRIC_CHOICES: { id: string; time: string; of: string; statistic: string[]; measure: string[]; by: string[]; state: string[]; fields: Record<string, Kind> }
+declare const METRIC_CHOICES: {
+  id: string
+  time: string
+  of: Record<string, { fields: string[]; states: string[]; measures: string[]; hasBasis: boolean }>
+  basis: string[]
+  statistic: string[]
+  by: string[]
+  fields: Record<string, Kind>
+}
 export const CHOICES = METRIC_CHOICES
 
 /** Where a condition is written, and how it is called. */
@@ -16,6 +24,8 @@ export interface Condition {
 export interface Chosen {
   id: string
   name: string
+  of: string
+  basis: string
   statistic: string
   measure: string
   by: string
@@ -25,8 +35,8 @@ export interface Chosen {
 export const isShare = (statistic: string): boolean => statistic === 'share'
 /** Whether a statistic is one of a measure. */
 export const hasMeasure = (statistic: string): boolean => !['count', 'weight', 'share'].includes(statistic)
-/** `not` says nothing about how they ended. */
-export const fieldsIn = (place: Condition['place']): string[] => Object.keys(CHOICES.fields).filter((field) => !place.endsWith('not') || CHOICES.fields[field] !== 'state')
+/** What things may be asked. `not` says nothing about how they ended. */
+export const fieldsIn = (of: string, place: Condition['place']): string[] => CHOICES.of[of]!.fields.filter((field) => !place.endsWith('not') || CHOICES.fields[field] !== 'state')
 export const isRange = (field: string): boolean => ['time', 'size'].includes(CHOICES.fields[field]!)
 
 type Node = string | number | boolean | string[] | { [key: string]: Node }
@@ -59,10 +69,10 @@ function valueOf({ field, bound, value }: Condition, before: Node | undefined): 
 
 /** The lines, or what is missing for them. */
 export function linesOf(chosen: Chosen): { lines: string } | { missing: string } {
-  const { id, statistic, measure, by } = chosen
+  const { id, of, statistic, measure, by } = chosen
   const name = chosen.name.trim()
   if (id.length > 63 || !new RegExp(CHOICES.id).test(id)) return { missing: 'It needs an id of a to z, digits and hyphens, such as docs-share.' }
-  if (hasMeasure(statistic) && !measure) return { missing: 'This statistic needs a measure.' }
+  if (hasMeasure(statistic) && !CHOICES.of[of]!.measures.includes(measure)) return { missing: 'This statistic needs a measure.' }
   const parts: Record<'when' | 'than', { [key: string]: Node }> = { when: {}, than: {} }
   for (const condition of chosen.conditions) {
     const [part, not] = condition.place.split('.') as ['when' | 'than', 'not'?]
@@ -76,7 +86,8 @@ export function linesOf(chosen: Chosen): { lines: string } | { missing: string }
   const lines = [
     `- id: ${id}`,
     name && `  name: ${flow(name)}`,
-    `  of: ${CHOICES.of}`,
+    `  of: ${of}`,
+    CHOICES.of[of]!.hasBasis && chosen.basis !== CHOICES.basis[0] && `  basis: ${chosen.basis}`,
     `  statistic: ${statistic}`,
     hasMeasure(statistic) && `  measure: ${measure}`,
     Object.keys(parts.when).length > 0 && `  when: ${flow(parts.when)}`,

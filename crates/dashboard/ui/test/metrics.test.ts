@@ -3,16 +3,18 @@ import { createApp, nextTick } from 'vue'
 import { CHOICES, fieldsIn, linesOf, type Chosen, type Condition } from '../src/metricLines'
 import MetricForm from '../src/parts/MetricForm.vue'
 
-const chosen = (more: Partial<Chosen> = {}): Chosen => ({ id: 'a', name: '', statistic: 'count', measure: 'pickup', by: 'week', conditions: [], ...more })
+const chosen = (more: Partial<Chosen> = {}): Chosen => ({ id: 'a', name: '', of: 'pull_requests', basis: 'delivered', statistic: 'count', measure: 'pickup', by: 'week', conditions: [], ...more })
 const has = (field: string, value: string, more: Partial<Condition> = {}): Condition => ({ place: 'when', field, bound: 'at_least', value, ...more })
 
 describe('the lines of a metric', () => {
   it('have the choices of the schema, and none of a person', () => {
     expect(CHOICES.statistic).toEqual(['count', 'weight', 'share', 'p50', 'p75', 'p90', 'mean'])
-    expect([CHOICES.of, CHOICES.by, CHOICES.state]).toEqual(['pull_requests', ['week', 'month'], ['merged', 'closed']])
+    expect(Object.keys(CHOICES.of)).toEqual(['pull_requests', 'deployments', 'incidents', 'reviews'])
+    expect([CHOICES.by, CHOICES.of.pull_requests!.states, CHOICES.of.reviews!.states]).toEqual([['week', 'month'], ['merged', 'closed'], []])
+    expect(CHOICES.of.deployments).toEqual({ fields: ['services', 'kinds', 'recovery_time', 'pull_requests', 'failure', 'rework', 'state'], states: ['succeeded', 'failed'], measures: ['recovery_time', 'pull_requests'], hasBasis: true })
     expect(CHOICES.fields).toMatchObject({ labels: 'texts', lines: 'size', pickup: 'time', reviewed: 'flag', state: 'state' })
     expect(Object.keys(CHOICES.fields).filter((it) => /author|person|login|user|reviewer/.test(it))).toEqual([])
-    expect([fieldsIn('when').includes('state'), fieldsIn('when.not').includes('state')]).toEqual([true, false])
+    expect((['when', 'when.not'] as const).map((place) => fieldsIn('pull_requests', place).includes('state'))).toEqual([true, false])
   })
   it('are what the teams file reads', () => {
     expect(linesOf(chosen())).toEqual({ lines: 'metrics:\n  - id: a\n    of: pull_requests\n    statistic: count\n    by: week' })
@@ -40,10 +42,15 @@ describe('the lines of a metric', () => {
     const lines = linesOf(chosen({ statistic: 'p75', conditions: [has('draft', 'true', { place: 'than' })] }))
     expect(lines).toEqual({ lines: 'metrics:\n  - id: a\n    of: pull_requests\n    statistic: p75\n    measure: pickup\n    by: week' })
   })
+  it('are of what has the fields', () => {
+    const lines = linesOf(chosen({ of: 'deployments', basis: 'owned', statistic: 'share', conditions: [has('failure', 'true'), has('kinds', 'change', { place: 'than' })] }))
+    expect(lines).toEqual({ lines: 'metrics:\n  - id: a\n    of: deployments\n    basis: owned\n    statistic: share\n    when: { failure: true }\n    than: { kinds: ["change"] }\n    by: week' })
+  })
   it('say what is missing', () => {
     const missing = (more: Partial<Chosen>) => (linesOf(chosen(more)) as { missing: string }).missing
     expect(missing({ id: 'A b' })).toContain('an id')
     expect(missing({ statistic: 'p50', measure: '' })).toContain('a measure')
+    expect(missing({ statistic: 'p50', of: 'incidents' })).toContain('a measure')
     expect(missing({ statistic: 'share' })).toContain('which part')
     expect(missing({ conditions: [has('labels', ' ,')] })).toBe('“labels” needs a value.')
     expect(missing({ conditions: [has('pickup', '4')] })).toContain('4h or 7d')
@@ -67,4 +74,6 @@ it('the form shows the lines of what is chosen', async () => {
   expect(place.querySelector('[role=status]')!.textContent).toBe('“lines” needs a value, a whole number.')
   await type(place.querySelector('input[aria-label=Value]')!, '400', 'input')
   expect(place.querySelector('pre')!.textContent).toContain('    when: { lines: { at_least: 400 } }\n')
+  await type(place.querySelector('select')!, 'incidents', 'change')
+  expect(place.querySelector('pre')!.textContent).toBe('metrics:\n  - id: big-ones\n    of: incidents\n    statistic: count\n    by: week')
 })

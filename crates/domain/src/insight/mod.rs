@@ -30,8 +30,8 @@ pub use change::{
 };
 pub use clock::{Clock, WorkingHours};
 pub use custom::{
-    CustomMetric, EndState, FlagField, MetricFields, MetricInterval, MetricMeasure, MetricOf, MetricRange,
-    MetricSelection, MetricStatistic, MetricUnit, TextField,
+    CustomMetric, FlagField, MetricFields, MetricInterval, MetricMeasure, MetricOf, MetricRange, MetricSelection,
+    MetricState, MetricStatistic, MetricUnit, TextField,
 };
 pub use flow::{Flow, FlowContext, FlowTimes, WIP_WEEKS, flow};
 pub use forecast::{

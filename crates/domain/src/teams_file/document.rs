@@ -5,10 +5,11 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::delivery::DeploymentSource;
 use crate::insight::{GoalMeasure, MetricInterval, MetricMeasure, MetricOf, MetricStatistic};
+use crate::metrics::Basis;
 use crate::{Forge, Role};
 
 /// Which repositories are collected and who belongs to which team, when, and with which share.
@@ -152,7 +153,7 @@ struct Channel {
     titles: Option<bool>,
 }
 
-/// A metric: which pull requests, and which number of them. It is made of these fields only, and none is of a person.
+/// A metric: of which things, and which number of them. It is made of these fields only, and none is of a person.
 #[derive(JsonSchema, Serialize)]
 #[schemars(
     deny_unknown_fields,
@@ -168,7 +169,7 @@ struct Channel {
             "properties": { "statistic": { "enum": ["p50", "p75", "p90", "mean"] }, "than": false },
             "required": ["measure"],
         },
-    ])
+    ], "allOf" = fields_of_each())
 )]
 struct Metric {
     /// The short name, which no other metric of the file has.
@@ -179,15 +180,22 @@ struct Metric {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     /// What it is of.
-    #[schemars(with = "String", extend("enum" = ["pull_requests"]))]
+    #[schemars(with = "String", extend("enum" = ["pull_requests", "deployments", "incidents", "reviews"]))]
     of: MetricOf,
-    /// Which of them: those that each of these fields takes. All that were merged when left out.
+    /// By what deployments and incidents are a team's: by the pull requests that were delivered, or by who owns the service.
+    #[schemars(with = "Option<String>", extend("enum" = ["delivered", "owned"], "default" = "delivered"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<Basis>,
+    /// Which of them: those that each of these fields takes. All that were merged, succeeded or were resolved when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     when: Option<MetricWhen>,
-    /// What of them, for `p50`, `p75`, `p90` and `mean`: a time or a size.
+    /// What of them, for `p50`, `p75`, `p90` and `mean`: a time or a size. Of pull requests `cycle_time` to `files`, of deployments
+    /// `recovery_time` or `pull_requests`, of incidents `recovery_time`, of reviews `wait`, `lines` or `files`.
     #[schemars(
         with = "Option<String>",
-        extend("enum" = ["cycle_time", "coding", "pickup", "review", "deploy", "lead_time", "lines", "files"])
+        extend("enum" = [
+            "cycle_time", "coding", "pickup", "review", "deploy", "lead_time", "lines", "files", "recovery_time", "pull_requests", "wait"
+        ])
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     measure: Option<MetricMeasure>,
@@ -199,12 +207,13 @@ struct Metric {
     #[schemars(with = "Option<String>", extend("enum" = ["week", "month"], "default" = "week"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<MetricInterval>,
-    /// `share`: of which pull requests it is the part. `{}` is all that were merged.
+    /// `share`: of which of them it is the part. `{}` is all.
     #[serde(skip_serializing_if = "Option::is_none")]
     than: Option<MetricWhen>,
 }
 
-/// Which pull requests: those that each of the fields takes. What is not known, or not read yet, is taken by none.
+/// Which things: those that each of the fields takes. What is not known, or not read yet, is taken by none. Each field is of some of
+/// them: the first ones of pull requests.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 struct MetricWhen {
@@ -264,8 +273,42 @@ struct MetricWhen {
     /// Whether it takes another one back.
     #[serde(skip_serializing_if = "Option::is_none")]
     revert: Option<bool>,
-    /// How they ended. Merged when left out; in `when` of a share, as `than` says.
-    #[schemars(length(min = 1), inner(regex(pattern = r"^(merged|closed)$")))]
+    /// Deployments, incidents: slugs and patterns of services.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100)), extend("examples" = [["checkout"]]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    services: Option<Vec<String>>,
+    /// Deployments: what they are.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^(first|change|rollback|redeploy|unknown)$")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kinds: Option<Vec<String>>,
+    /// Incidents: how severe they are.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^(critical|high|medium|low)$")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severities: Option<Vec<String>>,
+    /// Incidents: from the start to the resolution. Deployments that failed: from the deployment to what remedied it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_time: Option<TimeRange>,
+    /// Deployments: how many pull requests they delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pull_requests: Option<SizeRange>,
+    /// Reviews: from ready for review to the review.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<TimeRange>,
+    /// Deployments: whether they succeeded and then failed, for any reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<bool>,
+    /// Deployments: whether they repair an earlier one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rework: Option<bool>,
+    /// Incidents: whether a deployment made them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment: Option<bool>,
+    /// Reviews: whether the reviewer is in the team, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    internal: Option<bool>,
+    /// By which event they are counted. Pull requests by the merge when left out, deployments that succeeded, incidents by the resolution;
+    /// in `when` of a share, as `than` says.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^(merged|closed|succeeded|failed|resolved|started)$")))]
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Vec<String>>,
     /// Fields that must take none of them.
@@ -649,6 +692,33 @@ pub fn json_schema() -> Value {
     // `Option` makes schemas allow null. The file does not use nulls: a key is left out instead.
     schemars::transform::transform_subschemas(&mut drop_null, &mut schema);
     schema.to_value()
+}
+
+/// Which fields, measures and events each thing has that a metric may be of.
+fn fields_of_each() -> Vec<Value> {
+    let of_each = |of: &MetricOf| {
+        let texts = of.texts().iter().map(<&str>::from);
+        let measures: Vec<&str> = of.measures().iter().map(<&str>::from).collect();
+        let flags = of.flags().iter().map(<&str>::from);
+        let fields: Vec<&str> = texts.chain(measures.iter().copied()).chain(flags).collect();
+        let states: Vec<&str> = of.states().iter().map(<&str>::from).collect();
+        let has_state = Some("state").filter(|_| !states.is_empty());
+        let names: Vec<&str> = fields.iter().copied().chain(has_state).chain(["not"]).collect();
+        let mut state = json!({ "items": { "enum": states } });
+        if *of == MetricOf::Incidents {
+            state["maxItems"] = json!(1);
+        }
+        let when = json!({
+            "propertyNames": { "enum": names },
+            "properties": { "state": state, "not": { "propertyNames": { "enum": fields } } },
+        });
+        let mut then = json!({ "when": when, "than": when, "measure": { "enum": measures } });
+        if of.is_of_people() {
+            then["basis"] = json!(false);
+        }
+        json!({ "if": { "properties": { "of": { "const": of } } }, "then": { "properties": then } })
+    };
+    MetricOf::ALL.iter().map(of_each).collect()
 }
 
 fn drop_null(schema: &mut schemars::Schema) {

@@ -8,13 +8,14 @@ use super::checks::problem;
 use super::reader::{Draft, Reader, given, join};
 use super::tree::{Node, Value};
 use crate::insight::{
-    CustomMetric, EndState, FlagField, MetricFields, MetricInterval, MetricMeasure, MetricOf, MetricRange,
-    MetricSelection, MetricStatistic, TextField,
+    CustomMetric, FlagField, MetricFields, MetricInterval, MetricMeasure, MetricOf, MetricRange, MetricSelection,
+    MetricState, MetricStatistic, TextField,
 };
+use crate::metrics::Basis;
 use crate::{MetricId, Problem};
 
-pub(super) const METRIC_KEYS: &[&str] = &["id", "name", "of", "when", "measure", "statistic", "by", "than"];
-/// What fields take; `state` and `not` are only outside of a `not`.
+pub(super) const METRIC_KEYS: &[&str] = &["id", "name", "of", "basis", "when", "measure", "statistic", "by", "than"];
+/// All fields, each of which some things have; `state` and `not` are only outside of a `not`.
 pub(super) const FIELD_KEYS: &[&str] = &[
     "repositories",
     "base_branches",
@@ -33,6 +34,16 @@ pub(super) const FIELD_KEYS: &[&str] = &[
     "approved",
     "draft",
     "revert",
+    "services",
+    "kinds",
+    "severities",
+    "recovery_time",
+    "pull_requests",
+    "wait",
+    "failure",
+    "rework",
+    "deployment",
+    "internal",
 ];
 pub(super) const RANGE_KEYS: &[&str] = &["at_least", "at_most"];
 
@@ -55,37 +66,48 @@ impl Reader<'_> {
             .required(self, "id")
             .and_then(|node| self.name::<MetricId>(CODE, node, &join(path, "id"), "docs-share"));
         let name = fields.optional(self, "name").map(|node| self.line_of(node, &join(path, "name"), MOST_NAME));
-        let of = fields.required(self, "of").and_then(|node| self.metric_of(node, &join(path, "of")));
+        let of = fields.required(self, "of").and_then(|node| self.one_of(CODE, node, &join(path, "of")));
         let statistic = fields
             .required(self, "statistic")
             .and_then(|node| self.one_of::<MetricStatistic>(CODE, node, &join(path, "statistic")));
         let measure_node = fields.optional(self, "measure");
         let measure = measure_node.map(|node| self.one_of::<MetricMeasure>(CODE, node, &join(path, "measure")));
         let by = fields.optional(self, "by").map(|node| self.one_of::<MetricInterval>(CODE, node, &join(path, "by")));
+        let basis_node = fields.optional(self, "basis");
+        let basis = basis_node.map(|node| self.one_of::<Basis>(CODE, node, &join(path, "basis")));
         let when_node = fields.optional(self, "when");
-        let when = when_node.map(|node| self.selection(node, &join(path, "when")));
+        let when = when_node.map(|node| self.selection(node, &join(path, "when"), of));
         let than_node = fields.optional(self, "than");
-        let than = than_node.map(|node| self.selection(node, &join(path, "than")));
+        let than = than_node.map(|node| self.selection(node, &join(path, "than"), of));
         // What could not be read was already reported.
-        let (name, measure, by) = (given(name)?, given(measure)?, given(by)?);
+        let (name, measure, by, basis) = (given(name)?, given(measure)?, given(by)?, given(basis)?);
         let (when, than) = (given(when)?.unwrap_or_default(), given(than)?);
         let (id, of, statistic) = (id?, of?, statistic?);
         let is_share = statistic == MetricStatistic::Share;
         let mut wrong: Vec<(&Node, &str, String, String)> = Vec::new();
+        if let Some(at) = basis_node.filter(|_| of.is_of_people()) {
+            let message = format!("{} are a team's by their author", things(of));
+            wrong.push((at, "basis", message, "leave it out".to_owned()));
+        }
         match (measure_node, statistic.has_measure()) {
             (Some(at), false) => {
                 wrong.push((at, "measure", needless("measure", statistic), "leave it out".to_owned()));
             }
             (None, true) => {
                 let message = format!("the statistic `{statistic}` needs `measure`");
-                wrong.push((node, "measure", message, "add, for example, `measure: pickup`".to_owned()));
+                let help = format!("add one of {}", list(of.measures()));
+                wrong.push((node, "measure", message, help));
             }
             _ => {}
+        }
+        if let Some((at, measure)) = measure_node.zip(measure).filter(|(_, measure)| !of.measures().contains(measure)) {
+            let message = format!("{} have no `{measure}`", things(of));
+            wrong.push((at, "measure", message, format!("write one of {}", list(of.measures()))));
         }
         match (than_node, is_share) {
             (Some(at), false) => wrong.push((at, "than", needless("than", statistic), "leave it out".to_owned())),
             (None, true) => {
-                let help = "say of what it is the part: `than: {}` of everything that was merged";
+                let help = "say of what it is the part: `than: {}` of everything";
                 wrong.push((node, "than", "the statistic `share` needs `than`".to_owned(), help.to_owned()));
             }
             _ => {}
@@ -95,19 +117,27 @@ impl Reader<'_> {
             wrong.push((when_node.unwrap_or(node), "when", "a share of everything is always 1".to_owned(), help));
         }
         let name = name.unwrap_or_else(|| id.to_string());
-        let metric = CustomMetric { id, name, of, when, measure, statistic, by: by.unwrap_or_default(), than };
+        let by = by.unwrap_or_default();
+        let metric = CustomMetric { id, name, of, basis, when, measure, statistic, by, than };
         let states = metric.states();
         if is_share && !metric.when.states.is_empty() && metric.when.states.is_disjoint(&states) {
-            let help = "name in `than` also the states of `when`, for example `than: { state: [merged, closed] }`";
+            let all = of.states().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let help = format!("name in `than` also the states of `when`, for example `than: {{ state: [{all}] }}`");
             let message = "`when` takes nothing of what `than` takes".to_owned();
-            wrong.push((when_node.unwrap_or(node), "when", message, help.to_owned()));
+            wrong.push((when_node.unwrap_or(node), "when", message, help));
         }
-        if let Some(measure) = metric.measure.filter(|measure| measure.needs_merge())
-            && !states.contains(&EndState::Merged)
+        if let Some((measure, needed)) = metric.measure.and_then(|measure| Some((measure, measure.needs(of)?)))
+            && !states.contains(&needed)
         {
-            let message = format!("what is closed without a merge has no `{measure}`");
-            let help = "take what was merged, or measure `pickup`, `lines` or `files`".to_owned();
-            wrong.push((measure_node.unwrap_or(node), "measure", message, help));
+            let message = format!("only what is `{needed}` has a `{measure}`");
+            let others: Vec<_> = of.measures().iter().copied().filter(|other| other.needs(of).is_none()).collect();
+            let or = if others.is_empty() { String::new() } else { format!(", or measure {}", list(&others)) };
+            wrong.push((measure_node.unwrap_or(node), "measure", message, format!("take `{needed}` ones{or}")));
+        }
+        if of == MetricOf::Incidents && states.len() > 1 {
+            let (at, key) = if is_share { (than_node, "than") } else { (when_node, "when") };
+            let help = "keep one of them: by the resolution, or by the start".to_owned();
+            wrong.push((at.unwrap_or(node), key, "an incident would be counted twice".to_owned(), help));
         }
         let is_right = wrong.is_empty();
         for (at, key, message, help) in wrong {
@@ -116,24 +146,15 @@ impl Reader<'_> {
         is_right.then_some(metric)
     }
 
-    fn metric_of(&mut self, node: &Node, path: &str) -> Option<MetricOf> {
-        if let Some(text @ ("deployments" | "reviews" | "incidents")) = self.text(node, path) {
-            let help = "write `of: pull_requests`";
-            self.report(CODE, node.at, path, format!("metrics of {text} cannot be defined"), help);
-            return None;
-        }
-        self.one_of::<MetricOf>(CODE, node, path)
-    }
-
-    /// Which pull requests are taken.
-    fn selection(&mut self, node: &Node, path: &str) -> Option<MetricSelection> {
+    /// Which things are taken. Without knowing of what they are, every field is right.
+    fn selection(&mut self, node: &Node, path: &str, of: Option<MetricOf>) -> Option<MetricSelection> {
         let known: Vec<&str> = FIELD_KEYS.iter().copied().chain(["state", "not"]).collect();
-        let taken = self.metric_fields(node, path, &known);
+        let taken = self.metric_fields(node, path, &known, of);
         let outer = entries(node);
-        let state = outer.get("state").map(|node| self.states(node, &join(path, "state")));
+        let state = outer.get("state").map(|node| self.states(node, &join(path, "state"), of));
         let not = outer.get("not").map(|node| {
             let path = join(path, "not");
-            let not = self.metric_fields(node, &path, FIELD_KEYS)?;
+            let not = self.metric_fields(node, &path, FIELD_KEYS, of)?;
             if not.is_empty() {
                 let help = "name a field, or leave `not` out";
                 self.report(CODE, node.at, &path, "`not` names no field", help);
@@ -145,14 +166,17 @@ impl Reader<'_> {
         Some(MetricSelection { states: state.unwrap_or_default(), fields: taken?, not: not.unwrap_or_default() })
     }
 
-    fn metric_fields(&mut self, node: &Node, path: &str, known: &[&str]) -> Option<MetricFields> {
+    fn metric_fields(&mut self, node: &Node, path: &str, known: &[&str], of: Option<MetricOf>) -> Option<MetricFields> {
         let before = self.problems_so_far();
         let fields = self.fields(node, path, known, &[]);
+        if let Some(of) = of {
+            self.only_fields_of(of, node, path);
+        }
         let (mut texts, mut ranges, mut flags) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for field in TextField::ALL {
             let key: &str = field.into();
             let Some(node) = fields.optional(self, key) else { continue };
-            texts.extend(self.texts(node, &join(path, key)).map(|list| (*field, list)));
+            texts.extend(self.texts(node, &join(path, key), *field).map(|list| (*field, list)));
         }
         for measure in MetricMeasure::ALL {
             let key: &str = measure.into();
@@ -168,8 +192,33 @@ impl Reader<'_> {
         (self.problems_so_far() == before).then_some(MetricFields { texts, ranges, flags })
     }
 
-    fn texts(&mut self, node: &Node, path: &str) -> Option<BTreeSet<String>> {
-        let texts = self.list(node, path, Reader::one_line);
+    /// Reports the fields that these things do not have.
+    fn only_fields_of(&mut self, of: MetricOf, node: &Node, path: &str) {
+        let texts = of.texts().iter().map(<&str>::from);
+        let measures = of.measures().iter().map(<&str>::from);
+        let flags = of.flags().iter().map(<&str>::from);
+        let own: Vec<&str> = texts.chain(measures).chain(flags).collect();
+        let Value::Map(entries) = &node.value else { return };
+        for (key, _) in entries {
+            let name = key.text.as_str();
+            if FIELD_KEYS.contains(&name) && !own.contains(&name) {
+                let help = format!("use one of {}", own.join(", "));
+                self.report(CODE, key.at, &join(path, name), format!("{} have no `{name}`", things(of)), help);
+            }
+        }
+    }
+
+    fn texts(&mut self, node: &Node, path: &str, field: TextField) -> Option<BTreeSet<String>> {
+        let choices = field.choices();
+        let texts = self.list(node, path, |reader, node, path| {
+            let text = reader.one_line(node, path)?;
+            if let Some(choices) = choices.filter(|choices| !choices.contains(&text.as_str())) {
+                let help = format!("write one of {}", choices.join(", "));
+                reader.report(CODE, node.at, path, format!("unknown word `{text}`"), help);
+                return None;
+            }
+            Some(text)
+        });
         let texts = self.at_least_one(node, path, texts)?;
         if texts.len() > MOST_TEXTS {
             let message = format!("a list of {} entries", texts.len());
@@ -179,10 +228,22 @@ impl Reader<'_> {
         Some(texts.into_iter().collect())
     }
 
-    fn states(&mut self, node: &Node, path: &str) -> Option<BTreeSet<EndState>> {
-        let states = self.list(node, path, |reader, node, path| reader.one_of::<EndState>(CODE, node, path));
+    fn states(&mut self, node: &Node, path: &str, of: Option<MetricOf>) -> Option<BTreeSet<MetricState>> {
+        let known = of.map_or(MetricState::VARIANTS, MetricOf::states);
+        let states = self.list(node, path, |reader, node, path| {
+            let state = reader.one_of::<MetricState>(CODE, node, path)?;
+            if let Some(of) = of.filter(|_| !known.contains(&state)) {
+                let help = match known {
+                    [] => "leave `state` out".to_owned(),
+                    known => format!("write one of {}", list(known)),
+                };
+                reader.report(CODE, node.at, path, format!("{} are never `{state}`", things(of)), help);
+                return None;
+            }
+            Some(state)
+        });
         if states.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
-            let help = format!("name one of {}, or leave `state` out", words(EndState::VARIANTS));
+            let help = format!("name one of {}, or leave `state` out", list(known));
             self.report("config.empty", node.at, path, "the list is empty", help);
         }
         (!states.is_empty()).then(|| states.into_iter().map(|state| state.value).collect())
@@ -211,7 +272,7 @@ impl Reader<'_> {
         let size = text.parse().ok().filter(|size| *size <= MOST_SIZE);
         if size.is_none() {
             let help = format!("write a whole number from 0 to {MOST_SIZE}");
-            self.report(CODE, node.at, path, format!("`{text}` is not a number of lines or files"), help);
+            self.report(CODE, node.at, path, format!("`{text}` is not a number"), help);
         }
         size
     }
@@ -232,7 +293,13 @@ fn needless(key: &str, statistic: MetricStatistic) -> String {
     format!("`{key}` means nothing for the statistic `{statistic}`")
 }
 
-fn words<T: Copy + Into<&'static str>>(all: &[T]) -> String {
+/// What a metric is of, as a word: `pull requests`.
+fn things(of: MetricOf) -> String {
+    of.to_string().replace('_', " ")
+}
+
+/// `merged, closed`.
+fn list<T: Copy + Into<&'static str>>(all: &[T]) -> String {
     let names: Vec<&'static str> = all.iter().map(|one| (*one).into()).collect();
     names.join(", ")
 }

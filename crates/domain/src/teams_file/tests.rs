@@ -847,7 +847,25 @@ fn the_schema_and_the_reader_agree_about_metrics() {
         (of(r#""statistic": "count", "when": {"lines": {"at_least": "4h"}}"#), false),
         (of(r#""statistic": "count", "when": {"pickup": {"at_least": 4}}"#), false),
         (of(r#""statistic": "count", "when": {"labels": []}"#), false),
-        (r#"{"id": "a", "of": "deployments", "statistic": "count"}"#.to_owned(), false),
+        (of(r#""statistic": "count", "basis": "owned""#), false),
+        (of(r#""statistic": "count", "when": {"services": ["shop"]}"#), false),
+        (of(r#""statistic": "p50", "measure": "wait""#), false),
+        (of(r#""statistic": "count", "when": {"state": ["failed"]}"#), false),
+        (r#"{"id": "a", "of": "deployments", "statistic": "count"}"#.to_owned(), true),
+        (r#"{"id": "a", "of": "deployments", "basis": "owned", "statistic": "share", "when": {"failure": true, "kinds": ["change"]}, "than": {}}"#.to_owned(), true),
+        (r#"{"id": "a", "of": "deployments", "statistic": "count", "when": {"state": ["failed", "succeeded"], "not": {"services": ["shop-*"]}}}"#.to_owned(), true),
+        (r#"{"id": "a", "of": "deployments", "basis": "all", "statistic": "count"}"#.to_owned(), false),
+        (r#"{"id": "a", "of": "deployments", "statistic": "count", "when": {"lines": {"at_most": 4}}}"#.to_owned(), false),
+        (r#"{"id": "a", "of": "deployments", "statistic": "count", "when": {"not": {"titles": ["x"]}}}"#.to_owned(), false),
+        (r#"{"id": "a", "of": "deployments", "statistic": "count", "when": {"kinds": ["rollout"]}}"#.to_owned(), false),
+        (r#"{"id": "a", "of": "deployments", "statistic": "mean", "measure": "pull_requests"}"#.to_owned(), true),
+        (r#"{"id": "a", "of": "incidents", "basis": "delivered", "statistic": "p90", "measure": "recovery_time", "when": {"severities": ["critical", "high"]}}"#.to_owned(), true),
+        (r#"{"id": "a", "of": "incidents", "statistic": "count", "when": {"state": ["started"], "deployment": true, "labels": ["sev1"]}}"#.to_owned(), true),
+        (r#"{"id": "a", "of": "incidents", "statistic": "count", "when": {"state": ["started", "resolved"]}}"#.to_owned(), false),
+        (r#"{"id": "a", "of": "incidents", "statistic": "count", "when": {"severities": ["sev1"]}}"#.to_owned(), false),
+        (r#"{"id": "a", "of": "reviews", "statistic": "p50", "measure": "wait", "when": {"internal": false, "lines": {"at_least": 400}}}"#.to_owned(), true),
+        (r#"{"id": "a", "of": "reviews", "statistic": "count", "when": {"state": ["merged"]}}"#.to_owned(), false),
+        (r#"{"id": "a", "of": "reviews", "statistic": "count", "when": {"reviewer": ["ana"]}}"#.to_owned(), false),
         (r#"{"id": "a", "statistic": "count"}"#.to_owned(), false),
         (r#"{"id": "A b", "of": "pull_requests", "statistic": "count"}"#.to_owned(), false),
     ] {
@@ -865,9 +883,14 @@ fn with_metrics(metrics: &str) -> String {
 }
 
 #[test]
-fn metrics_say_what_they_mean_and_what_is_wrong() {
+fn metrics_say_what_they_mean() {
     let file = parse(&with_metrics(
-        "  - { id: docs-share, name: Documentation, of: pull_requests, statistic: share, when: { labels: [docs, Chore] }, \
+        "  - { id: fails, of: deployments, basis: owned, statistic: share, when: { failure: true }, than: { kinds: [change] } }\n  \
+         - { id: repairs, of: incidents, statistic: p90, measure: recovery_time, when: { severities: [high] } }\n  \
+         - { id: opened, of: incidents, basis: owned, statistic: count, when: { state: [started] } }\n  \
+         - { id: inside, of: reviews, statistic: weight, when: { internal: true } }\n  \
+         - { id: failed, of: deployments, statistic: count, when: { state: [succeeded, failed] } }\n  \
+         - { id: docs-share, name: Documentation, of: pull_requests, statistic: share, when: { labels: [docs, Chore] }, \
          than: { not: { titles: ['Bump *'] } } }\n  - id: slow\n    of: pull_requests\n    statistic: p75\n    measure: pickup\n    \
          when: { lines: { at_least: 400 }, pickup: { at_most: 7d }, reviewed: false, state: [merged, closed] }\n    by: month\n",
     ))
@@ -876,6 +899,13 @@ fn metrics_say_what_they_mean_and_what_is_wrong() {
     assert_eq!(
         formulas,
         [
+            "the weighted part of (deployments of the team's services that succeeded: kinds change) that has: failure; by week of the \
+             deployment",
+            "the weighted p90 of recovery time of incidents of the team's deployments that were resolved: severities high; by week of \
+             the resolution",
+            "the number of incidents of the team's services that started; by week of the start",
+            "the sum of the weights of reviews of the team's pull requests: internal; by week of the review",
+            "the number of deployments that succeeded or failed; by week of the deployment",
             "the weighted part of (pull requests that were merged: without titles Bump *) that has: labels Chore | docs; by week of \
              the merge",
             "the weighted p75 of pickup of pull requests that were merged or closed: pickup at most 7 d, lines at least 400, not \
@@ -885,8 +915,47 @@ fn metrics_say_what_they_mean_and_what_is_wrong() {
     let stored = serde_json::to_value(&file.metrics).expect("serializes");
     let read: Vec<CustomMetric> = serde_json::from_value(stored).expect("reads back");
     assert_eq!(read, file.metrics);
+}
+
+#[test]
+fn metrics_say_what_is_wrong_with_them() {
     for (metric, place, message) in [
-        ("{ id: a, of: deployments, statistic: count }", "metrics[0].of", "metrics of deployments cannot be defined"),
+        ("{ id: a, of: deployments, statistic: p50 }", "metrics[0].measure", "add one of recovery_time, pull_requests"),
+        (
+            "{ id: a, of: deployments, statistic: p50, measure: pickup }",
+            "metrics[0].measure",
+            "deployments have no `pickup`",
+        ),
+        (
+            "{ id: a, of: deployments, statistic: count, when: { not: { titles: [x] } } }",
+            "metrics[0].when.not.titles",
+            "use one of services, kinds, recovery_time, pull_requests, failure, rework",
+        ),
+        (
+            "{ id: a, of: deployments, statistic: count, when: { kinds: [rollout] } }",
+            "metrics[0].when.kinds[0]",
+            "write one of first, change, rollback, redeploy, unknown",
+        ),
+        (
+            "{ id: a, of: deployments, statistic: mean, measure: pull_requests, when: { state: [failed] } }",
+            "metrics[0].measure",
+            "only what is `succeeded` has a `pull_requests`",
+        ),
+        (
+            "{ id: a, of: reviews, basis: owned, statistic: count }",
+            "metrics[0].basis",
+            "reviews are a team's by their author",
+        ),
+        (
+            "{ id: a, of: reviews, statistic: count, when: { state: [merged] } }",
+            "metrics[0].when.state[0]",
+            "reviews are never `merged`",
+        ),
+        (
+            "{ id: a, of: incidents, statistic: count, when: { state: [resolved, started] } }",
+            "metrics[0].when",
+            "counted twice",
+        ),
         ("{ id: a, of: issues, statistic: count }", "metrics[0].of", "unknown word `issues`"),
         (
             "{ id: a, of: pull_requests, statistic: count, when: { author: [ana] } }",
@@ -910,7 +979,7 @@ fn metrics_say_what_they_mean_and_what_is_wrong() {
         (
             "{ id: a, of: pull_requests, statistic: mean, measure: review, when: { state: [closed] } }",
             "metrics[0].measure",
-            "has no `review`",
+            "only what is `merged` has a `review`",
         ),
         (
             "{ id: a, of: pull_requests, statistic: count, when: { lines: { at_least: 9, at_most: 8 } } }",
@@ -964,9 +1033,14 @@ fn the_id_of_a_metric_changes_with_its_meaning_only() {
         "{ id: a, of: pull_requests, statistic: count, when: { labels: [x] } }",
         "{ id: a, of: pull_requests, statistic: count, when: { not: { labels: [x, y] } } }",
         "{ id: a, of: pull_requests, statistic: count, by: month, when: { labels: [x, y] } }",
+        "{ id: a, of: reviews, statistic: count, when: { labels: [x, y] } }",
     ] {
         assert_ne!(id(other), known, "{other}");
     }
+    let [delivered, same, owned] = ["", "basis: delivered, ", "basis: owned, "]
+        .map(|basis| id(&format!("{{ id: a, of: deployments, {basis}statistic: count }}")));
+    assert_eq!(delivered, same, "what is said is what is meant in any case");
+    assert_ne!(delivered, owned);
 }
 
 #[test]
