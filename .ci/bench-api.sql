@@ -4,12 +4,19 @@
 set session_replication_role = replica;
 set synchronous_commit = off;
 select setseed(0.5);
-insert into configurations (applied_at, timezone, bots, goals)
+insert into configurations (applied_at, timezone, bots, goals, metrics)
 values (
     now(), 'Europe/Oslo', '{}',
     '[
         {"id": "merged-in-two-days", "form": "share", "measure": "cycle_time", "within_hours": 48, "share": 0.8},
         {"id": "no-old-ones", "form": "each", "measure": "age", "within_hours": 168}
+    ]',
+    '[
+        {
+            "id": "fast", "name": "Fast", "of": "pull_requests", "statistic": "share", "by": "week",
+            "when": {"fields": {"ranges": {"cycle_time": {"at_most": 48}}}}, "than": {"fields": {}}
+        },
+        {"id": "wait", "name": "Wait", "of": "pull_requests", "statistic": "p75", "measure": "pickup", "by": "week"}
     ]'
 );
 insert into teams (slug, name, created_at) select 'team-' || n, 'Team ' || n, now() from generate_series(1, 200) as n;

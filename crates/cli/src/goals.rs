@@ -72,7 +72,7 @@ async fn of_team(
         goal
     };
     let goals = goals_of_team(&[configured], team).into_iter().map(last).collect();
-    Ok(report.judge_goals(goals).await?)
+    Ok(report.judge_goals(goals, &file.metrics).await?)
 }
 
 /// As in the API, and the messages that its weeks would have caused.

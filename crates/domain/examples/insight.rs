@@ -97,7 +97,7 @@ fn goal_weeks(count: usize) -> Vec<GoalWeek> {
 #[expect(clippy::cast_precision_loss, reason = "there are not 2^53 of anything")]
 fn goal_changes(seeds: Range<u64>, part: f64, target: u8) -> f64 {
     let (mut changes, mut judged) = (0, 0);
-    let context = GoalContext { clock: &Clock::Wall, zone: Tz::UTC, min_group_size: 0 };
+    let context = GoalContext { clock: &Clock::Wall, zone: Tz::UTC, min_group_size: 0, metric: &[] };
     for seed in seeds {
         let mut rng = Rng::with_seed(seed);
         let weeks = Kind::real(&mut rng, 3.0..35.0).weeks(&mut rng, WEEKS, None);
@@ -143,7 +143,7 @@ fn measure() {
         forecasts += seconds(start);
         let start = Instant::now();
         for clock in [&Clock::Wall, &office] {
-            let context = GoalContext { clock, zone: chrono_tz::Europe::Oslo, min_group_size: 2 };
+            let context = GoalContext { clock, zone: chrono_tz::Europe::Oslo, min_group_size: 2, metric: &[] };
             let (measure, within_hours) = (GoalMeasure::Pickup, 4);
             for form in [
                 share.map(|share| GoalForm::Share { measure, within_hours, share }),

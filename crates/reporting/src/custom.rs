@@ -1,9 +1,9 @@
 //! The metrics of the teams file.
 
-use chrono::NaiveDate;
-use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricOf, MetricUnit};
-use mergeline_domain::metrics::{Incomplete, Warning, WarningCode};
-use mergeline_store::{DeploymentCoverage, MetricBucket, TeamRef};
+use chrono::{Days, NaiveDate};
+use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricOf, MetricUnit, MetricWeek, ReadWeek};
+use mergeline_domain::metrics::{DateRange, Incomplete, Warning, WarningCode};
+use mergeline_store::{DeploymentCoverage, Filter, MetricBucket, TeamRef};
 
 use crate::dora::{
     deployments_not_read, incidents_not_read, incomplete_deliveries, no_deployment_source, no_incident_source,
@@ -81,9 +81,9 @@ impl Report {
         for metric in metrics {
             let found = self.reader.custom_metric(&metric, team.id, range, self.range.zone).await;
             let found = found.map_err(|error| self.refusal(error))?;
-            lacks_details |= found.lacks_details;
+            lacks_details |= found.iter().any(|bucket| bucket.lacks_details);
             let of_services = deployments.as_ref().filter(|_| !metric.of.is_of_people());
-            let units = found.buckets.into_iter().map(|bucket| self.unit(&metric, bucket, of_services)).collect();
+            let units = found.into_iter().map(|bucket| self.unit(&metric, bucket, of_services)).collect();
             measured.push(MeasuredMetric { metric, units });
         }
         let has_hidden = measured.iter().flat_map(|it| &it.units).any(|unit| unit.numbers.is_none());
@@ -107,6 +107,52 @@ impl Report {
             ),
         ]));
         Ok(TeamMetrics { team, metrics: measured, warnings })
+    }
+
+    /// The whole weeks of a metric that is a share, as goals see them: from the first of these weeks to the end of the last.
+    ///
+    /// # Errors
+    /// As for [`Self::custom_metrics`].
+    pub(crate) async fn metric_weeks(
+        &mut self,
+        metric: &CustomMetric,
+        weeks: &[ReadWeek],
+    ) -> Result<Vec<MetricWeek>, ReportError> {
+        let team = self.required_team()?;
+        let [Some(first), Some(last)] = [weeks.first(), weeks.last()] else { return Ok(Vec::new()) };
+        let days = DateRange { from: first.start, to: last.start + Days::new(7), ..self.range };
+        let range = (days.start(), days.end());
+        // What takes long is in no time-out of the metrics.
+        let deployments = if metric.of.is_of_people() {
+            None
+        } else {
+            Some(self.reader.deployment_coverage(None, None, range.0..range.1, self.now).await?)
+        };
+        let has_unread_reviews = metric.of == MetricOf::Reviews && {
+            let filter = Filter { from: range.0, to: range.1, ..self.filter.clone() };
+            self.reader.unread_reviews(team.id, &filter).await?.is_any
+        };
+        let found = self.reader.custom_metric(metric, team.id, range, self.range.zone).await;
+        let found = found.map_err(|error| self.refusal(error))?;
+        let today = self.today();
+        let week = |bucket: MetricBucket| {
+            let weight = bucket.weight.as_part();
+            let is_read = deployments.as_ref().is_none_or(|deployments| {
+                let week = (bucket.start, bucket.start + Days::new(7));
+                incomplete_deliveries(self.coverage(), deployments, &days, week, today).is_empty()
+            });
+            MetricWeek {
+                start: bucket.start,
+                n: usize::try_from(bucket.n).unwrap_or_default(),
+                n_taken: usize::try_from(bucket.taken).unwrap_or_default(),
+                weight,
+                taken: bucket.value.unwrap_or_default() * weight,
+                squares: bucket.squares,
+                is_hidden: !self.shows(metric, &bucket),
+                is_complete: is_read && !bucket.lacks_details && !has_unread_reviews,
+            }
+        };
+        Ok(found.into_iter().map(week).collect())
     }
 
     /// The coverage of deployments is there for what depends on it.

@@ -1,15 +1,15 @@
 //! How a team's goals stood, and stand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use mergeline_domain::insight::{
-    Clock, GoalContext, GoalFacts, GoalHistory, GoalRevision, GoalTimes, GoalWeekState, ReadWeek, SHARE_WEEKS,
-    goal_history,
+    Clock, CustomMetric, GoalContext, GoalFacts, GoalForm, GoalHistory, GoalRevision, GoalTimes, GoalWeekState,
+    MetricInterval, MetricStatistic, MetricWeek, ReadWeek, SHARE_WEEKS, goal_history,
 };
 use mergeline_domain::metrics::{DateRange, Warning};
 use mergeline_domain::teams_file::{TeamGoal, goals_of_team};
-use mergeline_domain::{GoalId, monday_of, start_of_day};
+use mergeline_domain::{GoalId, MetricId, monday_of, start_of_day};
 use mergeline_store::{LinkedPullRequest, TeamRef};
 
 use crate::query::ReportError;
@@ -53,14 +53,19 @@ impl Report {
     /// [`ReportError::UnknownTeam`] without a team, and when the database fails.
     pub async fn goals(&mut self) -> Result<TeamGoals, ReportError> {
         let goals = goals_of_team(&self.reader.goals().await?, &self.required_team()?.slug);
-        self.judge_goals(goals).await
+        let metrics = self.reader.custom_metrics().await?;
+        self.judge_goals(goals, &metrics).await
     }
 
-    /// The same of any goals, also of those that are not in force: how they would have stood.
+    /// The same of any goals and metrics, also of those that are not in force: how they would have stood.
     ///
     /// # Errors
     /// As for [`Self::goals`].
-    pub async fn judge_goals(&mut self, goals: Vec<TeamGoal>) -> Result<TeamGoals, ReportError> {
+    pub async fn judge_goals(
+        &mut self,
+        goals: Vec<TeamGoal>,
+        metrics: &[CustomMetric],
+    ) -> Result<TeamGoals, ReportError> {
         let team = self.required_team()?;
         let (weeks, since) = self.weeks_of_goals();
         let times = if goals.is_empty() {
@@ -68,7 +73,21 @@ impl Report {
         } else {
             self.reader.goal_times(team.id, start_of_day(since, self.range.zone)).await?
         };
-        let goals = self.judge(goals, &times, &weeks);
+        let revisions = goals.iter().flat_map(|goal| &goal.revisions);
+        let wanted: BTreeSet<&MetricId> = revisions
+            .filter_map(|revision| match &revision.goal {
+                GoalForm::Metric { metric, .. } => Some(metric),
+                _ => None,
+            })
+            .collect();
+        let mut numbers = HashMap::new();
+        for metric in metrics.iter().filter(|metric| wanted.contains(&metric.id)) {
+            // A metric that has become another one since says nothing about the goal.
+            if metric.statistic == MetricStatistic::Share && metric.by == MetricInterval::Week {
+                numbers.insert(metric.id.clone(), self.metric_weeks(metric, &weeks).await?);
+            }
+        }
+        let goals = self.judge(goals, &times, &numbers, &weeks);
         let breaches = goals.iter().filter_map(|goal| goal.history.open.as_ref()).flat_map(|open| &open.breaches);
         let ids: Vec<i64> = breaches.map(|breach| breach.id).collect();
         let listed = if ids.is_empty() { Vec::new() } else { self.reader.linked_pull_requests(&ids).await? };
@@ -76,12 +95,23 @@ impl Report {
         Ok(TeamGoals { team, goals, pull_requests, warnings: self.warnings().to_vec() })
     }
 
-    fn judge(&self, goals: Vec<TeamGoal>, times: &[GoalTimes], weeks: &[ReadWeek]) -> Vec<JudgedGoal> {
+    fn judge(
+        &self,
+        goals: Vec<TeamGoal>,
+        times: &[GoalTimes],
+        metrics: &HashMap<MetricId, Vec<MetricWeek>>,
+        weeks: &[ReadWeek],
+    ) -> Vec<JudgedGoal> {
         let coverage = self.coverage();
         let is_fresh = |at: &DateTime<Utc>| self.now - self.stale_after <= *at && !coverage.is_reattributing;
         let read_until = coverage.complete_until.map(|at| at.min(self.now)).filter(is_fresh);
-        let facts = GoalFacts { times, weeks, read_until, now: self.now };
-        let context = GoalContext { clock: &Clock::Wall, zone: self.range.zone, min_group_size: self.smallest_group() };
+        let facts = GoalFacts { times, metrics, weeks, read_until, now: self.now };
+        let context = GoalContext {
+            clock: &Clock::Wall,
+            zone: self.range.zone,
+            min_group_size: self.smallest_group(),
+            metric: &[],
+        };
         let judged = |goal: TeamGoal| {
             let mut history = goal_history(&goal.revisions, &facts, context);
             let is_asked =

@@ -29,6 +29,8 @@ pub struct MetricBucket {
     pub n: i64,
     /// The sum of their weights.
     pub weight: Share,
+    /// The sum of the squares of their weights.
+    pub squares: f64,
     /// How many `when` takes, of a share those of them that `than` takes, too.
     pub taken: i64,
     /// The value, of a time in seconds; `None` if it is of nothing.
@@ -36,18 +38,11 @@ pub struct MetricBucket {
     /// The fewest people in any of the groups into which the metric divides the team's pull requests or reviews, of these both authors
     /// and reviewers; `None` if there are none, and of deployments and incidents.
     pub people: Option<i64>,
-}
-
-/// The numbers of a metric.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MetricNumbers {
-    /// One for each calendar unit, without gaps, also where there is nothing.
-    pub buckets: Vec<MetricBucket>,
     /// Whether some of the pull requests, also of reviews, have facts that were not read yet.
     pub lacks_details: bool,
 }
 
-type Row = (NaiveDate, i64, i64, i64, Option<f64>, Option<i64>, bool);
+type Row = (NaiveDate, i64, i64, f64, i64, Option<f64>, Option<i64>, bool);
 
 impl ReadSession {
     /// The metrics of the teams file that is in force.
@@ -61,7 +56,8 @@ impl ReadSession {
         Ok(row.fetch_optional(&mut *self.connection).await?.map(|Json(metrics)| metrics).unwrap_or_default())
     }
 
-    /// The numbers of a metric for what of a team happened in `[from, to)`, by its calendar unit in a zone. Deployments and incidents
+    /// The numbers of a metric for what of a team happened in `[from, to)`: one for each calendar unit in a zone, without gaps, also where
+    /// there is nothing. Deployments and incidents
     /// are a team's by the pull requests that were delivered (`delivered@1`).
     ///
     /// # Errors
@@ -73,20 +69,21 @@ impl ReadSession {
         team: TeamId,
         range: (DateTime<Utc>, DateTime<Utc>),
         zone: Tz,
-    ) -> Result<MetricNumbers, StoreError> {
+    ) -> Result<Vec<MetricBucket>, StoreError> {
         sqlx::query(TIME).execute(&mut *self.connection).await?;
         let mut query = compiled(metric, team, range, zone);
         let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *self.connection).await?;
-        let lacks_details = rows.first().is_some_and(|row| row.6);
-        let bucket = |(start, n, weight, taken, value, people, _): Row| MetricBucket {
+        let bucket = |(start, n, weight, squares, taken, value, people, lacks_details): Row| MetricBucket {
             start,
             n,
             weight: Share(weight),
+            squares,
             taken,
             value,
             people,
+            lacks_details,
         };
-        Ok(MetricNumbers { buckets: rows.into_iter().map(bucket).collect(), lacks_details })
+        Ok(rows.into_iter().map(bucket).collect())
     }
 }
 
@@ -119,6 +116,8 @@ const GROUPS: &str = " as is_counted
             c.bucket,
             count(*) filter (where c.is_counted) as n,
             coalesce(sum(c.weight) filter (where c.is_counted), 0) as weight,
+            coalesce(sum(c.weight * c.weight) filter (where c.is_counted), 0)::double precision as squares,
+            bool_or(c.lacks_details) as lacks_details,
             count(*) filter (where c.is_taken and c.is_of) as taken,
             (";
 
@@ -139,13 +138,14 @@ const SHOWN: &str = "::timestamptz
         d.bucket,
         coalesce(n.n, 0),
         (coalesce(n.weight, 0) * 100000000)::bigint,
+        coalesce(n.squares, 0),
         coalesce(n.taken, 0),
         ";
 
 /// What comes after the value.
 const END: &str = ",
         s.people,
-        exists (select from stored as l where l.lacks_details)
+        coalesce(n.lacks_details, false)
     from calendar as d
     left join numbers as n on d.bucket = n.bucket
     left join smallest as s on d.bucket = s.bucket
@@ -167,7 +167,7 @@ fn compiled(
         .push(GROUPS)
         .push(value(metric.statistic));
     if let Some(percentile) = metric.statistic.percentile() {
-        query.push(", array[").push_bind(percentile).push("]))[1]");
+        query.push(", array[").push_bind(percentile).push("::double precision]))[1]");
     }
     // From local times, which an instant has exactly one of: no bucket is lost or doubled where clocks change.
     query.push(CALENDAR).push_bind(unit).push(", ").push_bind(from).push("::timestamptz at time zone ");

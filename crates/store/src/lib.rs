@@ -40,7 +40,7 @@ pub use actor::Actor;
 pub use attributions::{PULL_REQUESTS_AT_ONCE, Reattributed};
 pub use configuration::{Applied, ApplyError, ApplyOptions, Snapshot, UNKNOWN_ZONE_HELP};
 pub use connection::{DatabaseSettings, Reader, Writer};
-pub use custom::{MetricBucket, MetricNumbers};
+pub use custom::MetricBucket;
 pub use delivery::{
     AskedDeployment, Channel, DeliveredFor, DeliveredPullRequest, DeploymentCoverage, DeploymentFilter, DeploymentList,
     DeploymentProblem, DeploymentProgress, DeploymentReading, DeploymentRow, DeploymentStateRow, Differences,

@@ -88,6 +88,32 @@ async fn each_form_of_goal_is_judged_by_its_rule() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_goal_about_a_metric_has_the_numbers_of_its_weeks() -> Result<()> {
+    let metrics = "
+metrics:
+  - { id: fast, of: pull_requests, statistic: share, when: { cycle_time: { at_most: 4h } }, than: {} }
+goals:
+  - { id: mostly-fast, form: metric, metric: fast, share: 0.9 }
+";
+    let backend = backend(&with_goals(metrics)).await?;
+    let (status, answer) = backend.get("/v1/teams/payments/goals").await?;
+    assert_eq!(status, 200, "{answer}");
+    let found = goal(&answer, "mostly-fast");
+    assert_eq!(found["revisions"][0]["goal"], json!({"form": "metric", "metric": "fast", "share": 0.9}));
+    let (_, custom) = backend.get("/v1/metrics/team/payments/custom").await?;
+    let buckets = custom["data"]["metrics"][0]["buckets"].as_array().expect("buckets");
+    let last = &buckets[buckets.len() - 4..];
+    let sum = |name: &str| last.iter().filter_map(|bucket| bucket[name].as_f64()).sum::<f64>();
+    let numbers = &found["weeks"][25]["numbers"];
+    assert_eq!(json!([numbers["n"], numbers["n_within"], numbers["n_waiting"]]), json!([12, 8, 0]), "{numbers}");
+    assert_eq!(json!([sum("n"), sum("n_taken"), sum("weight")]), json!([12.0, 8.0, 10.0]));
+    assert!((numbers["share"].as_f64().unwrap_or_default() - 0.8).abs() < 1e-9, "{numbers}");
+    assert_eq!(states(found)[..21], ["incomplete"; 21], "not all of the first window was read");
+    assert_eq!((&found["state"], &found["open"]), (&json!("inconclusive"), &Value::Null));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_range_lists_its_whole_weeks_with_what_came_before_them() -> Result<()> {
     let backend = backend(&with_goals(GOALS)).await?;
     let (_, all) = backend.get("/v1/teams/payments/goals").await?;

@@ -1,16 +1,18 @@
 //! How a goal stood in each week and stands now, by the revision that was in force at the time.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::goals::{
-    GoalContext, GoalForm, GoalItem, GoalMeasure, GoalState, GoalWeek, OpenEvaluation, PreviewWeek, SHARE_WEEKS,
-    Suggestion, judge_each, judge_limit, preview,
+    GoalContext, GoalForm, GoalItem, GoalMeasure, GoalState, GoalWeek, MetricWeek, OpenEvaluation, PreviewWeek,
+    SHARE_WEEKS, Suggestion, judge_each, judge_limit, preview,
 };
 use super::{Clock, ShareNumbers};
-use crate::metrics::GOAL;
-use crate::{Period, Weight, start_of_day};
+use crate::metrics::{CUSTOM_METRIC, GOAL};
+use crate::{MetricId, Period, Weight, start_of_day};
 
 /// The instants of a pull request that goals are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,10 +104,12 @@ impl GoalRevision {
         self.goal.text(&self.clock)
     }
 
-    fn measure(&self) -> GoalMeasure {
+    /// What of pull requests it is about, unless it is about a metric.
+    fn measure(&self) -> Option<GoalMeasure> {
         match self.goal {
-            GoalForm::Share { measure, .. } | GoalForm::Each { measure, .. } => measure,
-            GoalForm::Limit { .. } => GoalMeasure::Age,
+            GoalForm::Share { measure, .. } | GoalForm::Each { measure, .. } => Some(measure),
+            GoalForm::Limit { .. } => Some(GoalMeasure::Age),
+            GoalForm::Metric { .. } => None,
         }
     }
 
@@ -113,6 +117,7 @@ impl GoalRevision {
     pub fn measured_by(&self) -> &'static str {
         match self.goal {
             GoalForm::Limit { .. } => GOAL,
+            GoalForm::Metric { .. } => CUSTOM_METRIC,
             GoalForm::Share { measure, .. } | GoalForm::Each { measure, .. } => measure.definition(&self.clock),
         }
     }
@@ -162,6 +167,8 @@ pub struct GoalHistory {
 pub struct GoalFacts<'a> {
     /// The pull requests that were open at any time since the first of the weeks.
     pub times: &'a [GoalTimes],
+    /// The numbers of the metrics that goals are about.
+    pub metrics: &'a HashMap<MetricId, Vec<MetricWeek>>,
     /// Consecutive whole weeks, oldest first. A share needs four weeks, so that the first three are not judged.
     pub weeks: &'a [ReadWeek],
     /// Up to when everything was read; `None` if that is too long ago, or something was not read.
@@ -174,15 +181,26 @@ pub struct GoalFacts<'a> {
 pub fn goal_history(revisions: &[GoalRevision], facts: &GoalFacts<'_>, context: GoalContext<'_>) -> GoalHistory {
     let mut history = GoalHistory { state: None, open: None, weeks: Vec::new(), suggestion: None };
     for (index, revision) in revisions.iter().enumerate() {
-        let context = GoalContext { clock: &revision.clock, ..context };
+        let metric = match &revision.goal {
+            GoalForm::Metric { metric, .. } => Some(facts.metrics.get(metric).map_or(&[][..], Vec::as_slice)),
+            _ => None,
+        };
+        let context = GoalContext { clock: &revision.clock, metric: metric.unwrap_or_default(), ..context };
         let measure = revision.measure();
-        let items: Vec<GoalItem> = facts.times.iter().filter_map(|times| times.item(measure)).collect();
-        let unread: Vec<&GoalTimes> =
-            facts.times.iter().filter(|it| measure.needs_details() && !it.has_details).collect();
+        let items: Vec<GoalItem> = measure
+            .map(|measure| facts.times.iter().filter_map(|times| times.item(measure)).collect())
+            .unwrap_or_default();
+        let needs_details = measure.is_some_and(GoalMeasure::needs_details);
+        let unread: Vec<&GoalTimes> = facts.times.iter().filter(|it| needs_details && !it.has_details).collect();
         let is_pending = |from: DateTime<Utc>, to: DateTime<Utc>| {
             unread.iter().any(|it| it.created_at < to && it.closed_at.is_none_or(|closed| from <= closed))
         };
-        let needed_weeks = if matches!(revision.goal, GoalForm::Share { .. }) { SHARE_WEEKS } else { 1 };
+        let is_of_weeks = matches!(revision.goal, GoalForm::Share { .. } | GoalForm::Metric { .. });
+        let needed_weeks = if is_of_weeks { SHARE_WEEKS } else { 1 };
+        // A metric that is not in the file any more has no weeks.
+        let is_known = |week: &ReadWeek| {
+            metric.is_none_or(|weeks| weeks.iter().any(|it| it.start == week.start && it.is_complete))
+        };
         let day = |day: NaiveDate| start_of_day(day, context.zone);
         // The last instant of a week belongs to it.
         let last = |week: &ReadWeek| day(week.start + Days::new(7)) - TimeDelta::microseconds(1);
@@ -193,7 +211,8 @@ pub fn goal_history(revisions: &[GoalRevision], facts: &GoalFacts<'_>, context: 
                 let week = window.last().filter(|week| revision.in_force.contains(last(week)))?;
                 let mut needed = window.iter().rev().take(usize::try_from(needed_weeks).unwrap_or(1));
                 let from = week.start - Days::new(7 * (needed_weeks - 1));
-                let is_complete = needed.all(|week| week.is_complete) && !is_pending(day(from), last(week));
+                let is_complete =
+                    needed.all(|week| week.is_complete && is_known(week)) && !is_pending(day(from), last(week));
                 Some(GoalWeek { start: week.start, is_complete })
             })
             .collect();
@@ -213,7 +232,7 @@ pub fn goal_history(revisions: &[GoalRevision], facts: &GoalFacts<'_>, context: 
         // What a webhook has closed since is not open, either.
         let open: Vec<GoalItem> = items.into_iter().filter(|it| it.done.is_none() && it.ended.is_none()).collect();
         history.open = match revision.goal {
-            GoalForm::Share { .. } => None,
+            GoalForm::Share { .. } | GoalForm::Metric { .. } => None,
             GoalForm::Each { within_hours, .. } => {
                 Some(judge_each(TimeDelta::hours(within_hours.into()), &open, at, is_complete, context))
             }

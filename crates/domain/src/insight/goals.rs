@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::share_interval::{effective, jeffreys};
 use crate::metrics::{COLLECT_EVERY_HOURS, FEW, GOAL, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING};
-use crate::{Weight, monday_of, start_of_day};
+use crate::{MetricId, Weight, monday_of, start_of_day};
 
 /// A share is judged over so many whole weeks.
 pub const SHARE_WEEKS: u64 = 4;
@@ -120,6 +120,14 @@ pub enum GoalForm {
         /// How many.
         open: u32,
     },
+    /// A metric of the teams file, which is a share, is at least so many percent. Judged on the last four whole weeks, once a week.
+    Metric {
+        /// Its short name.
+        #[schemars(with = "String")]
+        metric: MetricId,
+        /// How many percent.
+        share: Percent,
+    },
 }
 
 impl GoalForm {
@@ -137,12 +145,13 @@ impl GoalForm {
             Clock::Wall if hours.is_multiple_of(24) => format!("{} d", hours / 24),
             Clock::Wall => format!("{hours} h"),
         };
-        match *self {
+        match self {
             Self::Share { measure, within_hours, share } => {
-                format!("{}% {} within {}", share.hundredths(), what(measure), time(within_hours))
+                format!("{}% {} within {}", share.hundredths(), what(*measure), time(*within_hours))
             }
-            Self::Each { measure, within_hours } => format!("all {} within {}", what(measure), time(within_hours)),
+            Self::Each { measure, within_hours } => format!("all {} within {}", what(*measure), time(*within_hours)),
             Self::Limit { open } => format!("at most {open} open"),
+            Self::Metric { metric, share } => format!("the metric {metric} is at least {}%", share.hundredths()),
         }
     }
 }
@@ -224,6 +233,29 @@ pub struct GoalContext<'a> {
     pub zone: Tz,
     /// The smallest group of people whose numbers may be shown; 0 shows all.
     pub min_group_size: usize,
+    /// The weeks of the metric that the goal is about.
+    pub metric: &'a [MetricWeek],
+}
+
+/// The numbers of a week of a metric that is a share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MetricWeek {
+    /// Its Monday.
+    pub start: NaiveDate,
+    /// Of how many things it is the share.
+    pub n: usize,
+    /// How many of them it takes.
+    pub n_taken: usize,
+    /// The sum of their weights.
+    pub weight: f64,
+    /// The sum of the weights of those that it takes.
+    pub taken: f64,
+    /// The sum of the squares of their weights.
+    pub squares: f64,
+    /// Whether it may not be shown, since it is of too few people.
+    pub is_hidden: bool,
+    /// Whether all of it was read.
+    pub is_complete: bool,
 }
 
 /// A week for which a share is judged.
@@ -253,16 +285,16 @@ impl GoalWeek {
     }
 }
 
-/// The numbers of a share.
+/// The numbers of a share of pull requests that wait, or of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct ShareNumbers {
-    /// The pull requests that began to wait in the window and had their time.
+    /// The pull requests that began to wait in the window and had their time; of a metric what it is the share of.
     pub n: usize,
-    /// Those of them for which it was enough.
+    /// Those of them for which it was enough; of a metric those that it takes.
     pub n_within: usize,
-    /// Those of them that still waited at the end of the window.
+    /// Those of them that still waited at the end of the window; of a metric none.
     pub n_waiting: usize,
-    /// The weighted part for which it was enough.
+    /// The weighted part for which it was enough, or that the metric takes.
     pub share: f64,
     /// The lower end of its 80 % interval.
     pub low: f64,
@@ -310,18 +342,53 @@ pub fn judge_share(
     let mut dated: Vec<(&GoalItem, DateTime<Utc>)> =
         shown.map(|item| (item, context.clock.due(item.since, target.within, context.zone))).collect();
     dated.sort_by_key(|(item, _)| item.since);
-    let mut held = before.filter(|state| state.is_judgment());
-    let mut result = Vec::with_capacity(weeks.len());
-    for week in weeks {
+    judge_weeks(target.share, weeks, before, |week| {
         let (from, end) = week.window(context.zone);
         let started =
             dated.partition_point(|(item, _)| item.since < from)..dated.partition_point(|(item, _)| item.since < end);
-        let numbers = week.is_complete.then(|| numbers(&dated[started], end, context.min_group_size)).flatten();
+        numbers(&dated[started], end, context.min_group_size)
+    })
+}
+
+/// Judges the share that a metric is, as [`judge_share`] does. Weeks that may not be shown are in no window.
+fn judge_metric(share: Percent, metric: &[MetricWeek], weeks: &[GoalWeek]) -> Vec<ShareEvaluation> {
+    judge_weeks(share, weeks, None, |week| numbers_of_metric(metric, week.start))
+}
+
+/// The numbers of a metric in the four weeks that end with this one; `None` if they are too few.
+fn numbers_of_metric(metric: &[MetricWeek], last: NaiveDate) -> Option<ShareNumbers> {
+    let from = last - Days::new(7 * (SHARE_WEEKS - 1));
+    let window: Vec<&MetricWeek> =
+        metric.iter().filter(|week| from <= week.start && week.start <= last && !week.is_hidden).collect();
+    let sum = |of: fn(&MetricWeek) -> f64| window.iter().map(|week| of(week)).sum::<f64>();
+    let n: usize = window.iter().map(|week| week.n).sum();
+    let (weight, taken) = (sum(|week| week.weight), sum(|week| week.taken));
+    let is_few = i64::try_from(n).is_ok_and(|n| n < FEW) || weight <= 0.0;
+    (!is_few).then(|| {
+        let effective = weight * weight / sum(|week| week.squares);
+        let share = taken / weight;
+        let (low, high) = jeffreys(effective * share, effective);
+        let n_within = window.iter().map(|week| week.n_taken).sum();
+        ShareNumbers { n, n_within, n_waiting: 0, share, low, high }
+    })
+}
+
+/// Judges the numbers of each week. A state changes only when the 80 % interval of the share lies wholly on the other side.
+fn judge_weeks(
+    share: Percent,
+    weeks: &[GoalWeek],
+    before: Option<GoalState>,
+    numbers: impl Fn(&GoalWeek) -> Option<ShareNumbers>,
+) -> Vec<ShareEvaluation> {
+    let mut held = before.filter(|state| state.is_judgment());
+    let mut result = Vec::with_capacity(weeks.len());
+    for week in weeks {
+        let numbers = Some(week).filter(|week| week.is_complete).and_then(&numbers);
         let state = match numbers {
             _ if !week.is_complete => GoalState::Incomplete,
             None => GoalState::TooFew,
             Some(numbers) => {
-                let wanted = target.share.as_f64();
+                let wanted = share.as_f64();
                 match held {
                     _ if numbers.low >= wanted => GoalState::Met,
                     _ if numbers.high < wanted => GoalState::Missed,
@@ -484,26 +551,32 @@ pub struct PreviewWeek {
 /// What a team does anyway: a goal to begin with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Suggestion {
-    /// The present part that takes no longer than the goal's time.
+    /// The present part that takes no longer than the goal's time, or that the metric takes.
     pub share: Option<f64>,
-    /// The shortest time in whole hours that is enough for half of them; `null` if half of them still wait.
+    /// The shortest time in whole hours that is enough for half of them; `null` if half of them still wait, and of a metric.
     pub p50_hours: Option<i64>,
 }
 
 /// How a goal would have stood in these weeks, oldest first. Nothing is known before the first one.
 pub fn preview(form: &GoalForm, items: &[GoalItem], weeks: &[GoalWeek], context: GoalContext<'_>) -> GoalPreview {
     let mut suggestion = None;
+    let shown = |it: ShareEvaluation| PreviewWeek {
+        week: it.week,
+        state: it.state,
+        numbers: it.numbers,
+        messages: usize::from(it.is_changed),
+    };
     let weeks: Vec<PreviewWeek> = match *form {
         GoalForm::Share { within_hours, share, .. } => {
             let target = ShareTarget { within: TimeDelta::hours(within_hours.into()), share };
             let judged = judge_share(target, items, weeks, None, context);
             suggestion = weeks.last().map(|week| suggest(target.within, items, *week, context));
-            let shown = |it: ShareEvaluation| PreviewWeek {
-                week: it.week,
-                state: it.state,
-                numbers: it.numbers,
-                messages: usize::from(it.is_changed),
-            };
+            judged.into_iter().map(shown).collect()
+        }
+        GoalForm::Metric { share, .. } => {
+            let judged = judge_metric(share, context.metric, weeks);
+            let present = |it: &ShareEvaluation| Suggestion { share: it.numbers.map(|it| it.share), p50_hours: None };
+            suggestion = judged.last().map(present);
             judged.into_iter().map(shown).collect()
         }
         GoalForm::Each { within_hours, .. } => {
@@ -515,8 +588,8 @@ pub fn preview(form: &GoalForm, items: &[GoalItem], weeks: &[GoalWeek], context:
         GoalForm::Limit { open } => limit_weeks(open, items, weeks, context.zone),
     };
     let weeks: Vec<PreviewWeek> = match form {
-        // Counts are never hidden.
-        GoalForm::Share { .. } | GoalForm::Limit { .. } => weeks,
+        // Counts are never hidden; shares were.
+        GoalForm::Share { .. } | GoalForm::Limit { .. } | GoalForm::Metric { .. } => weeks,
         GoalForm::Each { .. } => weeks.into_iter().map(|week| hide_few(week, items, context)).collect(),
     };
     let messages = weeks.iter().map(|week| week.messages).sum();

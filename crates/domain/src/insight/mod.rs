@@ -40,7 +40,7 @@ pub use forecast::{
 };
 pub use goal_history::{GoalFacts, GoalHistory, GoalRevision, GoalTimes, GoalWeekState, ReadWeek, goal_history};
 pub use goals::{
-    Breach, GoalContext, GoalForm, GoalItem, GoalMeasure, GoalPreview, GoalState, GoalWeek, OpenEvaluation,
+    Breach, GoalContext, GoalForm, GoalItem, GoalMeasure, GoalPreview, GoalState, GoalWeek, MetricWeek, OpenEvaluation,
     PREVIEW_WEEKS, Percent, PreviewWeek, SHARE_WEEKS, ShareEvaluation, ShareNumbers, ShareTarget, Suggestion,
     judge_each, judge_limit, judge_share, preview, suggest,
 };

@@ -1,6 +1,6 @@
 #![expect(clippy::float_cmp, reason = "rounded, or exact by construction")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::histories::{Kind, dated, done_when_sure, false_alarms, found, held};
 use super::number::real;
 use super::*;
-use crate::{Period, TeamId, Weight, monday_of, start_of_day};
+use crate::{MetricId, Period, TeamId, Weight, monday_of, start_of_day};
 
 const STEADY: &str = "6 4 7 5 8 3 6 5 9 4 6 7 5 6 8 4 5 7 6 3 6 8 5 7 4 6";
 const ROUGH: &str = "0 12 3 0 9 1 15 2 0 7 4 0 11 6 0 2 14 1 5 0 8 3 10 0 6 2";
@@ -243,7 +243,7 @@ fn item(id: i64, since: &str, done: Option<&str>) -> GoalItem {
 }
 
 fn context(clock: &Clock) -> GoalContext<'_> {
-    GoalContext { clock, zone: Tz::UTC, min_group_size: 0 }
+    GoalContext { clock, zone: Tz::UTC, min_group_size: 0, metric: &[] }
 }
 
 fn office(free: &[&str]) -> Clock {
@@ -484,7 +484,8 @@ mod goals {
             (0..10).map(|week| ReadWeek { start: monday(week), is_complete: unread != Some(week) }).collect()
         };
         let judged = |weeks: &[ReadWeek], times: &[GoalTimes]| {
-            let facts = GoalFacts { times, weeks, read_until: Some(since(10)), now: since(10) };
+            let facts =
+                GoalFacts { times, metrics: &HashMap::new(), weeks, read_until: Some(since(10)), now: since(10) };
             let history = goal_history(&revisions, &facts, context(&Clock::Wall));
             let states: Vec<(usize, GoalState)> = history.weeks.iter().map(|it| (it.revision, it.state)).collect();
             (states, history.state)
@@ -501,9 +502,82 @@ mod goals {
         let mut pending = times.clone();
         pending[79].has_details = false;
         assert_eq!(judged(&read(None), &pending).1, Some(incomplete), "its reviews are not read yet");
-        let facts = GoalFacts { times: &times, weeks: &read(None), read_until: Some(since(10)), now: since(10) };
+        let facts = GoalFacts {
+            times: &times,
+            metrics: &HashMap::new(),
+            weeks: &read(None),
+            read_until: Some(since(10)),
+            now: since(10),
+        };
         let ended = goal_history(&revisions[..1], &facts, context(&Clock::Wall));
         assert_eq!((ended.state, ended.weeks.len(), ended.suggestion), (None, 3, None), "not in force any more");
+    }
+
+    /// A metric that takes what was in time: its weeks say the same as the pull requests do one by one.
+    #[test]
+    fn a_goal_about_a_metric_is_judged_like_a_share_of_pull_requests() {
+        let counts: [(u16, u16); 11] =
+            [(8, 0), (8, 0), (2, 6), (2, 6), (2, 6), (8, 0), (8, 0), (8, 0), (8, 0), (0, 0), (1, 0)];
+        let weeks: Vec<ReadWeek> =
+            (0..counts.len()).map(|week| ReadWeek { start: monday(week), is_complete: true }).collect();
+        let metric_weeks: Vec<MetricWeek> = counts
+            .into_iter()
+            .enumerate()
+            .map(|(week, (in_time, late))| MetricWeek {
+                start: monday(week),
+                n: usize::from(in_time + late),
+                n_taken: usize::from(in_time),
+                // Each counts half.
+                weight: f64::from(in_time + late) / 2.0,
+                taken: f64::from(in_time) / 2.0,
+                squares: f64::from(in_time + late) / 4.0,
+                is_hidden: false,
+                is_complete: true,
+            })
+            .collect();
+        let id: MetricId = "in-time".parse().expect("an id");
+        let share = Percent::new(80).expect("a share");
+        let revision = GoalRevision {
+            goal: GoalForm::Metric { metric: id.clone(), share },
+            clock: Clock::Wall,
+            sentence: None,
+            in_force: Period::ALWAYS,
+        };
+        assert_eq!(
+            (revision.asks().as_str(), revision.measured_by()),
+            ("the metric in-time is at least 80%", "custom_metric@1")
+        );
+        let judge = |metrics: &HashMap<MetricId, Vec<MetricWeek>>| {
+            let now = start_of_day(monday(counts.len()), Tz::UTC);
+            let facts = GoalFacts { times: &[], metrics, weeks: &weeks, read_until: Some(now), now };
+            goal_history(std::slice::from_ref(&revision), &facts, context(&Clock::Wall))
+        };
+        let mut metrics = HashMap::from([(id.clone(), metric_weeks)]);
+        let history = judge(&metrics);
+        let all: Vec<(GoalState, Option<ShareNumbers>)> =
+            history.weeks.iter().map(|week| (week.state, week.numbers)).collect();
+        let expected: Vec<(GoalState, Option<ShareNumbers>)> =
+            judged(&counts.map(|(in_time, late)| (usize::from(in_time), usize::from(late))), 80)[3..]
+                .iter()
+                .map(|it| (it.state, it.numbers))
+                .collect();
+        // The fourth week is missed beyond doubt, so that it does not matter what was before it.
+        assert_eq!(all, expected);
+        assert_eq!(history.messages(), 1, "missed, and then met");
+        assert_eq!(history.suggestion, Some(Suggestion { share: Some(1.0), p50_hours: None }));
+        if let Some(weeks) = metrics.get_mut(&id) {
+            weeks[5].is_hidden = true;
+            weeks[8].is_complete = false;
+        }
+        let changed = judge(&metrics);
+        assert_eq!(
+            changed.weeks[2].numbers.map(|it| (it.n, it.n_within)),
+            Some((24, 6)),
+            "a hidden week is in no window"
+        );
+        assert_eq!(changed.state, Some(GoalState::Incomplete), "one of its weeks was not read");
+        let gone = judge(&HashMap::new());
+        assert_eq!(gone.state, Some(GoalState::Incomplete), "the metric is not in the file any more");
     }
 
     #[test]

@@ -328,7 +328,8 @@ pub const DEFINITIONS: [Definition; 30] = [
                   interval (Beta(x + 1/2, n - x + 1/2), with x and n scaled to n = sum(w)^2 / sum(w^2)) lies wholly at or above the target, missed if it lies \
                   wholly below; otherwise as it was before, or inconclusive. each: missed while a pull request waits longer; limit: while more are \
                   ready for review and open; a week of them is met if it held all week, for limit every four hours. Pickup and review are those of \
-                  pr_phases@1, cycle_time is pr_cycle_time@1, age ends with the merge or the close; a goal may count working hours only.",
+                  pr_phases@1, cycle_time is pr_cycle_time@1, age ends with the merge or the close; a goal may count working hours only. metric: \
+                  like share, of what a custom_metric@1 is the share of in these weeks.",
         unit: "state",
         includes: "Done within its time, done late, and still waiting beyond it. A draft waits from ready for review on, and not while it is one again.",
         excludes: "What has not had its time, and what was closed, or merged without the review it waited for, before its time. Fewer than 5 pull requests, or people \
@@ -446,10 +447,12 @@ pub const DEFINITIONS: [Definition; 30] = [
         formula: "A count, a sum of weights, a share, a percentile or a mean, as the teams file defines it. Each metric says its own \
                   formula, and its ID carries a digest of its meaning.",
         unit: "as each metric says",
-        includes: "Pull requests of the team that were merged, by the week or month of the merge. A metric that names the state \
-                   `closed` also takes those closed without a merge, by the week or month of the close.",
+        includes: "Pull requests of the team that were merged, reviews of its pull requests, deployments that succeeded and incidents that \
+                   were resolved, by the week or month in which they were. A metric that names states takes those: `closed` without a \
+                   merge, `failed`, `started`.",
         excludes: "What is not known, or not read yet: no field takes it. With privacy.min_group_size, every week in which fewer \
-                   people are in any of the groups into which the metric divides the team's pull requests, and weeks that are not over.",
+                   people are in any of the groups into which the metric divides the team's pull requests or reviews, and weeks that \
+                   are not over.",
         caveats: &["No field is of a person.", NOT_FOR_PEOPLE],
     },
     Definition {

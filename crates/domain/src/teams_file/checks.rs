@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::MemberEntry;
 use super::access::{lines_are_about_different_people, lines_name_known_teams};
 use super::channels::{channels_are_listed_once, channels_name_known_teams};
-use super::goals::{goals_name_known_teams, goals_of_one_id_follow_each_other};
+use super::goals::{goals_are_of_shares, goals_name_known_teams, goals_of_one_id_follow_each_other};
 use super::metrics::metrics_are_few_and_different;
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
@@ -33,6 +33,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     lines_are_about_different_people(draft, problems);
     lines_name_known_teams(draft, problems);
     goals_name_known_teams(draft, problems);
+    goals_are_of_shares(draft, problems);
     goals_of_one_id_follow_each_other(draft, problems);
     channels_are_listed_once(draft, problems);
     channels_name_known_teams(draft, problems);

@@ -559,22 +559,30 @@ struct Access {
 }
 
 /// A goal of a team. `share`: so many take no longer than a time; `each`: none waits longer than a time; `limit`: at most so many are
-/// open. Several of one `id`, one after the other, are one goal that changed.
+/// open; `metric`: a share of `metrics` is at least so large. Several of one `id`, one after the other, are one goal that changed.
 #[derive(JsonSchema, Serialize)]
 #[schemars(
     deny_unknown_fields,
     extend("oneOf" = [
         {
-            "properties": { "form": { "const": "share" }, "open": false },
+            "properties": { "form": { "const": "share" }, "open": false, "metric": false },
             "required": ["measure", "within", "share"],
         },
         {
-            "properties": { "form": { "const": "each" }, "open": false, "share": false },
+            "properties": { "form": { "const": "each" }, "open": false, "share": false, "metric": false },
             "required": ["measure", "within"],
         },
         {
-            "properties": { "form": { "const": "limit" }, "measure": false, "within": false, "share": false, "clock": { "const": "wall" } },
+            "properties": {
+                "form": { "const": "limit" }, "measure": false, "within": false, "share": false, "metric": false, "clock": { "const": "wall" }
+            },
             "required": ["open"],
+        },
+        {
+            "properties": {
+                "form": { "const": "metric" }, "measure": false, "within": false, "open": false, "clock": { "const": "wall" }
+            },
+            "required": ["metric", "share"],
         },
     ]),
     extend("if" = { "properties": { "clock": { "const": "working" } }, "required": ["clock"] }),
@@ -594,7 +602,7 @@ struct Goal {
     #[serde(skip_serializing_if = "Option::is_none")]
     sentence: Option<String>,
     /// What it asks for.
-    #[schemars(extend("enum" = ["share", "each", "limit"]))]
+    #[schemars(extend("enum" = ["share", "each", "limit", "metric"]))]
     form: String,
     /// `share` and `each`: what is measured. `pickup`, from ready for review to the first review; `review`, from that to the merge;
     /// `cycle_time`, from the opening to the merge; `age`, from ready for review to the merge or the close.
@@ -605,7 +613,7 @@ struct Goal {
     #[schemars(regex(pattern = r"^[0-9]+[hd]$"), extend("examples" = ["4h", "7d"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     within: Option<String>,
-    /// `share`: which part of them, two decimals at most.
+    /// `share` and `metric`: which part of them at least, two decimals at most.
     #[schemars(range(min = 0.01, max = 0.99), extend("examples" = [0.8]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<f64>,
@@ -613,6 +621,10 @@ struct Goal {
     #[schemars(range(min = 0, max = 10_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     open: Option<u32>,
+    /// `metric`: the id of a metric of this file that is a share by week.
+    #[schemars(length(max = 63), regex(pattern = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metric: Option<String>,
     /// `working` counts the hours of `hours` only; `wall`, every hour.
     #[schemars(extend("enum" = ["wall", "working"], "default" = "wall"))]
     #[serde(skip_serializing_if = "Option::is_none")]

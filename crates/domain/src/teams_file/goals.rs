@@ -10,12 +10,14 @@ use strum::VariantArray;
 use super::checks::{problem, team_slugs};
 use super::reader::{Draft, Placed, Reader, given, join, times_of_day, weight_meant};
 use super::tree::Node;
-use crate::insight::{Clock, GoalForm, GoalMeasure, GoalRevision, Percent, WorkingHours};
-use crate::{GoalId, Period, Problem, TeamSlug, Weight};
+use crate::insight::{
+    Clock, GoalForm, GoalMeasure, GoalRevision, MetricInterval, MetricStatistic, Percent, WorkingHours,
+};
+use crate::{GoalId, MetricId, Period, Problem, TeamSlug, Weight};
 
 pub(super) const GOAL_KEYS: &[&str] = &[
-    "id", "team", "sentence", "form", "measure", "within", "share", "open", "clock", "hours", "days", "free", "from",
-    "to",
+    "id", "team", "sentence", "form", "measure", "within", "share", "open", "metric", "clock", "hours", "days", "free",
+    "from", "to",
 ];
 
 const CODE: &str = "config.goal";
@@ -165,6 +167,7 @@ enum FormName {
     Share,
     Each,
     Limit,
+    Metric,
 }
 
 impl FormName {
@@ -174,6 +177,7 @@ impl FormName {
             Self::Share => &["measure", "within", "share"],
             Self::Each => &["measure", "within"],
             Self::Limit => &["open"],
+            Self::Metric => &["metric", "share"],
         }
     }
 }
@@ -203,6 +207,9 @@ impl Reader<'_> {
         let within = within_node.map(|node| self.window(node, &join(path, "within")));
         let share = fields.optional(self, "share").map(|node| self.percent(node, &join(path, "share")));
         let open = fields.optional(self, "open").map(|node| self.most_open(node, &join(path, "open")));
+        let metric = fields
+            .optional(self, "metric")
+            .map(|node| self.name::<MetricId>(CODE, node, &join(path, "metric"), "docs-share"));
         let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
         let to_node = fields.optional(self, "to");
         let to = to_node.map(|node| self.instant(node, &join(path, "to")));
@@ -214,24 +221,12 @@ impl Reader<'_> {
             ("within", within.is_some()),
             ("share", share.is_some()),
             ("open", open.is_some()),
+            ("metric", metric.is_some()),
         ];
         let (measure, within_hours, share, open) = (given(measure)?, given(within)?, given(share)?, given(open)?);
-        let (from, to) = (given(from)?, given(to)?);
+        let (from, to, metric) = (given(from)?, given(to)?, given(metric)?);
         let name = form?;
-        let mut is_right = true;
-        for (key, is_given) in is_given {
-            let needed = name.keys().contains(&key);
-            if is_given == needed {
-                continue;
-            }
-            is_right = false;
-            let (message, help) = if is_given {
-                (format!("`{key}` means nothing for the form `{name}`"), "leave it out".to_owned())
-            } else {
-                (format!("the form `{name}` needs `{key}`"), format!("add, for example, `{key}: {}`", example(key)))
-            };
-            self.report(CODE, node.at, &join(path, key), message, help);
-        }
+        let mut is_right = self.has_keys_of(name, &is_given, node, path);
         for (key, is_given) in [("hours", hours.is_some()), ("days", days.is_some()), ("free", free.is_some())] {
             if is_given && !is_working {
                 is_right = false;
@@ -244,10 +239,16 @@ impl Reader<'_> {
             let help = "add, for example, `hours: \"09:00-17:00\"`";
             self.report(CODE, node.at, &join(path, "hours"), "`clock: working` needs `hours`", help);
         }
-        if is_working && name == FormName::Limit {
+        if is_working && matches!(name, FormName::Limit | FormName::Metric) {
             is_right = false;
             let at = clock_node.map_or(node.at, |node| node.at);
-            self.report(CODE, at, &join(path, "clock"), "a limit has no time to measure", "leave `clock` out");
+            self.report(
+                CODE,
+                at,
+                &join(path, "clock"),
+                format!("a {name} has no time to measure"),
+                "leave `clock` out",
+            );
         }
         if let Some(node) = within_node.filter(|_| is_working)
             && self.text(node, path).is_some_and(|text| text.ends_with('d'))
@@ -274,6 +275,7 @@ impl Reader<'_> {
             FormName::Share => GoalForm::Share { measure: measure?, within_hours: within_hours?, share: share? },
             FormName::Each => GoalForm::Each { measure: measure?, within_hours: within_hours? },
             FormName::Limit => GoalForm::Limit { open: open? },
+            FormName::Metric => GoalForm::Metric { metric: metric?, share: share? },
         };
         let clock = hours.map_or(Clock::Wall, |(from, to)| {
             let days = days.unwrap_or_else(|| WorkingHours::DAYS.to_vec());
@@ -281,6 +283,24 @@ impl Reader<'_> {
         });
         let id = id?;
         is_right.then_some(GoalEntry { id, team, sentence, form, clock, from, to })
+    }
+
+    /// Reports keys that a form lacks, and those that mean nothing for it.
+    fn has_keys_of(&mut self, form: FormName, is_given: &[(&str, bool)], node: &Node, path: &str) -> bool {
+        let mut is_right = true;
+        for (key, is_given) in is_given {
+            if *is_given == form.keys().contains(key) {
+                continue;
+            }
+            is_right = false;
+            let (message, help) = if *is_given {
+                (format!("`{key}` means nothing for the form `{form}`"), "leave it out".to_owned())
+            } else {
+                (format!("the form `{form}` needs `{key}`"), format!("add, for example, `{key}: {}`", example(key)))
+            };
+            self.report(CODE, node.at, &join(path, key), message, help);
+        }
+        is_right
     }
 
     /// A word of a list.
@@ -404,6 +424,7 @@ fn example(key: &str) -> &'static str {
         "measure" => "pickup",
         "within" => "4h",
         "share" => "0.8",
+        "metric" => "docs-share",
         _ => "10",
     }
 }
@@ -415,6 +436,22 @@ pub(super) fn goals_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>)
             let message = format!("there is no team `{slug}` in this file");
             problems.push(problem(CODE, goal, message, "name a team of this file by its slug"));
         }
+    }
+}
+
+/// A goal about a metric is about a share by week.
+pub(super) fn goals_are_of_shares(draft: &Draft, problems: &mut Vec<Problem>) {
+    for goal in &draft.goals {
+        let GoalForm::Metric { metric, .. } = &goal.value.form else { continue };
+        let found = draft.metrics.iter().map(|it| &it.value).find(|it| it.id == *metric);
+        let message = match found {
+            None => format!("there is no metric `{metric}` in this file"),
+            Some(it) if it.statistic != MetricStatistic::Share => format!("the metric `{metric}` is no share"),
+            Some(it) if it.by != MetricInterval::Week => format!("the metric `{metric}` is not by week"),
+            Some(_) => continue,
+        };
+        let help = "name one of `metrics` that is by week and has `statistic: share`";
+        problems.push(problem(CODE, goal, message, help));
     }
 }
 

@@ -878,6 +878,43 @@ fn the_schema_and_the_reader_agree_about_metrics() {
     }
 }
 
+#[test]
+fn a_goal_is_about_a_metric_that_is_a_share_by_week() {
+    let goal = "goals:\n  - { id: small-ones, form: metric, metric: small, share: 0.8 }\n";
+    let with_goal = |metric: &str| with_metrics(&format!("  - {metric}\n{goal}"));
+    let share = "{ id: small, of: pull_requests, statistic: share, when: { lines: { at_most: 400 } }, than: {} }";
+    let file = parse(&with_goal(share)).expect("valid");
+    assert_eq!(file.goals[0].to_string(), "small-ones: the metric small is at least 80%, all teams");
+    let json = json_schema();
+    let validator = jsonschema::validator_for(&json).expect("a valid schema");
+    for (goal, valid) in [
+        (r#"{"id": "a", "form": "metric", "metric": "small", "share": 0.8}"#, true),
+        (r#"{"id": "a", "form": "metric", "share": 0.8}"#, false),
+        (r#"{"id": "a", "form": "metric", "metric": "small"}"#, false),
+        (r#"{"id": "a", "form": "metric", "metric": "small", "share": 0.8, "measure": "pickup"}"#, false),
+        (r#"{"id": "a", "form": "limit", "metric": "small", "open": 3}"#, false),
+    ] {
+        let metric =
+            r#"{"id": "small", "of": "pull_requests", "statistic": "share", "when": {"draft": false}, "than": {}}"#;
+        let text = format!(
+            r#"{{"version": 1, "repositories": ["a/b"], "metrics": [{metric}], "goals": [{goal}], "teams": [{{"slug": "pay", "members": []}}]}}"#
+        );
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(validator.is_valid(&value), valid, "schema: {goal}");
+        assert_eq!(parse(&text).is_ok(), valid, "reader: {goal}");
+    }
+    for (metric, message) in [
+        ("{ id: small, of: pull_requests, statistic: count }", "the metric `small` is no share"),
+        (
+            "{ id: small, of: pull_requests, statistic: share, when: { draft: true }, than: {}, by: month }",
+            "the metric `small` is not by week",
+        ),
+    ] {
+        let found = problems(&with_goal(metric)).to_string();
+        assert!(found.contains(message) && found.contains("goals[0]"), "{found}");
+    }
+}
+
 fn with_metrics(metrics: &str) -> String {
     format!("version: 1\nrepositories: [a/b]\nmetrics:\n{metrics}teams:\n  - {{ slug: pay, members: [] }}\n")
 }
@@ -1471,6 +1508,14 @@ fn the_past_is_judged_by_the_goal_of_its_time() {
 #[test]
 fn wrong_goals_say_where_and_what_to_do() {
     for (goal, code, help) in [
+        ("{ id: a, form: metric, share: 0.8 }", "config.goal", "add, for example, `metric: docs-share`"),
+        ("{ id: a, form: metric, metric: none, share: 0.8 }", "config.goal", "name one of `metrics` that is by week"),
+        ("{ id: a, form: metric, metric: x, share: 0.8, within: 4h }", "config.goal", "leave it out"),
+        (
+            "{ id: a, form: metric, metric: x, share: 0.8, clock: working, hours: \"09:00-17:00\" }",
+            "config.goal",
+            "leave `clock` out",
+        ),
         ("{ id: a, form: share, measure: pickup, within: 4h, share: 80 }", "config.goal", "write `share: 0.80`"),
         ("{ id: a, form: share, measure: pickup, within: 4h, share: 80% }", "config.goal", "write `share: 0.80`"),
         (

@@ -203,7 +203,7 @@ impl Asked {
     }
 
     /// The numbers of all calendar units that the range touches, from the rows.
-    fn expected(&self, metric: &CustomMetric, things: &[Thing]) -> Result<(Vec<MetricBucket>, bool)> {
+    fn expected(&self, metric: &CustomMetric, things: &[Thing]) -> Result<Vec<MetricBucket>> {
         let interval = metric.by.interval();
         let (start, end) = self.range();
         // Of a share `than` says by which event; where nothing is said, it is the first.
@@ -226,14 +226,12 @@ impl Asked {
             by_bucket.insert(first, Vec::new());
             first = interval.end(first);
         }
-        let mut lacks_details = false;
         for event in events.filter(is_asked) {
-            lacks_details |= !event.thing.is_read;
             let day = event.at.with_timezone(&self.zone).date_naive();
             by_bucket.entry(interval.start(day)).or_default().push(event);
         }
         let buckets = by_bucket.into_iter().map(|(start, events)| numbers(metric, start, &events));
-        Ok((buckets.collect::<Result<_>>()?, lacks_details))
+        buckets.collect()
     }
 }
 
@@ -244,6 +242,8 @@ fn numbers(metric: &CustomMetric, start: NaiveDate, events: &[Event<'_>]) -> Res
     let mut groups: BTreeMap<Group, [BTreeSet<i64>; 2]> = BTreeMap::new();
     let (mut taken, mut taken_weight, mut of_weight, mut of) = (0, 0, 0, 0);
     let (mut all_weight, mut sum, mut samples) = (0, 0.0, Vec::new());
+    let mut squares = [0.0; 3];
+    let part = |thing: &Thing| thing.weight as f64 / Share::WHOLE.0 as f64;
     for event in events {
         let thing = event.thing;
         let is_taken = event.is_taken_by(&metric.when);
@@ -254,15 +254,18 @@ fn numbers(metric: &CustomMetric, start: NaiveDate, events: &[Event<'_>]) -> Res
         reviewers.extend(thing.reviewer);
         if is_of {
             (of, of_weight) = (of + 1, of_weight + thing.weight);
+            squares[0] += part(thing).powi(2);
         }
         if is_taken && is_of {
             (taken, taken_weight) = (taken + 1, taken_weight + thing.weight);
+            squares[1] += part(thing).powi(2);
         }
         if let Some(seconds) = value.filter(|_| is_taken) {
             // Percentiles take weights of ten-thousandths, and of one at least.
             let units = u16::try_from((thing.weight + 5_000) / 10_000)?.max(1);
             samples.push(Sample { seconds, weight: Weight::from_units(units).context("a weight")?, id: thing.id });
             all_weight += thing.weight;
+            squares[2] += part(thing).powi(2);
             sum += seconds * thing.weight as f64;
         }
     }
@@ -280,8 +283,14 @@ fn numbers(metric: &CustomMetric, start: NaiveDate, events: &[Event<'_>]) -> Res
         MetricStatistic::P75 => (n_samples, all_weight, weighted_percentile(&samples, 0.75)),
         MetricStatistic::P90 => (n_samples, all_weight, weighted_percentile(&samples, 0.9)),
     };
+    let squares = match metric.statistic {
+        MetricStatistic::Share => squares[0],
+        MetricStatistic::Count | MetricStatistic::Weight => squares[1],
+        _ => squares[2],
+    };
     let people = people.map(i64::try_from).transpose()?;
-    Ok(MetricBucket { start, n, weight: Share(weight), taken, value, people })
+    let lacks_details = events.iter().any(|event| !event.thing.is_read);
+    Ok(MetricBucket { start, n, weight: Share(weight), squares, taken, value, people, lacks_details })
 }
 
 fn is_same(found: &MetricBucket, expected: &MetricBucket) -> bool {
@@ -289,7 +298,9 @@ fn is_same(found: &MetricBucket, expected: &MetricBucket) -> bool {
         (Some(found), Some(expected)) => (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
         (found, expected) => found == expected,
     };
-    near && MetricBucket { value: None, ..*found } == MetricBucket { value: None, ..*expected }
+    let is_near = near && (found.squares - expected.squares).abs() <= 1e-9 * expected.squares.max(1.0);
+    let rest = |bucket: &MetricBucket| MetricBucket { value: None, squares: 0.0, ..*bucket };
+    is_near && rest(found) == rest(expected)
 }
 
 #[tokio::test]
@@ -312,11 +323,10 @@ async fn a_thousand_metrics_equal_plain_rust_over_the_rows() -> Result<()> {
             let (metric, asked) = (definition(&mut random, of)?, Asked::random(&mut random, &teams));
             let mut session = reader.session().await?;
             let found = session.custom_metric(&metric, TeamId(asked.team), asked.range(), asked.zone).await?;
-            let (expected, lacks_details) = asked.expected(&metric, &things)?;
+            let expected = asked.expected(&metric, &things)?;
             let context = || format!("{metric:#?}\n{} in {}", metric.formula(), asked.zone);
-            ensure!(found.lacks_details == lacks_details, "{}", context());
-            ensure!(found.buckets.len() == expected.len(), "{}: {:?} {expected:?}", context(), found.buckets);
-            for (found, expected) in found.buckets.iter().zip(&expected) {
+            ensure!(found.len() == expected.len(), "{}: {:?} {expected:?}", context(), found);
+            for (found, expected) in found.iter().zip(&expected) {
                 ensure!(is_same(found, expected), "{}\nSQL says {found:?}\nthe rows say {expected:?}", context());
                 let (with_value, partial) = found_of.entry(of.to_string()).or_default();
                 *with_value += usize::from(expected.value.is_some_and(|value| value > 0.0));
@@ -325,7 +335,7 @@ async fn a_thousand_metrics_equal_plain_rust_over_the_rows() -> Result<()> {
         }
     }
     let are_enough =
-        found_of.values().all(|(with_value, partial)| with_value * 4 > definitions && partial * 100 > definitions);
+        found_of.values().all(|(with_value, partial)| with_value * 4 > definitions && partial * 200 > definitions);
     ensure!(found_of.len() == MetricOf::ALL.len() && are_enough, "values, and partial ones: {found_of:?}");
     Ok(())
 }
@@ -366,9 +376,9 @@ async fn a_metric_reads_only_and_only_rows_of_its_tenant() -> Result<()> {
     let sum = |buckets: &[MetricBucket]| buckets.iter().map(|bucket| bucket.n).sum::<i64>();
     let reader = database.reader()?;
     let mine = reader.session().await?.custom_metric(&metric, TeamId(1), range, Tz::UTC).await?;
-    ensure!(sum(&mine.buckets) > 0 && mine.buckets[0].start == Interval::Month.start(range.0.date_naive()));
+    ensure!(sum(&mine) > 0 && mine[0].start == Interval::Month.start(range.0.date_naive()));
     let other = mergeline_store::Tenant::new(2);
     let theirs = reader.for_tenant(other).session().await?.custom_metric(&metric, TeamId(1), range, Tz::UTC).await?;
-    ensure!(sum(&theirs.buckets) == 0, "{theirs:?}");
+    ensure!(sum(&theirs) == 0, "{theirs:?}");
     Ok(())
 }
