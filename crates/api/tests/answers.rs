@@ -56,6 +56,11 @@ const WEEKS: [i64; 32] =
 /// A backend with these weeks, each pull request merged 24 hours after it was opened.
 async fn with_weeks() -> Result<Backend> {
     let backend = Backend::empty().await?;
+    keep_weeks(&backend).await?;
+    Ok(backend)
+}
+
+async fn keep_weeks(backend: &Backend) -> Result<()> {
     let mut all = Vec::new();
     for (week, count) in (0_i64..).zip(WEEKS) {
         for index in 0..count {
@@ -65,8 +70,7 @@ async fn with_weeks() -> Result<Backend> {
             all.push(pr("acme/api", number).created(&text(merged - TimeDelta::hours(24))).merged(&text(merged)));
         }
     }
-    backend.keep_since("2025-11-03T00:00:00Z", &all).await?;
-    Ok(backend)
+    backend.keep_since("2025-11-03T00:00:00Z", &all).await
 }
 
 #[tokio::test]
@@ -94,6 +98,43 @@ async fn a_lasting_change_of_the_worked_example_is_found() -> Result<()> {
     let last = merged["weeks"].as_array().and_then(|weeks| weeks.last()).context("weeks")?;
     assert_eq!(json!([last["start"], last["value"]]), json!(["2026-06-15", null]), "this week is not over");
     assert_eq!(answer["meta"]["definitions"][0], "change@1");
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_of_metrics_of_the_file_are_found_like_built_in_ones() -> Result<()> {
+    let metrics = "
+metrics:
+  - { id: all, name: All of them, of: pull_requests, statistic: count }
+  - { id: times, of: pull_requests, statistic: p50, measure: cycle_time }
+  - { id: monthly, of: pull_requests, statistic: count, by: month }
+  - { id: part, of: pull_requests, statistic: share, when: { titles: ['x*'] }, than: {} }
+";
+    let backend = Backend::with_teams(&format!("{metrics}{TEAMS}")).await?;
+    keep_weeks(&backend).await?;
+    let (status, answer) = backend.get("/v1/metrics/team/payments/change").await?;
+    assert_eq!(status, 200, "{answer}");
+    let data = &answer["data"];
+    let found = data["metrics"].as_array().context("a list")?;
+    let names: Vec<Value> = found.iter().map(|it| json!([it["name"], it["unit"]])).collect();
+    assert_eq!(
+        json!(names),
+        json!([["All of them", "pull_requests"], ["times", "hours"]]),
+        "by week, counts and medians"
+    );
+    assert_eq!(found[0]["change"], data["merged"]);
+    assert_eq!(found[1]["change"], data["cycle_time"]);
+    assert_eq!(data["merged"]["changes"].as_array().map(Vec::len), Some(1));
+    let (_, part) = backend.get("/v1/metrics/team/payments/change?repo=acme/api").await?;
+    assert_eq!(part["data"]["metrics"], json!([]), "they are of all repositories");
+    let table = backend.ask("/v1/metrics/team/payments/change?format=csv", &[]).await?;
+    let rows = rows(&table)?;
+    let of = |measure: &str| {
+        let is_of = |row: &&Vec<(String, String)>| row[0].1 == measure || row[0].1.starts_with(&format!("{measure}@"));
+        let rest = |row: &Vec<(String, String)>| row[1..].iter().map(|(_, cell)| cell.clone()).collect::<Vec<_>>();
+        rows.iter().filter(is_of).map(rest).collect::<Vec<_>>()
+    };
+    assert!(!of("all").is_empty() && of("all") == of("merged") && of("times") == of("cycle_time_hours"));
     Ok(())
 }
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use mergeline_api::{changes_json, forecast_json, reviews_json, time_json};
 use mergeline_domain::TeamSlug;
-use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, Phase};
+use mergeline_domain::insight::{ChangeReport, ChangeState, Horizon, MetricUnit, Phase};
 use mergeline_domain::metrics::RangeRequest;
 use mergeline_reporting::{
-    Report, ReportKind, ReportStatistics, ReviewsOfTeam, TeamChanges, TeamForecast, TeamMetrics, TeamTime,
+    MetricChange, Report, ReportKind, ReportStatistics, ReviewsOfTeam, TeamChanges, TeamForecast, TeamMetrics, TeamTime,
 };
 use mergeline_store::Reader;
 use serde_json::{Map, Value};
@@ -92,13 +92,13 @@ impl Insight {
 
     /// The last lasting change of each of its numbers.
     fn lines(&self) -> Vec<String> {
-        let line = |report: &ChangeReport, what: &str, unit: &str| {
+        let line = |report: &ChangeReport, what: &str, unit: &str, of: &str| {
             report.changes.last().map(|change| {
                 let (team, since) = (&self.changes.team.name, change.since);
                 let people =
                     change.fte.map(|it| format!("; the team changed from {:.1} to {:.1} people", it.from, it.to));
                 format!(
-                    "{team}: since {since} {what} is {:.1}{unit} instead of {:.1}{unit}, of {} and {} pull requests{}",
+                    "{team}: since {since} {what} is {:.1}{unit} instead of {:.1}{unit}, of {} and {} {of}{}",
                     change.to,
                     change.from,
                     change.n_since,
@@ -107,9 +107,13 @@ impl Insight {
                 )
             })
         };
-        let merged = line(&self.changes.merged, "merged by week", "");
-        let cycle_time = line(&self.changes.cycle_time, "the time from opening to merge", " h");
-        merged.into_iter().chain(cycle_time).collect()
+        let merged = line(&self.changes.merged, "merged by week", "", "pull requests");
+        let cycle_time = line(&self.changes.cycle_time, "the time from opening to merge", " h", "pull requests");
+        let metrics = self.changes.metrics.iter().filter_map(|MetricChange { metric, change }| {
+            let unit = if metric.unit() == MetricUnit::Hours { " h" } else { "" };
+            line(change, &metric.name, unit, &metric.of.to_string().replace('_', " "))
+        });
+        merged.into_iter().chain(cycle_time).chain(metrics).collect()
     }
 
     fn is_watched(&self) -> bool {

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::insight::{ChangeReport, GoalRevision, GoalState};
+use mergeline_domain::insight::{ChangeReport, GoalRevision, GoalState, MetricUnit};
 use mergeline_domain::metrics::{Durations, Incomplete, MeasureKind, RangeRequest};
 use mergeline_domain::{TeamSlug, Weight, count_of};
 use mergeline_reporting::{
-    JudgedGoal, PeriodNumbers, Report, ReportError, ReportKind, TeamChanges, TeamSummary, TeamTime,
+    JudgedGoal, MetricChange, PeriodNumbers, Report, ReportError, ReportKind, TeamChanges, TeamSummary, TeamTime,
 };
 use mergeline_store::Reader;
 
@@ -194,16 +194,50 @@ fn goal_line(goal: &JudgedGoal) -> Option<Line> {
 
 /// What was found in this week, once.
 fn change_lines(changes: &TeamChanges, week: NaiveDate) -> Vec<Line> {
-    let line = |report: &ChangeReport, what: &str, say: fn(f64) -> String| {
-        let change = report.changes.iter().find(|change| change.found == week)?;
-        let people =
-            change.fte.map(|fte| format!("; the team changed from {:.1} to {:.1} whole people", fte.from, fte.to));
-        let (since, to, from) = (change.since.format("%b %-d, %Y"), say(change.to), say(change.from));
-        Some(Line::of(format!("{what}: {to} since {since}, {from} before{}", people.unwrap_or_default())))
+    let line = |found: FoundChange| {
+        let people = found.people.map(|people| format!("; the team changed {people}")).unwrap_or_default();
+        Line::of(format!("{}: {}, {} before{people}", found.what, found.now, found.before))
     };
-    let merged = line(&changes.merged, "Merged a week", |value| format!("{value:.1}"));
-    let cycle_time = line(&changes.cycle_time, "Opening to merge", |value| hours(value * 3_600.0));
-    merged.into_iter().chain(cycle_time).collect()
+    changes_found(changes, week).into_iter().map(line).collect()
+}
+
+/// A lasting change, in words.
+pub(crate) struct FoundChange {
+    /// What tells it from other changes of the team.
+    pub(crate) subject: String,
+    /// `Merged a week`.
+    pub(crate) what: String,
+    /// `9.5 since Jun 1, 2026`.
+    pub(crate) now: String,
+    /// `5.7`.
+    pub(crate) before: String,
+    /// `from 4.0 to 6.0 whole people`, if the team changed, too.
+    pub(crate) people: Option<String>,
+}
+
+/// The lasting changes that were found with a week.
+pub(crate) fn changes_found(changes: &TeamChanges, week: NaiveDate) -> Vec<FoundChange> {
+    let number: fn(f64) -> String = |value| format!("{value:.1}");
+    let time: fn(f64) -> String = |value| hours(value * 3_600.0);
+    let mut watched = vec![
+        ("merged".to_owned(), "Merged a week", &changes.merged, number),
+        ("cycle time".to_owned(), "Opening to merge", &changes.cycle_time, time),
+    ];
+    for MetricChange { metric, change } in &changes.metrics {
+        let say = if metric.unit() == MetricUnit::Hours { time } else { number };
+        watched.push((metric.versioned_id(), &metric.name, change, say));
+    }
+    let found = |(subject, what, report, say): (String, &str, &ChangeReport, fn(f64) -> String)| {
+        let change = report.changes.iter().find(|change| change.found == week)?;
+        Some(FoundChange {
+            subject,
+            what: what.to_owned(),
+            now: format!("{} since {}", say(change.to), change.since.format("%b %-d, %Y")),
+            before: say(change.from),
+            people: change.fte.map(|fte| format!("from {:.1} to {:.1} whole people", fte.from, fte.to)),
+        })
+    };
+    watched.into_iter().filter_map(found).collect()
 }
 
 /// What is open longest. Nobody is named.

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use mergeline_domain::insight::{ChangeReport, GoalForm, GoalState};
+use mergeline_domain::insight::{GoalForm, GoalState};
 use mergeline_domain::messages::{ChannelEntry, MessageKind, at_time};
 use mergeline_domain::metrics::{RangeRequest, stale_after};
 use mergeline_domain::{count_of, iso_week, monday_of};
 use mergeline_reporting::{JudgedGoal, Report, ReportKind, TeamChanges, TeamGoals};
 use mergeline_store::{END_OF, MessageKey, PlannedMessage, Reader, Team};
 
-use crate::digest::{DigestOptions, asked, footer, hours, of_week, share_of, when};
+use crate::digest::{DigestOptions, FoundChange, asked, changes_found, footer, of_week, share_of, when};
 use crate::message::{Line, Link, Message, Section};
 use crate::notify::{NotifyError, NotifySettings};
 
@@ -136,16 +136,8 @@ impl Plan<'_> {
         if channel.takes(MessageKind::Change)
             && let Some(changes) = &facts.changes
         {
-            let merged = self.change(facts, "merged", "Merged a week", &changes.merged, |it| format!("{it:.1}"), week);
-            let times = self.change(
-                facts,
-                "cycle time",
-                "Opening to merge",
-                &changes.cycle_time,
-                |it| hours(it * 3_600.0),
-                week,
-            );
-            for (subject, message) in merged.into_iter().chain(times) {
+            for found in changes_found(changes, week) {
+                let (subject, message) = self.change(facts, found);
                 planned.push(self.planned(channel, MessageKind::Change, subject, iso_week(week), &message));
             }
         }
@@ -207,25 +199,12 @@ impl Plan<'_> {
     }
 
     /// A lasting change that was found with the last whole week.
-    fn change(
-        &self,
-        facts: &TeamFacts<'_>,
-        subject: &str,
-        what: &str,
-        report: &ChangeReport,
-        say: fn(f64) -> String,
-        week: NaiveDate,
-    ) -> Option<(String, Message)> {
-        let change = report.changes.iter().find(|change| change.found == week)?;
-        let since = change.since.format("%b %-d, %Y");
-        let mut lines =
-            vec![Line::of(format!("{what}: {} since {since}, {} before", say(change.to), say(change.from)))];
-        if let Some(fte) = &change.fte {
-            lines.push(Line::of(format!("The team changed from {:.1} to {:.1} whole people", fte.from, fte.to)));
-        }
-        let summary = format!("{what}: {} since {since}.", say(change.to));
-        let message = self.about_team(facts, "a lasting change", summary, "What changed", lines);
-        Some((format!("team {}, {subject}", facts.team.id.0), message))
+    fn change(&self, facts: &TeamFacts<'_>, found: FoundChange) -> (String, Message) {
+        let FoundChange { subject, what, now, before, people } = found;
+        let mut lines = vec![Line::of(format!("{what}: {now}, {before} before"))];
+        lines.extend(people.map(|people| Line::of(format!("The team changed {people}"))));
+        let message = self.about_team(facts, "a lasting change", format!("{what}: {now}."), "What changed", lines);
+        (format!("team {}, {subject}", facts.team.id.0), message)
     }
 
     /// The digest of the last week, for each channel that has not got it.

@@ -130,3 +130,50 @@ fn a_long_list_ends_with_how_many_more_there_are() {
     assert_eq!(body["blocks"][0]["text"]["text"], "Payments: Nov 23 to 29, 2026", "never the head");
     assert_eq!(mail(&message).text.matches("- acme/web#").count(), 60, "mail has room");
 }
+
+mod changes {
+    use chrono::{Days, NaiveDate};
+    use mergeline_domain::insight::{ChangeWeek, CustomMetric, Scale, level_changes};
+    use mergeline_domain::{TeamId, monday_of};
+    use mergeline_reporting::{MetricChange, TeamChanges};
+    use mergeline_store::TeamRef;
+    use serde_json::json;
+
+    use crate::digest::changes_found;
+
+    /// Half a year at about six a week, and then at nine and more.
+    const WEEKS: [u32; 32] =
+        [6, 4, 7, 5, 8, 3, 6, 5, 9, 4, 6, 7, 5, 6, 8, 4, 5, 7, 6, 3, 6, 8, 5, 7, 4, 6, 7, 5, 9, 10, 8, 11];
+
+    #[test]
+    fn a_metric_of_the_file_changes_in_the_words_of_a_built_in_number() {
+        let first = monday_of(NaiveDate::from_ymd_opt(2025, 11, 3).expect("a day"));
+        let monday = |week: u64| first + Days::new(7 * week);
+        let weeks: Vec<ChangeWeek> =
+            (0..).zip(WEEKS).map(|(week, count)| ChangeWeek::count(monday(week), f64::from(count))).collect();
+        let found = level_changes(Scale::Count, &weeks);
+        let quiet = level_changes(Scale::Duration, &[]);
+        let metric: CustomMetric = serde_json::from_value(
+            json!({ "id": "all", "name": "All of them", "of": "pull_requests", "statistic": "count", "by": "week" }),
+        )
+        .expect("a metric");
+        let team = TeamRef { id: TeamId(7), slug: "payments".parse().expect("a slug"), name: "Payments".to_owned() };
+        let changes = TeamChanges {
+            team,
+            merged: found.clone(),
+            cycle_time: quiet,
+            metrics: vec![MetricChange { metric: metric.clone(), change: found }],
+            warnings: Vec::new(),
+        };
+        let words = |week: u64| -> Vec<(String, String, String, String)> {
+            let found = changes_found(&changes, monday(week)).into_iter();
+            found.map(|it| (it.subject, it.what, it.now, it.before)).collect()
+        };
+        let said = |subject: &str, what: &str| {
+            let text = |text: &str| text.to_owned();
+            (text(subject), text(what), text("9.5 since May 18, 2026"), text("5.8"))
+        };
+        assert_eq!(words(31), [said("merged", "Merged a week"), said(&metric.versioned_id(), "All of them")]);
+        assert_eq!(words(30), [], "a week before, it was not known");
+    }
+}

@@ -68,10 +68,10 @@ impl Report {
         let range = (self.filter.from, self.filter.to);
         let mut lacks_details = false;
         // What takes long is in no time-out of the metrics.
-        if metrics.iter().any(|metric| metric.of == MetricOf::Reviews) {
+        let has_unread_reviews = metrics.iter().any(|metric| metric.of == MetricOf::Reviews) && {
             let filter = self.filter.clone();
-            lacks_details |= self.reader.unread_reviews(team.id, &filter).await?.is_any;
-        }
+            self.reader.unread_reviews(team.id, &filter).await?.is_any
+        };
         let deployments = if metrics.iter().any(|metric| !metric.of.is_of_people()) {
             Some(self.reader.deployment_coverage(None, None, range.0..range.1, self.now).await?)
         } else {
@@ -80,7 +80,12 @@ impl Report {
         let mut measured = Vec::new();
         for metric in metrics {
             let found = self.reader.custom_metric(&metric, team.id, range, self.range.zone).await;
-            let found = found.map_err(|error| self.refusal(error))?;
+            let mut found = found.map_err(|error| self.refusal(error))?;
+            if has_unread_reviews && metric.of == MetricOf::Reviews {
+                for bucket in &mut found {
+                    bucket.lacks_details = true;
+                }
+            }
             lacks_details |= found.iter().any(|bucket| bucket.lacks_details);
             let of_services = deployments.as_ref().filter(|_| !metric.of.is_of_people());
             let units = found.into_iter().map(|bucket| self.unit(&metric, bucket, of_services)).collect();

@@ -2,13 +2,14 @@
 
 use chrono::NaiveDate;
 use mergeline_domain::insight::{
-    BASELINE_WEEKS, BackTest, ChangeReport, ChangeWeek, ForecastReport, Horizon, Scale, WEEKS_NEEDED, back_test,
-    forecast, level_changes,
+    BASELINE_WEEKS, BackTest, ChangeReport, ChangeWeek, CustomMetric, ForecastReport, Horizon, Scale, WEEKS_NEEDED,
+    back_test, forecast, level_changes,
 };
 use mergeline_domain::metrics::{Incomplete, MeasureKind, Warning};
 
 use mergeline_store::TeamRef;
 
+use crate::custom::{MeasuredMetric, MeasuredUnit};
 use crate::query::ReportError;
 use crate::report::Report;
 use crate::statistics::{BucketNumbers, ReportStatistics};
@@ -22,8 +23,19 @@ pub struct TeamChanges {
     pub merged: ChangeReport,
     /// Of the weekly medians of the time from opening to merge, in hours.
     pub cycle_time: ChangeReport,
+    /// Of the metrics of the teams file that are counts, or medians of times in hours, by week; none of a part of the pull requests.
+    pub metrics: Vec<MetricChange>,
     /// What readers must know.
     pub warnings: Vec<Warning>,
+}
+
+/// The lasting changes of a metric of the teams file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricChange {
+    /// The metric.
+    pub metric: CustomMetric,
+    /// Its changes.
+    pub change: ChangeReport,
 }
 
 /// What a team is likely to merge (`forecast@1`).
@@ -86,9 +98,23 @@ impl Report {
     /// # Errors
     /// As for [`Self::statistics`].
     pub async fn changes(&mut self) -> Result<TeamChanges, ReportError> {
-        let ReportStatistics { buckets, warnings, .. } = self.statistics().await?;
+        let ReportStatistics { buckets, mut warnings, .. } = self.statistics().await?;
         let [merged, cycle_time] = changes_of(&buckets);
-        Ok(TeamChanges { team: self.required_team()?, merged, cycle_time, warnings })
+        let mut metrics = self.reader.custom_metrics().await?;
+        // They are of all repositories and branches.
+        let is_of_all = self.filter.repositories.is_none() && self.filter.base.is_none();
+        metrics.retain(|metric| is_of_all && metric.scale().is_some());
+        let mut changed = Vec::new();
+        if !metrics.is_empty() {
+            let found = self.measure(metrics).await?;
+            warnings.extend(found.warnings.into_iter().filter(|warning| !self.warnings().contains(warning)));
+            let of_metric = |it: MeasuredMetric| Some((it.metric.scale()?, it));
+            for (scale, MeasuredMetric { metric, units }) in found.metrics.into_iter().filter_map(of_metric) {
+                let weeks: Vec<ChangeWeek> = units.iter().map(|unit| of_metric_week(unit, &buckets)).collect();
+                changed.push(MetricChange { metric, change: level_changes(scale, &weeks) });
+            }
+        }
+        Ok(TeamChanges { team: self.required_team()?, merged, cycle_time, metrics: changed, warnings })
     }
 
     /// What a team is likely to merge in the weeks up to a horizon, and when so many will be merged. It is made from the complete weeks
@@ -125,6 +151,19 @@ fn changes_of(buckets: &[BucketNumbers]) -> [ChangeReport; 2] {
     let merged: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, Some(count(week)))).collect();
     let cycle_time: Vec<ChangeWeek> = buckets.iter().map(|week| of_merges(week, median_hours(week))).collect();
     [level_changes(Scale::Count, &merged), level_changes(Scale::Duration, &cycle_time)]
+}
+
+/// A week of a metric, with the people that the team had.
+fn of_metric_week(unit: &MeasuredUnit, buckets: &[BucketNumbers]) -> ChangeWeek {
+    let of_team = buckets.binary_search_by_key(&unit.start, |week| week.start).ok().map(|index| &buckets[index]);
+    ChangeWeek {
+        start: unit.start,
+        is_complete: unit.incomplete.is_empty() && unit.numbers.is_some_and(|numbers| !numbers.lacks_details),
+        #[expect(clippy::cast_precision_loss, reason = "a team does not do 2^53 things a week")]
+        n: unit.numbers.map_or(0.0, |numbers| numbers.n as f64),
+        value: unit.value,
+        fte: of_team.and_then(|week| week.capacity).and_then(|it| it.fte_weeks),
+    }
 }
 
 fn of_merges(week: &BucketNumbers, value: Option<f64>) -> ChangeWeek {

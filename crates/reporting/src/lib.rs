@@ -19,7 +19,7 @@ pub use delivery::{DeliveryQuery, DeliveryReport, DeploymentList, IncidentList, 
 pub use dora::{DoraBucketNumbers, DoraMetrics, DoraQuery, DoraReport, DoraSubject};
 pub use flow::TeamTime;
 pub use goals::{JudgedGoal, TeamGoals};
-pub use insight::{TeamBackTest, TeamChanges, TeamForecast};
+pub use insight::{MetricChange, TeamBackTest, TeamChanges, TeamForecast};
 pub use overview::{Overview, TeamOverview};
 pub use pull_requests::{PagePosition, PullRequestPage, cut_to_page};
 pub use query::{ReportError, ReportKind, ReportQuery, Viewer};

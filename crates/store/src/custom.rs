@@ -201,18 +201,14 @@ fn push_stored(
     // Sums stay exact; only percentiles use rounded weights.
     query.push("))::date as bucket, a.weight, greatest((a.weight * 10000)::integer, 1) as units, ");
     query.push(match metric.of {
-        MetricOf::PullRequests => {
-            "a.author_id, null::bigint as reviewer_id, false as has_reviewer,
-            p.detailed_at is distinct from p.updated_at as lacks_details, a.state, "
-        }
-        MetricOf::Reviews => {
-            "a.author_id, a.reviewer_id, true as has_reviewer,
-            p.detailed_at is distinct from p.updated_at as lacks_details, a.state, "
-        }
+        MetricOf::PullRequests => "a.author_id, null::bigint as reviewer_id, false as has_reviewer, ",
+        MetricOf::Reviews => "a.author_id, a.reviewer_id, true as has_reviewer, ",
         MetricOf::Deployments | MetricOf::Incidents => {
-            "null::bigint as author_id, null::bigint as reviewer_id, false as has_reviewer, false as lacks_details, a.state, "
+            "null::bigint as author_id, null::bigint as reviewer_id, false as has_reviewer, "
         }
     });
+    query.push(if metric.needs_details() { "p.detailed_at is distinct from p.updated_at" } else { "false" });
+    query.push(" as lacks_details, a.state, ");
     push_selection(query, metric.of, &metric.when);
     query.push(" as is_taken, ");
     if let Some(than) = &metric.than {

@@ -5,7 +5,7 @@ use axum::response::Response;
 use axum::routing::on;
 use chrono::NaiveDate;
 use http::Method;
-use mergeline_domain::insight::{Baseline, ChangeReport, ForecastReport, Horizon};
+use mergeline_domain::insight::{Baseline, ChangeReport, ForecastReport, Horizon, MetricUnit};
 use mergeline_domain::metrics::Interval;
 use mergeline_reporting::{Report, ReportKind};
 use schemars::JsonSchema;
@@ -92,6 +92,22 @@ pub(crate) struct TeamChanges {
     merged: ChangeReport,
     /// Of the weekly medians of the time from opening to merge, in hours.
     cycle_time: ChangeReport,
+    /// Of the metrics of the teams file that are counts, or medians of times in hours, by week, in the order of the file; none with `repo`
+    /// or `base`.
+    metrics: Vec<MetricChange>,
+}
+
+/// The lasting changes of a metric of the teams file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MetricChange {
+    /// Its short name in the teams file, with a digest of its meaning.
+    id: String,
+    /// Its display name.
+    name: String,
+    /// What its values are counted in.
+    unit: MetricUnit,
+    /// Its weeks, and what lasted.
+    change: ChangeReport,
 }
 
 /// What a team is likely to merge.
@@ -151,7 +167,18 @@ pub fn forecast_json(report: &Report, found: &mergeline_reporting::TeamForecast)
 
 impl From<mergeline_reporting::TeamChanges> for TeamChanges {
     fn from(changes: mergeline_reporting::TeamChanges) -> Self {
-        Self { team: (&changes.team).into(), merged: changes.merged, cycle_time: changes.cycle_time }
+        let of_metric = |mergeline_reporting::MetricChange { metric, change }| MetricChange {
+            id: metric.versioned_id(),
+            unit: metric.unit(),
+            name: metric.name,
+            change,
+        };
+        Self {
+            team: (&changes.team).into(),
+            merged: changes.merged,
+            cycle_time: changes.cycle_time,
+            metrics: changes.metrics.into_iter().map(of_metric).collect(),
+        }
     }
 }
 
@@ -184,7 +211,9 @@ fn change_rows(changes: &TeamChanges) -> Result<Rows, csv::Error> {
         "fte_from",
         "fte_to",
     ])?;
-    for (measure, report) in [("merged", &changes.merged), ("cycle_time_hours", &changes.cycle_time)] {
+    let metrics = changes.metrics.iter().map(|it| (it.id.as_str(), &it.change));
+    let built_in = [("merged", &changes.merged), ("cycle_time_hours", &changes.cycle_time)];
+    for (measure, report) in built_in.into_iter().chain(metrics) {
         for week in &report.weeks {
             let is_of = |it: &&Baseline| it.from <= week.start && it.until.is_none_or(|until| week.start < until);
             let baseline = report.baselines.iter().find(is_of);

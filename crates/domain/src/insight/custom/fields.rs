@@ -215,6 +215,11 @@ impl MetricMeasure {
         }
     }
 
+    /// Whether it is read after the pull request itself.
+    pub(super) fn needs_details(self) -> bool {
+        !matches!(self, Self::CycleTime | Self::Deploy)
+    }
+
     /// Whether it is a time, stored in seconds.
     pub fn is_time(self) -> bool {
         self.unit() == MetricUnit::Hours
@@ -389,6 +394,11 @@ impl TextField {
     /// All of them.
     pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
+    /// Whether it is read after the pull request itself.
+    pub(super) fn needs_details(self) -> bool {
+        matches!(self, Self::Branches | Self::Labels)
+    }
+
     /// The only texts that there are, if they are few; then `*` stands for itself.
     pub fn choices(self) -> Option<&'static [&'static str]> {
         match self {
@@ -445,4 +455,9 @@ pub enum FlagField {
 impl FlagField {
     /// All of them.
     pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
+
+    /// Whether it is read after the pull request itself.
+    pub(super) fn needs_details(self) -> bool {
+        matches!(self, Self::Reviewed | Self::Approved | Self::Revert)
+    }
 }

@@ -14,6 +14,7 @@ pub use fields::{
     FlagField, MetricInterval, MetricMeasure, MetricOf, MetricState, MetricStatistic, MetricUnit, TextField,
 };
 
+use super::Scale;
 use crate::MetricId;
 use crate::metrics::{Basis, CUSTOM_METRIC, NOT_FOR_PEOPLE};
 
@@ -46,6 +47,12 @@ impl MetricFields {
     /// Whether no field is named.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty() && self.ranges.is_empty() && self.flags.is_empty()
+    }
+
+    fn needs_details(&self) -> bool {
+        self.texts.keys().any(|field| field.needs_details())
+            || self.ranges.keys().any(|measure| measure.needs_details())
+            || self.flags.keys().any(|flag| flag.needs_details())
     }
 
     /// Each field on its own, for people: `labels docs | chore`.
@@ -161,6 +168,29 @@ impl CustomMetric {
             (MetricStatistic::Share, _) => MetricUnit::Share,
             (_, Some(measure)) => measure.unit(),
             (_, None) => self.of.unit(),
+        }
+    }
+
+    /// Whether it depends on what is read after a pull request itself, so that it is not final before that.
+    pub fn needs_details(&self) -> bool {
+        let selections = std::iter::once(&self.when).chain(&self.than);
+        let mut fields = selections.flat_map(|selection| [&selection.fields, &selection.not]);
+        match self.of {
+            MetricOf::PullRequests => {
+                self.measure.is_some_and(MetricMeasure::needs_details) || fields.any(MetricFields::needs_details)
+            }
+            MetricOf::Reviews => true,
+            MetricOf::Deployments | MetricOf::Incidents => false,
+        }
+    }
+
+    /// How its weeks are looked at for lasting changes: counts, and medians of times; `None` of all others.
+    pub fn scale(&self) -> Option<Scale> {
+        let is_weekly = self.by == MetricInterval::Week;
+        match (self.statistic, self.unit()) {
+            (MetricStatistic::Count, _) if is_weekly => Some(Scale::Count),
+            (MetricStatistic::P50, MetricUnit::Hours) if is_weekly => Some(Scale::Duration),
+            _ => None,
         }
     }
 
