@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc, Weekday};
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-use super::checks::{problem, team_slugs};
+use super::checks::problem;
 use super::reader::{Draft, Placed, Reader, given, join, times_of_day, weight_meant};
 use super::tree::Node;
 use crate::insight::{Clock, GoalForm, GoalMeasure, GoalRevision, Percent, WorkingHours};
@@ -185,9 +185,7 @@ impl Reader<'_> {
         let id = fields
             .required(self, "id")
             .and_then(|node| self.name::<GoalId>(CODE, node, &join(path, "id"), "first-review"));
-        let team = fields
-            .optional(self, "team")
-            .map(|node| self.name::<TeamSlug>("config.team_slug", node, &join(path, "team"), "payments"));
+        let team = fields.optional(self, "team").map(|node| self.known_team(CODE, node, &join(path, "team")));
         let sentence =
             fields.optional(self, "sentence").map(|node| self.line_of(node, &join(path, "sentence"), MOST_SENTENCE));
         let form =
@@ -200,30 +198,29 @@ impl Reader<'_> {
         let measure =
             fields.optional(self, "measure").map(|node| self.one_of::<GoalMeasure>(CODE, node, &join(path, "measure")));
         let within_node = fields.optional(self, "within");
-        let within = within_node.map(|node| self.window(node, &join(path, "within")));
+        // What the form and the clock take, not only what a time looks like.
+        let help = match (form == Some(FormName::Share), is_working == Some(Some(true))) {
+            (true, true) => "write a time in hours, for example `4h`",
+            (true, false) => "write hours or days, `1h` to `14d`",
+            (false, true) => "write a time in hours, for example `16h`",
+            (false, false) => "write `1h` to `366d`",
+        };
+        let within = within_node.map(|node| self.window_with_help(node, &join(path, "within"), help));
         let share = fields.optional(self, "share").map(|node| self.percent(node, &join(path, "share")));
         let open = fields.optional(self, "open").map(|node| self.most_open(node, &join(path, "open")));
         let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
         let to_node = fields.optional(self, "to");
         let to = to_node.map(|node| self.instant(node, &join(path, "to")));
-        // What could not be read was already reported.
-        let (team, sentence, is_working) = (given(team)?, given(sentence)?, given(is_working)?.unwrap_or_default());
-        let (hours, days, free) = (given(hours)?, given(days)?, given(free)?);
         let is_given = [
             ("measure", measure.is_some()),
             ("within", within.is_some()),
             ("share", share.is_some()),
             ("open", open.is_some()),
         ];
-        let (measure, within_hours, share, open) = (given(measure)?, given(within)?, given(share)?, given(open)?);
-        let (from, to) = (given(from)?, given(to)?);
-        let name = form?;
         let mut is_right = true;
+        // Even if something else could not be read, so that all problems are reported at once.
         for (key, is_given) in is_given {
-            let needed = name.keys().contains(&key);
-            if is_given == needed {
-                continue;
-            }
+            let Some(name) = form.filter(|name| name.keys().contains(&key) != is_given) else { continue };
             is_right = false;
             let (message, help) = if is_given {
                 (format!("`{key}` means nothing for the form `{name}`"), "leave it out".to_owned())
@@ -232,6 +229,12 @@ impl Reader<'_> {
             };
             self.report(CODE, node.at, &join(path, key), message, help);
         }
+        // What could not be read was already reported.
+        let name = form?;
+        let (team, sentence, is_working) = (given(team)?, given(sentence)?, given(is_working)?.unwrap_or_default());
+        let (hours, days, free) = (given(hours)?, given(days)?, given(free)?);
+        let (measure, within_hours, share, open) = (given(measure)?, given(within)?, given(share)?, given(open)?);
+        let (from, to) = (given(from)?, given(to)?);
         for (key, is_given) in [("hours", hours.is_some()), ("days", days.is_some()), ("free", free.is_some())] {
             if is_given && !is_working {
                 is_right = false;
@@ -405,16 +408,6 @@ fn example(key: &str) -> &'static str {
         "within" => "4h",
         "share" => "0.8",
         _ => "10",
-    }
-}
-
-pub(super) fn goals_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>) {
-    let known = team_slugs(draft);
-    for goal in &draft.goals {
-        if let Some(slug) = goal.value.team.as_ref().filter(|slug| !known.contains(slug)) {
-            let message = format!("there is no team `{slug}` in this file");
-            problems.push(problem(CODE, goal, message, "name a team of this file by its slug"));
-        }
     }
 }
 
