@@ -180,7 +180,10 @@ impl DoraReport {
         };
         let (mut reader, mut status) = store.session_with_status(selector, &[]).await?;
         let team = match selector {
-            Some(_) => Some(status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?),
+            Some(asked) => {
+                let team = status.team.take().filter(|team| viewer.sees(&team.slug));
+                Some(team.ok_or_else(|| ReportError::UnknownTeam(Some(asked.clone())))?)
+            }
             None => None,
         };
         let service = match (&query.subject, &query.service) {

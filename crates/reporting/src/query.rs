@@ -222,8 +222,8 @@ impl Viewer {
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The team does not exist, or the viewer must not see it.
-    #[error("there is no such team")]
-    UnknownTeam,
+    #[error("there is no such team{}", .0.as_ref().map(|team| format!(": {team}")).unwrap_or_default())]
+    UnknownTeam(Option<TeamSelector>),
     /// The service does not exist.
     #[error("there is no such service")]
     UnknownService,

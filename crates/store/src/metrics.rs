@@ -22,6 +22,16 @@ pub enum TeamSelector {
     Slug(TeamSlug),
 }
 
+/// As a person would write it.
+impl std::fmt::Display for TeamSelector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => id.0.fmt(f),
+            Self::Slug(slug) => slug.fmt(f),
+        }
+    }
+}
+
 impl TeamSelector {
     fn parts(&self) -> (Option<i64>, Option<&str>) {
         match self {
