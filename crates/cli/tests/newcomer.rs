@@ -142,7 +142,25 @@ async fn doctor_and_serve_say_that_nothing_was_collected_yet() -> Result<()> {
 }
 
 #[tokio::test]
-async fn weeks_that_were_not_read_have_no_numbers_and_the_repository_is_named() -> Result<()> {
+async fn weeks_that_were_not_read_have_no_numbers() -> Result<()> {
+    let fake = github().await?;
+    let (laptop, _database) = laptop(&fake).await?;
+    let laptop = laptop.with("BACKFILL_DAYS", "15");
+    assert_eq!(laptop.run(&["collect"]).await?.code(), Some(0));
+    for arguments in [&["show"][..], &["show", "payments"]] {
+        let out = laptop.run(arguments).await?.out();
+        let weeks: Vec<&str> =
+            out.lines().filter(|line| line.starts_with("20") && line.contains("-W")).take(12).collect();
+        assert_eq!(weeks.len(), 12, "{out}");
+        // The first are before everything that was read, and the last ones are read.
+        assert!(weeks[0].contains(" * ") && weeks[0].contains(" - ") && !weeks[0].contains("(0)"), "{out}");
+        assert!(!weeks[10].contains('*') && weeks[10].contains('('), "{out}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_keeps_weeks_incomplete_is_named() -> Result<()> {
     let fake = github().await?;
     let (laptop, _database) = laptop(&fake).await?;
     let goals = "goals: [{ id: reviews, form: share, measure: pickup, within: 4h, share: 0.8 }]\n";
