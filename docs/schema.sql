@@ -475,7 +475,7 @@ $$;
 
 COMMENT ON FUNCTION public.median_interval(samples bigint[]) IS 'The 95 % interval of the median in seconds (median_interval@1). Takes weighted_samples in descending order. Null below six.';
 
-CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[], median_interval double precision[])
+CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[] DEFAULT NULL::bigint[], base_branch text DEFAULT NULL::text, ignore_weights boolean DEFAULT false, count_people boolean DEFAULT false, measures text[] DEFAULT NULL::text[]) RETURNS TABLE(bucket date, measure text, n bigint, weight numeric, contributors bigint, mean double precision, percentiles double precision[], median_interval double precision[])
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     with merged as (
@@ -535,14 +535,14 @@ CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with t
             count(distinct m.author_id) filter (where count_people and m.cycle is not null) as cycle_contributors,
             sum(m.cycle * m.units) as cycle_sum,
             array_agg(weighted_sample(m.cycle, m.units) order by weighted_sample(m.cycle, m.units) desc)
-                filter (where m.cycle is not null) as cycle_samples,
+                filter (where m.cycle is not null and (measures is null or 'cycle_time' = any(measures))) as cycle_samples,
 
             count(m.coding) as coding_n,
             sum(m.units) filter (where m.coding is not null) as coding_units,
             count(distinct m.author_id) filter (where count_people and m.coding is not null) as coding_contributors,
             sum(m.coding * m.units) as coding_sum,
             array_agg(weighted_sample(m.coding, m.units) order by weighted_sample(m.coding, m.units) desc)
-                filter (where m.coding is not null) as coding_samples,
+                filter (where m.coding is not null and (measures is null or 'coding' = any(measures))) as coding_samples,
 
             count(m.pickup) as pickup_n,
             sum(m.units) filter (where m.pickup is not null) as pickup_units,
@@ -552,7 +552,7 @@ CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with t
             ) as pickup_contributors,
             sum(m.pickup * m.units) as pickup_sum,
             array_agg(weighted_sample(m.pickup, m.units) order by weighted_sample(m.pickup, m.units) desc)
-                filter (where m.pickup is not null) as pickup_samples,
+                filter (where m.pickup is not null and (measures is null or 'pickup' = any(measures))) as pickup_samples,
 
             count(m.review) as review_n,
             sum(m.units) filter (where m.review is not null) as review_units,
@@ -562,14 +562,14 @@ CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with t
             ) as review_contributors,
             sum(m.review * m.units) as review_sum,
             array_agg(weighted_sample(m.review, m.units) order by weighted_sample(m.review, m.units) desc)
-                filter (where m.review is not null) as review_samples,
+                filter (where m.review is not null and (measures is null or 'review' = any(measures))) as review_samples,
 
             count(m.deploy) as deploy_n,
             sum(m.units) filter (where m.deploy is not null) as deploy_units,
             count(distinct m.author_id) filter (where count_people and m.deploy is not null) as deploy_contributors,
             sum(m.deploy * m.units) as deploy_sum,
             array_agg(weighted_sample(m.deploy, m.units) order by weighted_sample(m.deploy, m.units) desc)
-                filter (where m.deploy is not null) as deploy_samples
+                filter (where m.deploy is not null and (measures is null or 'deploy' = any(measures))) as deploy_samples
         from merged as m
         group by grouping sets ((m.bucket), ())
     ),
@@ -610,7 +610,7 @@ CREATE FUNCTION public.merge_statistics(team bigint, range_from timestamp with t
     order by c.bucket nulls last
 $$;
 
-COMMENT ON FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean) IS 'Measures of merged pull requests, of a team or (null) of the organization: one row per bucket and measure; bucket is null for the whole range.';
+COMMENT ON FUNCTION public.merge_statistics(team bigint, range_from timestamp with time zone, range_to timestamp with time zone, zone text, unit text, repository_ids bigint[], base_branch text, ignore_weights boolean, count_people boolean, measures text[]) IS 'Measures of merged pull requests, of a team or (null) of the organization: one row per bucket and measure; bucket is null for the whole range. With measures, only these have percentiles.';
 
 CREATE FUNCTION public.paths_digest(repository bigint) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -418,7 +418,7 @@ def test_functions_are_arm64_and_know_their_surroundings(usual, full):
         "DB_URL_SECRET_ARN": usual["DatabaseSecret"],
         "GITHUB_TOKEN_SECRET_ARN": usual["GitHubSecret"],
         "GITHUB_API_URL": "https://api.github.com",
-        "BACKFILL_DAYS": "180",
+        "BACKFILL_DAYS": "200",
         "LEDGER_DAYS": "400",
         "WORK_QUEUE_URL": usual["Work"],
         "DEAD_LETTER_QUEUE_URL": usual["DeadLetters"],

@@ -219,6 +219,13 @@ def test_an_archive_has_the_program_its_pages_and_completions(program):
         "mergeline",
     }
     assert found[f"{top}/mergeline"].mode == 0o755
+    with tarfile.open(archive) as opened:
+        readme = opened.extractfile(f"{top}/README.md").read().decode()
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    assert f"https://github.com/mergeline/mergeline/blob/v{VERSION}/docs/teams.md#goals" in links
+    assert f"https://github.com/mergeline/mergeline/raw/v{VERSION}/docs/dashboard.png" in links
+    # Nothing leads to files that are not in the archive.
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
     assert found[f"{top}/LICENSE"].mode == 0o644
 
 

@@ -57,7 +57,7 @@ pub fn router(api: Api) -> Router {
                     // Below the page nothing but its files answers without a session, not even that a path is unknown.
                     let data = data(|operation| operation.method == Method::GET)
                         .merge(of(Admit::Open, |_| true))
-                        .route("/{*path}", any(async || ApiError::NotFound(NOTHING)))
+                        .route("/{*path}", any(async || ApiError::NotFound(NOTHING.into())))
                         .layer(from_fn_with_state(api.clone(), require_session));
                     (mergeline_dashboard::Login::Oidc, login_routes().nest("/app/api", data))
                 }
@@ -87,7 +87,7 @@ pub fn router(api: Api) -> Router {
         .merge(health())
         .merge(prometheus)
         .route(ALIVE.path, method_router(&ALIVE))
-        .fallback(async || ApiError::NotFound(NOTHING))
+        .fallback(async || ApiError::NotFound(NOTHING.into()))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(Arc::new(Documents::of(OPERATIONS))))
         .with_state(api.clone());

@@ -171,11 +171,17 @@ async fn a18_other_teams_do_not_exist_for_limited_keys() -> Result<()> {
     let (_backend, router, texts) = guarded(&[(Scope::PrsRead, &["payments"])]).await?;
     for (path, _) in &CHECKED[1..9] {
         assert_eq!(with_key(&router, path, &texts[0]).await?.status, 200, "{path}");
-        let absent = with_key(&router, &path.replace("payments", "unknown"), &texts[0]).await?;
-        // By slug and by number.
-        for other in ["platform", "2"] {
+        // By slug and by number: the answer only repeats what was asked for.
+        for (other, unknown) in [("platform", "nosuches"), ("2", "9")] {
             let hidden = with_key(&router, &path.replace("payments", other), &texts[0]).await?;
-            assert_eq!((hidden.status, hidden.json()?), (404, absent.json()?), "{path} {other}");
+            let absent = with_key(&router, &path.replace("payments", unknown), &texts[0]).await?;
+            let message = |name: &str| {
+                format!("There is no team `{name}` that you may see; GET /v1/teams lists those that you may see.")
+            };
+            let mut expected = absent.json()?;
+            assert_eq!(expected["error"]["message"], message(unknown), "{path}");
+            expected["error"]["message"] = message(other).into();
+            assert_eq!((hidden.status, hidden.json()?), (404, expected), "{path} {other}");
             assert_eq!(hidden.headers, absent.headers, "{path} {other}");
         }
     }

@@ -186,16 +186,24 @@ impl Cause {
         Self(format!("unreadable response with status {status}"))
     }
 
-    /// The messages of an error and its sources, on one line.
+    /// The same, in place of the long list of where the SDK looked for credentials.
+    fn without_credentials(self) -> Self {
+        let has_none = ["no credentials found", "loading credentials"].iter().any(|text| self.says(text));
+        let none = "there are no credentials in the environment, in a profile, or from the role of this machine";
+        if has_none { Self(none.to_owned()) } else { self }
+    }
+
+    /// The messages of an error and its sources, on one line, without those that only name a layer of the SDK.
     fn of_chain(error: &dyn Error) -> Self {
-        let mut text = error.to_string();
+        let mut chain = vec![error.to_string()];
         let mut source = error.source();
         while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
+            chain.push(error.to_string());
             source = error.source();
         }
-        Self(text)
+        let is_layer = |text: &String| matches!(text.as_str(), "dispatch failure" | "other");
+        let (layers, causes): (Vec<String>, Vec<String>) = chain.into_iter().partition(is_layer);
+        Self(if causes.is_empty() { layers } else { causes }.join(": "))
     }
 }
 
@@ -259,7 +267,7 @@ where
             SdkError::DispatchFailure(failure)
                 if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
             {
-                Self { kind: Kind::NotConfigured, cause: Cause::of_chain(&error) }
+                Self { kind: Kind::NotConfigured, cause: Cause::of_chain(&error).without_credentials() }
             }
             SdkError::ConstructionFailure(_) => Self { kind: Kind::NotConfigured, cause: Cause::of_chain(&error) },
             _ => Self { kind: Kind::Unavailable, cause: Cause::of_chain(&error) },

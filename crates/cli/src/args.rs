@@ -34,15 +34,19 @@ fn version() -> &'static str {
 }
 
 /// One line per paragraph: clap wraps them to the terminal's width.
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = concat!(
+    "\
 Environment: GITHUB_PAT (token), DB_URL (a private PostgreSQL is used when unset), TEAMS_FILE or TEAM_CONFIG_JSON with \
 REPOSITORIES, GITHUB_API_URL, BACKFILL_DAYS, LEDGER_DAYS, COLLECT_CONCURRENCY, API_KEY, API_KEYS, RUST_LOG; for replay WORK_QUEUE_URL, \
-DEAD_LETTER_QUEUE_URL and the usual AWS variables. docs/settings.md explains each.
+DEAD_LETTER_QUEUE_URL and the usual AWS variables. ",
+    page_of_docs!("settings.md"),
+    " explains each.
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 some repositories could not be collected or some messages not sent, 130, 143 or 129 ended by \
 Ctrl-C, SIGTERM or SIGHUP (serve and demo: 0). status: 3 while any \
 repository fails. teams drift: 3 when the file differs. doctor: 0 also with warnings, 1 it found an error, 2 the error is in the settings or the teams file. \
-explain: 1 also when the pull request does not exist.";
+explain: 1 also when the pull request does not exist."
+);
 
 /// Options of all commands.
 #[derive(Debug, Clone, ClapArgs)]
@@ -140,7 +144,6 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a folder, one for each command
-    #[command(hide = true)]
     Man {
         /// The folder; it must exist
         #[arg(value_name = "FOLDER")]
@@ -196,7 +199,7 @@ pub(crate) struct Events {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Demo {
     /// Where the API listens; port 0 picks a free port
-    #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
+    #[arg(long, visible_alias = "port", default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
     pub(crate) listen: ListenAddress,
     /// Print the numbers and exit without serving them
     #[arg(long)]
@@ -339,7 +342,7 @@ pub(crate) struct WithDb {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
     /// Where the API listens; to accept other machines, set `API_KEY` or `API_KEYS`
-    #[arg(long, default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
+    #[arg(long, visible_alias = "port", default_value = "127.0.0.1:8787", value_name = "HOST:PORT", value_parser = listen_address)]
     pub(crate) listen: ListenAddress,
     /// Also answer at `/metrics`, in the text format of Prometheus; takes a key with metrics:read where keys are set
     #[arg(long)]

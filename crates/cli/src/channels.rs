@@ -20,7 +20,8 @@ use crate::status::NOTHING;
 use crate::terminal;
 
 /// What is said where the teams file has no channels.
-const NO_CHANNELS: &str = "The teams file has no channels. docs/messages.md says how to add one.";
+const NO_CHANNELS: &str =
+    concat!("The teams file has no channels. ", page_of_docs!("messages.md"), " says how to add one.");
 
 impl From<NotifyError> for Failure {
     fn from(error: NotifyError) -> Self {

@@ -49,7 +49,7 @@ fn refuse_foreign(what: &str) -> Result<(), Failure> {
 
 async fn dump(folder: &DataFolder, options: &Options) -> Result<ExitCode, Failure> {
     refuse_foreign("`pg_dump --no-owner --no-privileges --enable-row-security \"$DB_URL\"`")?;
-    if folder.version().is_none() {
+    if !folder.has_data()? {
         return Err(Failure::Input(format!("there is no data in {}", folder.path().display())));
     }
     let database = Database::open(options).await?;
@@ -68,7 +68,7 @@ async fn restore(folder: &DataFolder, file: &Path, options: &Options) -> Result<
     refuse_foreign("`psql \"$DB_URL\" --file FILE`")?;
     // Open it here, because the server's account may not have access.
     let dump = std::fs::File::open(file).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
-    if folder.version().is_some() {
+    if folder.has_data()? {
         return Err(Failure::Input(format!(
             "there is data in {} already\n  help: save it with `mergeline data dump`, then `mergeline data remove --yes`",
             folder.path().display()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mergeline_domain::{Problem, count_of, error_chain};
-use mergeline_local_postgres::{Server, data_folder};
+use mergeline_local_postgres::{DataFolder, Server, data_folder};
 use mergeline_store::{Actor, DatabaseSettings, Logins, Writer};
 
 use crate::args::{Options, WithDb};
@@ -56,7 +56,7 @@ impl Database {
 
     /// Like [`Database::open`], but `None` if the private database is needed and was never created.
     pub(crate) async fn open_existing(options: &Options) -> Result<Option<Self>, Failure> {
-        if variable("DB_URL").is_none() && !private_folder(options)?.join("data").exists() {
+        if variable("DB_URL").is_none() && !DataFolder::new(&private_folder(options)?).has_data()? {
             return Ok(None);
         }
         Self::open(options).await.map(Some)

@@ -48,8 +48,6 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
         "DB_URL" => database.lookup(name),
         "GITHUB_API_URL" => Some(github.url()),
         "GITHUB_PAT" => Some(FakeGitHub::TOKEN.to_owned()),
-        // A forecast takes 26 complete weeks.
-        "BACKFILL_DAYS" => Some("190".to_owned()),
         _ => None,
     })?;
     let settings = Settings { teams: TeamsSource::Usual, ..settings };
@@ -107,6 +105,7 @@ pub(crate) async fn run(args: &Demo, options: &Options, clock: fn() -> DateTime<
             out,
             "\nWith your own repositories: `mergeline init`, then `GITHUB_PAT=… mergeline collect` and `mergeline serve`."
         )?;
+        writeln!(out, "\nThe page: http://{address}/v1/app/ (until Ctrl-C)")?;
         out.flush()?;
         drop(out);
         let reader = Reader::connect(&settings.database);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use mergeline_domain::metrics::{Count, RangeRequest, STALE_AFTER, WarningCode};
 use mergeline_reporting::{DoraMetrics, DoraQuery, DoraReport, DoraSubject, Viewer};
-use mergeline_store::Reader;
+use mergeline_store::{DeploymentCoverage, Reader};
 
 use crate::failure::Failure;
 use crate::tables::{Layout, Unit, align, table_of_names};
@@ -16,14 +16,14 @@ struct Row {
     metrics: DoraMetrics,
 }
 
-/// The five metrics of the organization and of these teams over a range; `None` if no deployment is known.
+/// The five metrics of the organization and of these teams over a range; a line that says why not if no deployment is known.
 pub(crate) async fn all(
     store: &Reader,
     teams: &[mergeline_domain::TeamSlug],
     range: RangeRequest,
     now: DateTime<Utc>,
     layout: Layout,
-) -> Result<Option<String>, Failure> {
+) -> Result<String, Failure> {
     let mut rows = Vec::new();
     let mut since = None;
     let of_teams = teams.iter().map(|team| DoraSubject::Team(mergeline_store::TeamSelector::Slug(team.clone())));
@@ -31,14 +31,41 @@ pub(crate) async fn all(
         let mut report =
             DoraReport::prepare(store, DoraQuery::new(subject, range), &Viewer::ALL_TEAMS, now, STALE_AFTER).await?;
         if report.deployment_coverage().with_source == 0 {
-            return Ok(None);
+            return Ok(layout.lines(&why_missing(report.deployment_coverage())));
         }
         since = Some(report.range().from);
         let metrics = report.metrics().await?;
         let name = report.team().map_or_else(|| "all".to_owned(), |team| team.name.clone());
         rows.push(Row { name, metrics });
     }
-    Ok(since.map(|since| table(&rows, &since.to_string(), layout)))
+    Ok(since.map(|since| table(&rows, &since.to_string(), layout)).unwrap_or_default())
+}
+
+/// Why there are no metrics of deployments, and how to get them.
+fn why_missing(coverage: &DeploymentCoverage) -> String {
+    let affected = |code: &str| {
+        let names = coverage.problems.iter().filter(|(_, of)| of == code).map(|(repository, _)| repository.as_str());
+        Some(names.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
+    };
+    let reason = if affected("no_token").is_some() {
+        "deployments are read only with a token. Set GITHUB_PAT, and run `mergeline collect`".to_owned()
+    } else if let Some(names) = affected("no_permission") {
+        format!(
+            "the token may not read the deployments of {names}. Give it the permissions *Deployments* and *Contents*, read, and run \
+             `mergeline collect`"
+        )
+    } else if let Some((repository, code)) = coverage.problems.first() {
+        format!("the deployments of {repository} could not be read ({code}). `mergeline doctor` says what to do")
+    } else if coverage.known_since.is_none() {
+        "no deployments were read, which takes a token in GITHUB_PAT, and not COLLECT_DEPLOYMENTS=false".to_owned()
+    } else {
+        format!(
+            "no repository has a deployment at GitHub. `mergeline doctor` says where else they may come from: workflows, releases, \
+             merges, or your own program ({})",
+            page_of_docs!("events.md")
+        )
+    };
+    format!("DORA's metrics are missing: {reason}.\n")
 }
 
 fn table(rows: &[Row], since: &str, layout: Layout) -> String {
@@ -46,12 +73,12 @@ fn table(rows: &[Row], since: &str, layout: Layout) -> String {
     let unit = Unit::of(all().filter_map(|total| total.numbers.lead_time.median()));
     let recovery_unit = Unit::of(all().filter_map(|total| total.numbers.time_to_recover()));
     let mut text = layout.lines(&format!(
-            "DORA since {since}: production deployments by what they deliver (delivered@1), weighted in brackets; median change \
-             lead time in {}, median time to recover in {}\n",
-            unit.name(),
-            recovery_unit.name()
+        "DORA since {since}: production deployments by what they deliver (delivered@1), weighted in brackets, and \
+             per calendar day; median change lead time in {}, median time to recover in {}\n",
+        unit.name(),
+        recovery_unit.name()
     ));
-    let header = ["team", "deployments", "a day", "lead time", "failed", "rework", "recovery", "success"];
+    let header = ["team", "deployments", "per day", "lead time", "failed", "rework", "recovery", "success"];
     let cells = rows.iter().map(|row| {
         let total = &row.metrics.total;
         let deployments = &total.numbers.deployments;

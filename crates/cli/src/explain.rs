@@ -340,5 +340,43 @@ fn durations(times: &Times) -> String {
     if !times.flags.is_empty() {
         let _ = write!(text, " ({})", times.flags.join(", "));
     }
+    for reason in times.flags.iter().filter_map(|flag| meaning(flag)) {
+        let _ = write!(text, "\n    {reason}");
+    }
+    let is_pending = times.flags.iter().any(|flag| flag == "details_pending");
+    if times.pickup.is_none()
+        && times.review.is_none()
+        && !is_pending
+        && !times.flags.iter().any(|it| is_about_reviews(it))
+    {
+        text.push_str("\n    pickup and review are unknown because nobody else reviewed it before the merge");
+    }
     text
+}
+
+/// Whether a flag says why pickup or review is not known.
+fn is_about_reviews(flag: &str) -> bool {
+    matches!(flag, "review_before_ready" | "reviewed_after_merge" | "draft_times_missing" | "merged_before_creation")
+}
+
+/// What a flag says about a duration that is not known, in words.
+fn meaning(flag: &str) -> Option<&'static str> {
+    Some(match flag {
+        "merged_before_creation" => "by the times that GitHub gives, it was merged before it was opened",
+        "details_pending" => {
+            "its commits and reviews are not read yet: `mergeline collect` with a token in GITHUB_PAT reads them"
+        }
+        "commits_incomplete" => "not all of its commits could be read, so the first one is not known",
+        "first_commit_after_creation" => {
+            "its first commit is newer than its opening, so there was no coding before that"
+        }
+        "review_before_ready" => "the first review came before it was ready for review",
+        "reviewed_after_merge" => "the first review came after the merge",
+        "draft_times_missing" => {
+            "it is not known when it was a draft, so it is not known since when it was ready for review"
+        }
+        "deployed_before_merge" => "by the times that are known, it was deployed before it was merged",
+        "files_incomplete" => "not all of its files are known, so it counts for all services of the repository",
+        _ => return None,
+    })
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use mergeline_collector::CollectError;
 use mergeline_domain::{Problem, Problems, error_chain};
 use mergeline_github::GitHubError;
+use mergeline_http_client::NoAuthorities;
 use mergeline_reporting::ReportError;
 use mergeline_source::SourceError;
 use mergeline_store::{ApplyError, StoreError};
@@ -68,9 +69,11 @@ impl fmt::Display for Failure {
                     error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()).and_then(remedies::of_database);
                 let of_github = error.chain().find_map(|cause| cause.downcast_ref::<GitHubError>());
                 let of_source = error.chain().find_map(|cause| cause.downcast_ref::<SourceError>());
+                let is_without_authorities = error.chain().any(<dyn std::error::Error>::is::<NoAuthorities>);
                 let remedy = remedy
                     .or_else(|| of_github.map(|error| Cow::Borrowed(error.help())))
-                    .or_else(|| of_source.map(|error| Cow::Borrowed(error.help)));
+                    .or_else(|| of_source.map(|error| Cow::Borrowed(error.help)))
+                    .or_else(|| is_without_authorities.then_some(Cow::Borrowed(NoAuthorities::HELP)));
                 remedy.map_or(Ok(()), |remedy| write!(f, "\n  help: {remedy}"))
             }
         }
@@ -102,7 +105,7 @@ impl From<ApplyError> for Failure {
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         match error {
-            ReportError::UnknownTeam
+            ReportError::UnknownTeam(_)
             | ReportError::UnknownService
             | ReportError::LimitedToTeams
             | ReportError::Invalid(_) => Self::Input(error.to_string()),

@@ -9,8 +9,8 @@ use chrono_tz::Tz;
 use indicatif::{ProgressBar, ProgressStyle};
 use mergeline_domain::teams_file::{LeafTeams, TeamsDraft, TeamsFile};
 use mergeline_domain::{Login, Problem, Problems, RepoEntry, RepoName, count_of, parse_zone};
-use mergeline_github::{GitHub, GitHubError, GitHubSession, GitHubSettings, Owner, Refusal};
-use mergeline_source::WaitBudget;
+use mergeline_github::{GitHub, GitHubError, GitHubSession, GitHubSettings, Owner, Refusal, TokenPage};
+use mergeline_source::{RepositoryKey, WaitBudget};
 
 use crate::args::{FromGitHub, Options, TeamSelection};
 use crate::collecting::progress_bar;
@@ -57,11 +57,15 @@ pub(crate) fn require_token(settings: &GitHubSettings, owner: Option<&Login>) ->
         return Ok(());
     }
     let page = settings.token_page(owner.map(Login::as_str));
-    let help = format!("set it to a fine-grained token; make one at {}", page.url);
+    let help = format!(
+        "set it to a fine-grained token with these permissions, all of them only to read: {}; make one at {}",
+        TokenPage::needs(),
+        page.url
+    );
     Err(Problem::setting(
-        "config.token_format",
+        "config.no_token",
         "GITHUB_PAT",
-        "teams are listed only to a token, and there is none",
+        "it is not set, and GitHub lists teams only to a token",
         help,
     )
     .into())
@@ -193,6 +197,49 @@ impl Lister {
             )));
         }
         Ok(ListedRepositories { active, archived: archived.len(), incomplete: listed.incomplete })
+    }
+}
+
+impl Lister {
+    /// Refuses repositories that the token cannot read, because one of them keeps every week incomplete, and patterns that match
+    /// none.
+    pub(crate) async fn check_repositories(&self, named: &[RepoEntry]) -> Result<(), Failure> {
+        let mut refused = Vec::new();
+        for entry in named {
+            match entry {
+                RepoEntry::Name(name) => {
+                    if let Err(error) = self.is_readable(name).await {
+                        match error {
+                            GitHubError::NotFound | GitHubError::Forbidden { .. } | GitHubError::Gone { .. } => {
+                                refused.push(format!("{name} cannot be read: {error}"));
+                            }
+                            other => return Err(other.into()),
+                        }
+                    }
+                }
+                RepoEntry::Pattern(pattern) => {
+                    let listed = self.repositories(&Login::from_github(pattern.owner())).await?;
+                    if !listed.active.iter().any(|name| pattern.matches(name)) {
+                        refused.push(format!("{pattern} matches none of the active repositories that the token sees"));
+                    }
+                }
+                RepoEntry::Exclusion(_) => {}
+            }
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Input(format!(
+            "{}\n  help: check the spelling, and choose them among the token's repositories at GitHub; or leave out their --repository",
+            refused.join("\n")
+        )))
+    }
+
+    /// Looks a repository up, and reads its newest pull request, as a collection does.
+    async fn is_readable(&self, name: &RepoName) -> Result<(), GitHubError> {
+        let session = self.session(Some(name.owner()));
+        let found = session.repository(RepositoryKey::Name(name)).await?;
+        session.by_update(&found.identity.name, 1, None).next().await.map(drop)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::collecting::teams_source;
 use crate::database::collected;
 use crate::failure::Failure;
 use crate::show::{chosen, without_teams};
+use crate::status::not_fully_read;
 use crate::tables::{local, wrapped};
 use crate::terminal;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) 
     }
     judged.retain(|found| !found.goals.is_empty());
     let zone = store.timezone().await?;
+    let repositories = store.repository_statuses().await?;
     store.close().await;
     if options.json {
         let teams: Result<Vec<Value>, Failure> = judged.into_iter().map(as_json).collect();
@@ -47,11 +49,15 @@ pub(crate) async fn run(command: &Goals, options: &Options, now: DateTime<Utc>) 
         return Ok(ExitCode::SUCCESS);
     }
     if judged.is_empty() {
-        writeln!(out, "No goals: see `goals` in docs/teams.md.")?;
+        writeln!(out, "No goals: see {}.", page_of_docs!("teams.md#goals"))?;
     }
     for found in &judged {
         let text = if file.is_some() { previewed(found) } else { shown(found, zone) };
         write!(out, "{text}")?;
+    }
+    let mut weeks = judged.iter().flat_map(|found| &found.goals).flat_map(|goal| &goal.history.weeks);
+    if weeks.any(|week| week.state == GoalState::Incomplete) {
+        write!(out, "\n{}", wrapped(&not_fully_read(&repositories), 4))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
+use mergeline_domain::count_of;
 use mergeline_domain::delivery::{DeploymentEvent, IncidentEvent, PostedDeployment, PostedIncident};
 use mergeline_domain::metrics::InvalidParameter;
 use mergeline_store::{Channel, EventOutcome, EventRefusal, Poster, Sender, Writer};
@@ -137,18 +138,27 @@ fn checked<E: DeserializeOwned, T>(
     check: impl Fn(E) -> Result<T, Vec<InvalidParameter>>,
 ) -> Result<Vec<Row<T>>, Failure> {
     let name = file.display();
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-    let header = reader.headers().cloned().map_err(|error| Failure::Input(format!("{name}: {error}")))?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text);
+    let header = reader
+        .headers()
+        .cloned()
+        .map_err(|error| Failure::Input(format!("{name}: {}\n  help: {HELP}", said(&error))))?;
     let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for record in reader.records() {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                problems.push(format!("{name}: {error}"));
+                let line = error.position().map_or(0, |position| line_of(text, position));
+                problems.push(format!("{name}:{line}: {}", said(&error)));
                 continue;
             }
         };
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| line_of(text, position));
+        if record.len() != header.len() {
+            let (cells, columns) = (count_of(record.len(), "cell"), count_of(header.len(), "column"));
+            problems.push(format!("{name}:{line}: the row has {cells}, and the first line names {columns}"));
+            continue;
+        }
         match record.deserialize::<E>(Some(&header)) {
             Ok(event) => match check(event) {
                 Ok(event) => {
@@ -160,8 +170,85 @@ fn checked<E: DeserializeOwned, T>(
                     problems.extend(invalid);
                 }
             },
-            Err(error) => problems.push(format!("{name}:{line}: {error}")),
+            Err(error) => {
+                let reason = said(&error);
+                // What is wrong with the columns is so in every row.
+                if ["unknown field", "missing field", "duplicate field"].iter().any(|start| reason.starts_with(start)) {
+                    let reason = reason.replacen("field", "column", 1);
+                    let message = format!(
+                        "{name}:1: {reason}\n  help: rename the column in the first line, or take it out; {HELP}"
+                    );
+                    return Err(Failure::Input(message));
+                }
+                let column = match error.kind() {
+                    csv::ErrorKind::Deserialize { err, .. } => {
+                        err.field().and_then(|at| header.get(usize::try_from(at).ok()?))
+                    }
+                    _ => None,
+                };
+                let column = column.map(|column| format!("{column}: ")).unwrap_or_default();
+                problems.push(format!("{name}:{line}: {column}{reason}"));
+            }
         }
     }
-    if problems.is_empty() { Ok(rows) } else { Err(Failure::Input(problems.join("\n"))) }
+    if problems.is_empty() { Ok(rows) } else { Err(Failure::Input(format!("{}\n  help: {HELP}", problems.join("\n")))) }
+}
+
+/// Where the columns are explained.
+const HELP: &str = concat!(
+    "`mergeline help import` lists the columns of each kind of file, which ",
+    page_of_docs!("events.md"),
+    " explains"
+);
+
+/// The cause, without the place in the words of the library.
+fn said(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+        csv::ErrorKind::Utf8 { .. } => "the text is not UTF-8: save the table as CSV UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The line on which a record begins. The library counts from the end of the one before, which leaves out empty lines.
+fn line_of(text: &[u8], position: &csv::Position) -> u64 {
+    let from = usize::try_from(position.byte()).unwrap_or_default().min(text.len());
+    let is_break = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    let start = from + text[from..].iter().take_while(is_break).count();
+    let lines = text[..start].split(|byte| *byte == b'\n').count();
+    u64::try_from(lines).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        let check = |event: DeploymentEvent| event.check(DateTime::UNIX_EPOCH);
+        match checked(Path::new("d.csv"), text.as_bytes(), check) {
+            Ok(rows) => format!("{} rows", rows.len()),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn problems_of_a_table_name_their_line_and_column() {
+        let header = "id,service,environment,finished_at";
+        for (text, expected) in [
+            (format!("{header}\n\n\n1,api,production,x\n"), "d.csv:4: finished_at: "),
+            (format!("{header}\r\n1,api,production,x\r\n"), "d.csv:2: finished_at: "),
+            (format!("{header},url\n1,\"a\npi\",production,,\n2,api,production,x,\n"), "d.csv:4: finished_at: "),
+            (format!("{header}\n1,api\n"), "d.csv:2: the row has 2 cells, and the first line names 4 columns"),
+            (
+                "id,servce,environment\n1,api,production\n".to_owned(),
+                "d.csv:1: unknown column `servce`, expected one of `id`",
+            ),
+            ("id,environment\n1,production\n".to_owned(), "d.csv:1: missing column `service`"),
+            (format!("{header},rework\n1,api,production,2026-01-01T00:00:00Z,maybe\n"), "d.csv:2: rework: "),
+        ] {
+            let found = refused(&text);
+            assert!(found.contains(expected) && found.contains("help: "), "{text}: {found}");
+            assert!(!found.contains("CSV"), "{found}");
+        }
+    }
 }

@@ -57,6 +57,7 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
         notes.extend(seen.incomplete.as_ref().map(|reason| format!("Repositories may be missing: {reason}.")));
         if asks { choose_repositories(&owner, &seen)? } else { entries(&args.from, &owner) }
     } else {
+        lister.check_repositories(&args.from.repositories).await?;
         entries(&args.from, &owner)
     };
     let zone = match args.from.timezone {
@@ -75,7 +76,9 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
     }
     args.output.write(&path, &yaml)?;
     notes.extend(found.leaves.notes());
+    let about_patterns = about_patterns(&draft.repositories);
     if options.json {
+        notes.extend(about_patterns);
         let summary = serde_json::json!({
             "file": path, "owner": owner, "teams": teams, "people": people, "repositories": names_of(&draft.repositories),
             "notes": notes
@@ -90,6 +93,9 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
             writeln!(out, "{}", wrapped(note, 2))?;
         }
     }
+    if let Some(note) = about_patterns {
+        writeln!(out, "{}", wrapped(&note, 2))?;
+    }
     writeln!(out, "\nLook at it, above all at who was in which team since when. Then:\n")?;
     if variable("GITHUB_PAT").is_none() && !settings_have_app() {
         writeln!(out, "  export GITHUB_PAT=…        # the token that you entered, which is stored nowhere")?;
@@ -99,6 +105,16 @@ pub(crate) async fn run(args: &Init, options: &Options, now: DateTime<Utc>) -> R
     }
     writeln!(out, "  mergeline collect\n  mergeline serve")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a pattern may bring: one repository that cannot be read keeps every week incomplete.
+fn about_patterns(entries: &[RepoEntry]) -> Option<String> {
+    let pattern = entries.iter().find(|entry| matches!(entry, RepoEntry::Pattern(_)))?;
+    let owner = pattern.owner();
+    Some(format!(
+        "{pattern} takes every repository of that name that the token lists. One that cannot be read keeps weeks incomplete: \
+         `mergeline doctor` and `mergeline collect` name it, and an entry `!{owner}/NAME` below the pattern leaves it out."
+    ))
 }
 
 fn settings_have_app() -> bool {
@@ -119,8 +135,7 @@ fn with_token(settings: GitHubSettings, args: &Init, asks: bool) -> Result<GitHu
     }
     let mut out = terminal::stderr();
     let page = settings.token_page(args.from.org.as_ref().map(Login::as_str));
-    let permissions: Vec<&str> = TokenPage::permissions().collect();
-    let permissions = permissions.join(", ");
+    let permissions = TokenPage::needs();
     let what = if page.is_filled_in { "on this page, which has its permissions filled in" } else { "on this page" };
     writeln!(out, "Mergeline reads GitHub with a fine-grained token. Make one {what}:\n\n  {}\n", page.url)?;
     let choose = format!(

@@ -128,13 +128,13 @@ pub(crate) fn table(teams: &[(&ReportStatistics, Insight)], has_memberships: boo
     let Some((first, _)) = teams.first() else { return String::new() };
     let mut text = layout.lines(&format!(
         "People and time since {}: merged for each week of a whole person (fte_weeks@1); shares of the time until the merge \
-         (time_share@1); how many will be merged in the next 12 weeks, with a probability of 85 and of 50 % (forecast@1, from \
-         26 complete weeks on)\n",
+         (time_share@1); how many will be merged in the next 12 weeks: at least so many in 85 of 100 cases (likely), and in 50 of 100 (even odds) \
+         (forecast@1, from 26 complete weeks on)\n",
         first.range.from
     ));
     let phases = Phase::UNTIL_MERGE.iter().map(ToString::to_string);
     let header: Vec<String> = ["team", "FTE weeks", "per week"].map(str::to_owned).into_iter().chain(phases).collect();
-    let header: Vec<&str> = header.iter().map(String::as_str).chain(["85 % sure", "50 % sure"]).collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).chain(["likely", "even odds"]).collect();
     let rows = teams.iter().map(|(statistics, insight)| insight.cells(statistics, has_memberships)).collect();
     let mut table = table_of_names(&header, rows, layout);
     align(&mut table);

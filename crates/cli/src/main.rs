@@ -1,5 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+/// The address of a page of the documentation, of this version: an installed program has no folder `docs`.
+macro_rules! page_of_docs {
+    ($page:literal) => {
+        concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"), "/docs/", $page)
+    };
+}
+
 mod access;
 mod args;
 mod back_test;
@@ -56,8 +63,8 @@ use args::{Args, Command, Report, ReportFormat};
 use failure::Failure;
 
 /// The log filter unless `RUST_LOG` is set: only warnings, because users see tables and progress. The run's summary is
-/// printed anyway.
-const LOGS: &str = "warn,mergeline_collector::report=off";
+/// printed anyway, and so is what the library of AWS could not find.
+const LOGS: &str = "warn,mergeline_collector::report=off,aws_config=off,aws_runtime=off,aws_smithy_runtime=off";
 
 /// How long a command that is done waits for its last traces.
 const LAST_TRACES_WITHIN: Duration = Duration::from_secs(2);

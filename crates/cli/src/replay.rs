@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use mergeline_aws::Aws;
 use mergeline_domain::{Problem, Problems, count_of};
+use mergeline_http_client::check_authorities;
 use mergeline_lambda::{DeadLetter, Task, replay};
 
 use crate::args::Options;
@@ -18,6 +19,7 @@ const SHOWN: usize = 200;
 
 pub(crate) async fn run(options: &Options) -> Result<ExitCode, Failure> {
     let (work, dead_letters) = queues()?;
+    check_authorities().map_err(anyhow::Error::from)?;
     let aws = Aws::from_environment().await;
     let (work, dead_letters) = (aws.queue(&work), aws.queue(&dead_letters));
     let letters = RefCell::new(Vec::new());

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
@@ -14,6 +15,7 @@ use mergeline_login::LoginSettings;
 use mergeline_store::{Poster, Reader, Writer};
 use mergeline_webhooks::Plugin;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tower_http::compression::CompressionLayer;
 
 use crate::args::{Options, Serve};
@@ -24,6 +26,9 @@ use crate::http_server::{self, Limits};
 use crate::signals::EndingSignals;
 use crate::terminal;
 use crate::webhooks::ChangeReader;
+
+/// How long the start waits to hear whether there is any data.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// `mergeline serve`
 pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime<Utc>) -> Result<ExitCode, Failure> {
@@ -57,6 +62,12 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         (false, false) => ("with the keys in API_KEYS", " -H \"x-api-key: mgl_…\""),
     };
     let mut out = terminal::stdout();
+    if is_empty(&store).await {
+        writeln!(
+            out,
+            "No repository was read yet, so there are no numbers to show: run `mergeline collect` in another terminal."
+        )?;
+    }
     match &settings.login {
         // A browser gets its token by a login.
         None if is_by_token => {
@@ -113,6 +124,12 @@ pub(crate) async fn run(args: &Serve, options: &Options, clock: fn() -> DateTime
         writer.close().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether no repository was ever read. A database that does not answer is not empty: requests say what is wrong with it.
+async fn is_empty(store: &Reader) -> bool {
+    let found = timeout(LOOK_WITHIN, store.repository_statuses()).await;
+    found.is_ok_and(|found| found.is_ok_and(|all| all.iter().all(|repository| repository.collected_at.is_none())))
 }
 
 /// How people log in to the page; `None` where they cannot.

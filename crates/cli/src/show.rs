@@ -18,7 +18,7 @@ use crate::database::collected;
 use crate::dora;
 use crate::failure::Failure;
 use crate::insight::{self, Insight};
-use crate::status::NOTHING;
+use crate::status::{NOTHING, not_fully_read};
 use crate::tables::{self, Layout};
 use crate::terminal;
 
@@ -60,12 +60,16 @@ pub(crate) async fn run(args: &Show, options: &Options, clock: fn() -> DateTime<
         }
         None => everything(&store, range, true, clock(), Layout::Terminal).await?,
     };
+    let unread = if options.json { String::new() } else { not_fully_read(&store.repository_statuses().await?) };
     store.close().await;
     writeln!(out, "{text}")?;
+    if !unread.is_empty() {
+        write!(out, "\n{}", tables::wrapped(&unread, 4))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tables of all configured teams, and DORA's metrics if any deployment is known.
+/// The tables of all configured teams, and DORA's metrics, or why there are none.
 pub(crate) async fn everything(
     store: &Reader,
     range: RangeRequest,
@@ -87,7 +91,7 @@ pub(crate) async fn everything(
     with_dora(text.trim_end().to_owned(), store, &teams, range, now, layout).await
 }
 
-/// A text, and below it DORA's metrics of these teams and of all, if any deployment is known.
+/// A text, and below it DORA's metrics of these teams and of all, or why there are none.
 async fn with_dora(
     text: String,
     store: &Reader,
@@ -96,10 +100,8 @@ async fn with_dora(
     now: DateTime<Utc>,
     layout: Layout,
 ) -> Result<String, Failure> {
-    Ok(match dora::all(store, teams, range, now, layout).await? {
-        Some(dora) => format!("{text}\n\n{dora}"),
-        None => text,
-    })
+    let dora = dora::all(store, teams, range, now, layout).await?;
+    Ok(format!("{text}\n\n{}", dora.trim_end()))
 }
 
 /// Velocity and lead time of these teams, in the format of the API.

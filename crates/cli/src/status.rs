@@ -63,6 +63,28 @@ const ALL: u32 = 10_000;
 
 pub(crate) const NOTHING: &str = "Nothing was ever collected here: run `mergeline collect`.";
 
+/// The repositories that keep weeks from being complete, each with the reason and what to do; empty if all are read.
+pub(crate) fn not_fully_read(repositories: &[RepositoryStatus]) -> String {
+    let mut text = String::new();
+    let is_unread = |repository: &&RepositoryStatus| has_failed(repository) || repository.covered_since.is_none();
+    for repository in repositories.iter().filter(is_unread) {
+        let RepositoryStatus { name, reason, reason_code, .. } = repository;
+        let _ = match reason.as_ref().filter(|_| has_failed(repository)) {
+            Some(reason) => {
+                let code = reason_code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();
+                writeln!(
+                    text,
+                    "{name} is not fully read: {code}{reason}\n  help: `mergeline doctor` says what to do about it; or leave it out: \
+                     take it from `repositories` in the teams file, or add `!{name}` below the pattern that matches it, and run \
+                     `mergeline collect`"
+                )
+            }
+            None => writeln!(text, "{name} is not fully read yet\n  help: `mergeline collect` continues with it"),
+        };
+    }
+    text
+}
+
 fn has_failed(repository: &RepositoryStatus) -> bool {
     repository.state == Some(ResultState::Failed)
 }

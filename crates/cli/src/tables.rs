@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use mergeline_domain::metrics::{Durations, MeasureKind, Warning, WarningCode};
+use mergeline_domain::metrics::{Durations, Incomplete, MeasureKind, Warning, WarningCode};
 use mergeline_domain::{Weight, monday_of};
 use mergeline_reporting::{BucketNumbers, Numbers, ReportStatistics};
 use mergeline_store::Count;
@@ -136,9 +136,11 @@ pub(crate) fn one_team(team: &ReportStatistics, now: DateTime<Utc>) -> String {
     let header = ["week", "merged", "people", "median", "p75", "coding", "pickup", "review"];
     let mut table = table(header.map(str::to_owned).to_vec());
     let labels = team.buckets.iter().map(|bucket| label(bucket, today)).chain(["all".to_owned()]);
-    for (label, numbers) in labels.zip(rows()) {
+    let merged = team.buckets.iter().map(counts_of).chain([counts(&team.total)]);
+    for ((label, merged), numbers) in labels.zip(merged).zip(rows()) {
         let durations = shown(numbers).map(|seconds| unit.cell(seconds, numbers.is_suppressed));
-        let counts = [label, counts(numbers), numbers.bucket.contributors.to_string()];
+        let people = if merged == "-" { merged.clone() } else { numbers.bucket.contributors.to_string() };
+        let counts = [label, merged, people];
         table.add_row(counts.into_iter().chain(durations));
     }
     align(&mut table);
@@ -228,8 +230,8 @@ fn velocity(teams: &[ReportStatistics], today: NaiveDate, layout: Layout) -> Vec
     let labels =
         teams.first().map_or_else(Vec::new, |team| team.buckets.iter().map(|bucket| label(bucket, today)).collect());
     let columns = teams.iter().map(|team| {
-        let rows = team.buckets.iter().map(|bucket| &bucket.numbers).chain([&team.total]);
-        std::iter::once(shortened(team.name(), LONGEST_TITLE)).chain(rows.map(counts)).collect::<Vec<String>>()
+        let rows = team.buckets.iter().map(counts_of).chain([counts(&team.total)]);
+        std::iter::once(shortened(team.name(), LONGEST_TITLE)).chain(rows).collect::<Vec<String>>()
     });
     let width_of = |cells: &[String]| GAP + cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
     let room = layout.width().saturating_sub(GAP + labels.iter().map(String::len).max().unwrap_or_default());
@@ -280,6 +282,12 @@ fn is_running(bucket: &BucketNumbers, today: NaiveDate) -> bool {
     today < bucket.end
 }
 
+/// The counts of a week; nothing where nothing of it was read, because 0 would be a number.
+fn counts_of(bucket: &BucketNumbers) -> String {
+    let is_unread = bucket.incomplete.contains(&Incomplete::NotRead) && bucket.numbers.bucket.prs_merged == 0;
+    if is_unread { "-".to_owned() } else { counts(&bucket.numbers) }
+}
+
 fn counts(numbers: &Numbers) -> String {
     format!("{} ({})", numbers.bucket.prs_merged, weight(numbers.bucket.weight_units))
 }
@@ -308,7 +316,8 @@ fn notes(teams: &[ReportStatistics], today: NaiveDate, left_out: &[WarningCode],
     let is_partly_read = |bucket: &BucketNumbers| !bucket.is_complete() && !is_running(bucket, today);
     if teams.iter().any(|team| team.buckets.iter().any(is_partly_read)) {
         text.push_str(
-            "* Not complete: part of that week was not read or not requested. `mergeline status` says why.\n",
+            "* Not complete: part of that week was not read or not requested, and nothing of it where there is a `-`. `mergeline status` \
+             says why.\n",
         );
     }
     let mut said = BTreeSet::new();

@@ -27,6 +27,7 @@ pub(crate) async fn draft(args: &DraftTeams, options: &Options, now: DateTime<Ut
     let mut found = lister.teams(&owner).await?;
     select(&mut found.leaves, &args.from.selection)?;
     let zone = args.from.timezone.unwrap_or_else(local_zone);
+    lister.check_repositories(&args.from.repositories).await?;
     let entries = entries(&args.from, &owner);
     let mut draft = TeamsDraft::from_github(owner.as_str(), &found.leaves, entries, zone, today(now, zone));
     draft.about.extend(found.note);

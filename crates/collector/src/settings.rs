@@ -11,8 +11,9 @@ use mergeline_store::{Applied, ApplyError, ApplyOptions, DatabaseSettings, Write
 
 /// Where a teams file is looked for when none is named: the working folder, and the folder of Lambda's layers.
 const USUAL_FILES: [&str; 2] = ["teams.yaml", "/opt/teams.yaml"];
-/// Half a year: two quarters to compare.
-const DEFAULT_BACKFILL_DAYS: u16 = 180;
+/// Half a year, as forecasts and lasting changes need it: 26 whole weeks, on any day of the week (196 days), and a few days
+/// more, because a collection may be late.
+const DEFAULT_BACKFILL_DAYS: u16 = 200;
 /// Ten years.
 const MAX_BACKFILL_DAYS: u16 = 3_650;
 /// A year, and time to look at it.
@@ -273,6 +274,20 @@ mod tests {
         }
         let problems = TeamsSource::File("~/teams.yaml".into()).load().expect_err("refused");
         assert!(problems.list[0].help.as_ref().is_some_and(|help| help.contains("`~`")), "{problems}");
+    }
+
+    #[test]
+    fn by_default_at_least_26_whole_weeks_are_read_on_any_day_of_the_week() {
+        let settings = Settings::from_vars(|name| (name == "DB_URL").then(|| DB.1.to_owned())).expect("valid");
+        let first: DateTime<Utc> = "2026-06-15T23:59:59Z".parse().expect("an instant");
+        for day in 0..7 {
+            let now = first + TimeDelta::days(day);
+            let since = (now - settings.backfill).date_naive();
+            let monday = |day: chrono::NaiveDate| mergeline_domain::monday_of(day);
+            // The week in which reading starts is read in part, and the present one is not over.
+            let whole_weeks = (monday(now.date_naive()) - monday(since)).num_weeks() - 1;
+            assert!(whole_weeks >= 26, "{now}: {whole_weeks}");
+        }
     }
 
     #[test]

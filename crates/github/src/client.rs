@@ -156,7 +156,7 @@ impl GitHub {
         // A custom service, because octocrab's does not support proxies. All addresses are absolute, and octocrab
         // does not retry.
         let service = mergeline_http_client::client(settings.proxy.as_ref())
-            .map_err(|error| GitHubError::Transport { reason: error.to_string(), proxy: None })?;
+            .map_err(|error| GitHubError::NoAuthorities { reason: error.to_string() })?;
         let built = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
         let client = match built {
             Ok(client) => client,
@@ -520,7 +520,7 @@ impl Inner {
 
     async fn transfer(&self, request: Request<OctoBody>) -> Result<(Parts, Bytes), GitHubError> {
         let answer = self.client.execute(request).await.map_err(|error| {
-            let reason = error_chain(&error);
+            let reason = without_layers(&error_chain(&error));
             if is_cut(&error) { GitHubError::Truncated { reason } } else { self.unreachable(reason) }
         })?;
         let (parts, body) = answer.into_parts();
@@ -575,6 +575,15 @@ fn on_host_of(api_url: &Url, address: &str) -> Result<Url, GitHubError> {
 
 fn count(usage: &Mutex<Usage>, change: impl FnOnce(&mut Usage)) {
     change(&mut usage.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// The causes below the layers of the library, which only repeat that there was no connection.
+fn without_layers(chain: &str) -> String {
+    let mut rest = chain;
+    for layer in ["Service Error: ", "client error (Connect): ", "tcp connect error: "] {
+        rest = rest.strip_prefix(layer).unwrap_or(rest);
+    }
+    rest.to_owned()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mergeline_domain::Recovery;
+use mergeline_http_client::NoAuthorities;
 
 /// Which of GitHub's limits is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,6 +231,12 @@ pub enum GitHubError {
         /// The error of the last one.
         cause: Box<GitHubError>,
     },
+    /// No certificate authority is known, so GitHub cannot be asked.
+    #[error("{reason}")]
+    NoAuthorities {
+        /// What is wrong with the authorities.
+        reason: String,
+    },
     /// There was no response.
     #[error(
         "GitHub cannot be reached{}: {reason}",
@@ -274,6 +281,7 @@ impl GitHubError {
             Self::TooMuch { .. } => "github_too_much",
             Self::Truncated { .. } => "github_truncated",
             Self::PageUnreadable { cause, .. } => cause.code(),
+            Self::NoAuthorities { .. } => "no_authorities",
             Self::Transport { .. } => "github_unreachable",
             Self::OutOfTime => "out_of_time",
         }
@@ -299,6 +307,7 @@ impl GitHubError {
             | Self::NotFound
             | Self::NoGraphql { .. }
             | Self::Gone { .. }
+            | Self::NoAuthorities { .. }
             | Self::CrossHostRedirect { .. } => Recovery::NeedsPerson,
         }
     }
@@ -360,7 +369,10 @@ impl GitHubError {
         match self {
             Self::PageUnreadable { cause, .. } => cause.help(),
             Self::InsufficientPermission => "give the token read access to contents of this repository",
-            Self::NotFound => "check the spelling, and what the token may see",
+            Self::NotFound => {
+                "check the spelling, and give the token access to it; or leave it out of `repositories` in the teams file, where \
+                 `!owner/name` takes it out of a pattern"
+            }
             Self::NoGraphql { .. } => {
                 "check GITHUB_API_URL, and that any proxy in front of the server allows /api/graphql; COLLECT_DETAILS=false collects \
                  without phases"
@@ -371,7 +383,10 @@ impl GitHubError {
                 "set SSL_CERT_FILE to a file with the authority that signed the server's certificate"
             }
             Self::Transport { proxy: Some(_), .. } => "check HTTPS_PROXY and NO_PROXY, and what the proxy allows",
-            Self::Transport { proxy: None, .. } => "check the network and GITHUB_API_URL",
+            Self::Transport { proxy: None, .. } => {
+                "check the network and GITHUB_API_URL; where only a proxy leads out, name it in HTTPS_PROXY"
+            }
+            Self::NoAuthorities { .. } => NoAuthorities::HELP,
             Self::InvalidAnswer { .. } | Self::CrossHostRedirect { .. } => "check GITHUB_API_URL",
             _ => "try again later; https://www.githubstatus.com shows outages",
         }

@@ -43,6 +43,11 @@ impl TokenPage {
     pub fn permissions() -> impl Iterator<Item = &'static str> {
         PERMISSIONS.iter().map(|(_, name)| *name)
     }
+
+    /// The same as a list in a sentence.
+    pub fn needs() -> String {
+        Self::permissions().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// GitHub's address, the credentials for it, and how many requests it gets.
@@ -242,7 +247,7 @@ fn cloud_host(host: &str) -> Option<String> {
 
 fn token(text: &str) -> Result<SecretString, Problem> {
     let refuse = |reason: &str| {
-        let help = "set it to the bare token; a fine-grained one with read access to pull requests is enough";
+        let help = format!("set it to the bare token; a fine-grained one needs, to read: {}", TokenPage::needs());
         Err(Problem::setting("config.token_format", "GITHUB_PAT", reason, help))
     };
     if text.trim().is_empty() {
@@ -276,6 +281,18 @@ mod tests {
             _ => None,
         };
         GitHubSettings::from_vars(lookup).map_err(|problems| problems.iter().map(|problem| problem.code).collect())
+    }
+
+    #[test]
+    fn the_documents_name_the_permissions_of_a_token() {
+        let readme = include_str!("../../../README.md");
+        let deploy = include_str!("../../../docs/deploy.md");
+        for name in TokenPage::permissions() {
+            assert!(readme.contains(&format!("*{name}*")), "{name}");
+            assert!(deploy.contains(&format!("*{name}: read*")), "{name}");
+        }
+        let refused = token("abc def").expect_err("refused").help.unwrap_or_default();
+        assert!(TokenPage::permissions().all(|name| refused.contains(name)), "{refused}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Connections: direct, or through a proxy from the environment.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,8 +33,39 @@ pub type HttpClient<B> = Client<TimeoutConnector<HttpsConnector<Connector>>, B>;
 
 /// No certificate authority is known, so no server can be trusted.
 #[derive(Debug, thiserror::Error)]
-#[error("no certificates of authorities in SSL_CERT_FILE, SSL_CERT_DIR or this machine's store: {0}")]
-pub struct NoAuthorities(#[from] std::io::Error);
+#[error("no server can be trusted without certificates of authorities: {reason}")]
+pub struct NoAuthorities {
+    /// Where they were looked for, and what is wrong there.
+    reason: String,
+}
+
+impl NoAuthorities {
+    /// What a person can do about it.
+    pub const HELP: &str = "set SSL_CERT_FILE to a PEM file with the certificates of the authorities, or unset SSL_CERT_FILE and SSL_CERT_DIR \
+                            for those of this machine, which the package ca-certificates installs";
+
+    fn new(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
+        let file = problem_of_authorities(&lookup);
+        let folder =
+            lookup("SSL_CERT_DIR").map(|folder| format!("SSL_CERT_DIR is {}, which has none", folder.display()));
+        let places: Vec<String> = file.into_iter().chain(folder).collect();
+        let reason = if places.is_empty() { "this machine has none".to_owned() } else { places.join("; ") };
+        Self { reason }
+    }
+}
+
+/// Why the file in `SSL_CERT_FILE` is of no use; `None` if it is not set, or has certificates.
+pub fn problem_of_authorities(lookup: impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    let path = lookup("SSL_CERT_FILE").filter(|path| !path.is_empty())?;
+    let shown = path.display();
+    match std::fs::read(&path) {
+        Err(error) => Some(format!("SSL_CERT_FILE is {shown}, which cannot be read: {error}")),
+        Ok(bytes) => {
+            let has_certificates = String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE-----");
+            (!has_certificates).then(|| format!("SSL_CERT_FILE is {shown}, which has no certificate in PEM form"))
+        }
+    }
+}
 
 /// The proxy for TLS connections, and the hosts that bypass it.
 ///
@@ -167,6 +199,14 @@ where
     client_by(proxy, Resolver::guarded(guard.clone()))
 }
 
+/// Whether a client of another library would find authorities, too. Some of them panic where there are none.
+///
+/// # Errors
+/// As for [`client`].
+pub fn check_authorities() -> Result<(), NoAuthorities> {
+    tls().map(drop)
+}
+
 fn client_by<B>(proxy: Option<&Proxy>, resolver: Resolver) -> Result<HttpClient<B>, NoAuthorities>
 where
     B: Body + Send,
@@ -188,7 +228,8 @@ where
 }
 
 fn tls() -> Result<HttpsConnectorBuilder<hyper_rustls::builderstates::WantsSchemes>, NoAuthorities> {
-    Ok(HttpsConnectorBuilder::new().with_native_roots()?)
+    // The library's error is for programmers.
+    HttpsConnectorBuilder::new().with_native_roots().map_err(|_| NoAuthorities::new(|name| std::env::var_os(name)))
 }
 
 #[cfg(test)]
@@ -221,6 +262,26 @@ mod tests {
             assert_eq!(proxy_address(variables, github).as_deref(), address, "{variables:?}");
         }
         assert_eq!(proxy_address(&[("ALL_PROXY", "http://proxy:3128")], "http://127.0.0.1:8080/"), None);
+    }
+
+    #[test]
+    fn missing_authorities_are_explained_by_where_they_were_looked_for() {
+        let reason = |set: &[(&str, &str)]| {
+            let lookup = |name: &str| set.iter().find(|(one, _)| *one == name).map(|(_, value)| OsString::from(value));
+            NoAuthorities::new(lookup).reason
+        };
+        assert_eq!(reason(&[]), "this machine has none");
+        assert_eq!(
+            reason(&[("SSL_CERT_FILE", "/nope")]),
+            "SSL_CERT_FILE is /nope, which cannot be read: No such file or directory (os error 2)"
+        );
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let not_pem = format!("SSL_CERT_FILE is {manifest}, which has no certificate in PEM form");
+        assert_eq!(reason(&[("SSL_CERT_FILE", manifest)]), not_pem);
+        assert_eq!(
+            reason(&[("SSL_CERT_FILE", manifest), ("SSL_CERT_DIR", "/none")]),
+            format!("{not_pem}; SSL_CERT_DIR is /none, which has none")
+        );
     }
 
     #[test]

@@ -47,11 +47,11 @@ impl Binaries {
     /// Searches `PG_BINDIR`, the folder from `pg_config`, the usual folders (newest version first), and `PATH`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] with every place that was searched.
+    /// [`Error::NotInFolder`] for what `PG_BINDIR` names, else [`Error::NotFound`] with every place that was searched.
     pub fn find() -> Result<Self, Error> {
         let mut looked_in = Vec::new();
         if let Some(folder) = pg_bindir() {
-            return Self::at(Path::new(&folder), &mut looked_in).ok_or(Error::NotFound { looked_in });
+            return Self::in_named_folder(Path::new(&folder));
         }
         let path = env::var_os("PATH").unwrap_or_default();
         let mut usual: Vec<Self> =
@@ -67,24 +67,37 @@ impl Binaries {
         found.ok_or(Error::NotFound { looked_in })
     }
 
-    /// The binaries in one folder, if both exist and are new enough.
+    /// The binaries in the folder that `PG_BINDIR` names, and in no other.
+    fn in_named_folder(folder: &Path) -> Result<Self, Error> {
+        let not_there = |reason| Error::NotInFolder { folder: folder.display().to_string(), reason };
+        if !folder.is_dir() {
+            return Err(not_there("it is not a folder".to_owned()));
+        }
+        Self::in_folder(folder).map_err(not_there)
+    }
+
+    /// The binaries in one folder, if both exist and are new enough; what was found there is added to `looked_in` otherwise.
     fn at(folder: &Path, looked_in: &mut Vec<String>) -> Option<Self> {
-        let shown = folder.display();
-        if !folder.join("initdb").exists() {
-            looked_in.push(format!("{shown} (no initdb)"));
-            return None;
-        }
-        let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let Some(version) = major_version(&text) else {
-            looked_in.push(format!("{shown} (unreadable version: {})", text.trim()));
-            return None;
+        let reason = match Self::in_folder(folder) {
+            Ok(found) => return Some(found),
+            Err(reason) => reason,
         };
-        if version < MIN_VERSION {
-            looked_in.push(format!("{shown} (version {version})"));
-            return None;
+        looked_in.push(format!("{} ({reason})", folder.display()));
+        None
+    }
+
+    fn in_folder(folder: &Path) -> Result<Self, String> {
+        if !folder.join("initdb").exists() {
+            return Err("no initdb".to_owned());
         }
-        Some(Self { folder: folder.to_owned(), version })
+        let output = Command::new(folder.join("postgres")).arg("--version").output();
+        let output = output.map_err(|error| format!("postgres cannot be run: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        match major_version(&text) {
+            None => Err(format!("unreadable version: {}", text.trim())),
+            Some(version) if version < MIN_VERSION => Err(format!("version {version}")),
+            Some(version) => Ok(Self { folder: folder.to_owned(), version }),
+        }
     }
 
     /// The major version.
@@ -147,7 +160,7 @@ pub(crate) fn how_to_install() -> &'static str {
         env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(program).exists())
     };
     if has("apt-get") {
-        "run `sudo apt-get install -y postgresql`"
+        "run `sudo apt-get update && sudo apt-get install -y postgresql`"
     } else if has("dnf") {
         "run `sudo dnf install -y postgresql-server`"
     } else if has("apk") {
@@ -168,6 +181,18 @@ mod tests {
         assert_eq!(major_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
         assert_eq!(major_version("postgres (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(major_version("postgres: not found"), None);
+    }
+
+    #[test]
+    fn a_named_folder_without_the_programs_is_refused_by_its_name() {
+        let of = |folder: &str| Binaries::in_named_folder(Path::new(folder)).expect_err("refused").to_string();
+        for (folder, reason) in [("/nope", "it is not a folder"), ("/", "no initdb")] {
+            let text = of(folder);
+            for part in [&format!("PG_BINDIR names {folder},"), reason, "unset PG_BINDIR"] {
+                assert!(text.contains(part), "{text}");
+            }
+            assert!(!text.contains("install"), "{text}");
+        }
     }
 
     #[test]

@@ -21,6 +21,29 @@ pub enum Error {
         /// Every place that was searched, and what was found there.
         looked_in: Vec<String>,
     },
+    /// `PG_BINDIR` names a folder without the programs.
+    #[error(
+        "PG_BINDIR names {folder}, where there is no PostgreSQL {min} or later: {reason}\n  help: name the folder with `initdb` and \
+         `postgres`, which `pg_config --bindir` prints, or unset PG_BINDIR to have it looked for",
+        min = binaries::MIN_VERSION
+    )]
+    NotInFolder {
+        /// The folder.
+        folder: String,
+        /// What was found there.
+        reason: String,
+    },
+    /// The folder for the data cannot be created or written.
+    #[error(
+        "cannot use the folder {folder}: {reason}\n  help: let this account write there, or name another folder with --data-dir or in \
+         MERGELINE_DATA_DIR"
+    )]
+    Unusable {
+        /// The folder.
+        folder: String,
+        /// Why not.
+        reason: String,
+    },
     /// A PostgreSQL command failed.
     #[error("{command} failed: {output}")]
     Command {

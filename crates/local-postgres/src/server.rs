@@ -125,7 +125,7 @@ impl Server {
         let folder = tempfile::Builder::new()
             .prefix("mergeline-")
             .tempdir()
-            .map_err(io_error("cannot create a temporary folder"))?
+            .map_err(io_error("cannot create a temporary folder, in the folder that TMPDIR names or else in /tmp"))?
             .keep();
         let folder = Folder::open(&folder, Some(folder.clone()), port)?;
         // Its data does not have to survive, so nothing waits for the disk.
@@ -204,6 +204,14 @@ impl DataFolder {
         &self.0
     }
 
+    /// Whether there is data, or a part of it.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] if this account may not look.
+    pub fn has_data(&self) -> Result<bool, Error> {
+        self.0.join("data").try_exists().map_err(unusable(&self.0))
+    }
+
     /// The major version of PostgreSQL that created the data. `None` without data.
     pub fn version(&self) -> Option<String> {
         let text = fs::read_to_string(self.0.join("data/PG_VERSION")).ok()?;
@@ -215,7 +223,7 @@ impl DataFolder {
     /// # Errors
     /// [`Error::InUse`] while a command uses it, and when the file system refuses.
     pub fn remove(&self) -> Result<bool, Error> {
-        if !self.0.exists() {
+        if !self.0.try_exists().map_err(unusable(&self.0))? {
             return Ok(false);
         }
         let folder = Folder::open(&self.0, None, PORT)?;
@@ -252,6 +260,12 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { what, source }
 }
 
+/// For a folder that this account cannot write, or a file in it.
+fn unusable(folder: &Path) -> impl FnOnce(io::Error) -> Error {
+    let folder = folder.display().to_string();
+    move |error| Error::Unusable { folder, reason: error.to_string() }
+}
+
 /// The folder of one server: its data, its pipe, its socket, its log.
 #[derive(Debug, Clone)]
 struct Folder {
@@ -265,7 +279,7 @@ struct Folder {
 
 impl Folder {
     fn open(root: &Path, remove: Option<PathBuf>, port: u16) -> Result<Self, Error> {
-        let cannot = || io_error(format!("cannot use the folder {}", root.display()));
+        let cannot = || unusable(root);
         // The server writes the path into a line-based file.
         if root.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
             let control =
@@ -299,7 +313,7 @@ impl Folder {
     /// Lets one process at a time decide whether to start the server. Released on drop.
     fn lock(&self) -> Result<File, Error> {
         let path = self.root.join("lock");
-        let lock = File::create(&path).map_err(io_error(format!("cannot write {}", path.display())))?;
+        let lock = File::create(&path).map_err(unusable(&path))?;
         lock.lock().map_err(io_error(format!("cannot lock {}", path.display())))?;
         Ok(lock)
     }
@@ -358,7 +372,7 @@ impl Folder {
 
     fn start(&self, binaries: &Binaries, settings: &[&str], deadline: Instant) -> Result<Server, Error> {
         if !self.pipe().exists() {
-            let failed = |errno: Errno| io_error(format!("cannot create {}", self.pipe().display()))(errno.into());
+            let failed = |errno: Errno| unusable(&self.pipe())(errno.into());
             mkfifo(&self.pipe(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
             private(&self.pipe(), self.account).map_err(io_error("cannot hand over the pipe"))?;
         }
@@ -473,7 +487,7 @@ impl Folder {
 
     /// A new, unused folder for `initdb`.
     fn unfinished(&self) -> Result<PathBuf, Error> {
-        let failed = io_error(format!("cannot create a folder in {}", self.root.display()));
+        let failed = unusable(&self.root);
         let made = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.root).map_err(failed)?.keep();
         private(&made, self.account).map_err(io_error("cannot hand over the data folder"))?;
         Ok(made)
@@ -542,7 +556,7 @@ pub fn data_folder() -> Result<PathBuf, Error> {
         return Ok(PathBuf::from("/var/lib/mergeline"));
     }
     let no_home = |error: etcetera::HomeDirError| Error::Io {
-        what: "no home folder; name a folder with --data-dir".to_owned(),
+        what: "no home folder; name a folder with --data-dir or in MERGELINE_DATA_DIR".to_owned(),
         source: io::Error::other(error),
     };
     Ok(etcetera::choose_base_strategy().map_err(no_home)?.data_dir().join("mergeline"))

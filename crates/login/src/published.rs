@@ -9,7 +9,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use jsonwebtoken::jwk::JwkSet;
 use mergeline_domain::error_chain;
-use mergeline_http_client::{HttpClient, Proxy};
+use mergeline_http_client::{HttpClient, NoAuthorities, Proxy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -62,7 +62,8 @@ impl Metadata {
 impl Published {
     /// Of this provider. It asks for nothing yet.
     pub(crate) fn new(issuer: String, proxy: Option<&Proxy>) -> Result<Self, LoginError> {
-        let http = mergeline_http_client::client(proxy).map_err(|error| LoginError::Unreachable(error.to_string()))?;
+        let http = mergeline_http_client::client(proxy)
+            .map_err(|error| LoginError::Unreachable(format!("{error}; {}", NoAuthorities::HELP)))?;
         Ok(Self { issuer, http, known: Mutex::default() })
     }
 

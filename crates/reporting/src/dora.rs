@@ -180,7 +180,10 @@ impl DoraReport {
         };
         let (mut reader, mut status) = store.session_with_status(selector, &[]).await?;
         let team = match selector {
-            Some(_) => Some(status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?),
+            Some(asked) => {
+                let team = status.team.take().filter(|team| viewer.sees(&team.slug));
+                Some(team.ok_or_else(|| ReportError::UnknownTeam(Some(asked.clone())))?)
+            }
             None => None,
         };
         let service = match (&query.subject, &query.service) {
@@ -335,6 +338,7 @@ impl DoraReport {
             zone: self.range.zone,
             ignore_weights: self.query.ignore_weights,
             count_contributors: hides_small_groups,
+            measures: None,
         };
         let service = self.service.as_ref().map(|service| service.id);
         let scope = DoraScope { team: self.team.as_ref().map(|team| team.id), service };

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono_tz::Tz;
 use mergeline_domain::metrics::{
     ATTRIBUTION, CHANGE, CHANGE_LEAD_TIME, CUSTOM_METRIC, DefaultRange, FORECAST, FTE_WEEKS, GOAL, INVESTMENT,
-    Interval, InvalidParameter, MEDIAN_INTERVAL, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES, PR_PICKUP_WORKING,
-    REVIEW_FLOW, REVIEW_SPREAD, RangeRequest, SIZE_EFFECT, TIME_SHARE, VELOCITY, WIP_AGE,
+    Interval, InvalidParameter, MEDIAN_INTERVAL, MeasureKind, PICKUP_CALENDAR, PR_CYCLE_TIME, PR_PHASES,
+    PR_PICKUP_WORKING, REVIEW_FLOW, REVIEW_SPREAD, RangeRequest, SIZE_EFFECT, TIME_SHARE, VELOCITY, WIP_AGE,
 };
 use mergeline_domain::{RepoName, TeamSlug};
 use mergeline_store::{StoreError, TeamSelector};
@@ -102,6 +102,23 @@ impl ReportKind {
             | Self::Time
             | Self::Reviews
             | Self::Custom => Interval::Week,
+        }
+    }
+
+    /// Of which measures it shows percentiles; of all if `None`.
+    pub(crate) fn percentiles(self) -> Option<&'static [MeasureKind]> {
+        match self {
+            Self::Change => Some(&[MeasureKind::CycleTime]),
+            Self::Forecast => Some(&[]),
+            Self::Velocity
+            | Self::LeadTime
+            | Self::Summary
+            | Self::Overview
+            | Self::PullRequests
+            | Self::Goals
+            | Self::Time
+            | Self::Reviews
+            | Self::Custom => None,
         }
     }
 
@@ -222,8 +239,8 @@ impl Viewer {
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The team does not exist, or the viewer must not see it.
-    #[error("there is no such team")]
-    UnknownTeam,
+    #[error("there is no such team{}", .0.as_ref().map(|team| format!(": {team}")).unwrap_or_default())]
+    UnknownTeam(Option<TeamSelector>),
     /// The service does not exist.
     #[error("there is no such service")]
     UnknownService,

@@ -62,7 +62,10 @@ impl Report {
         }
         let team = match &query.team {
             // A limited viewer must not learn which other teams exist.
-            Some(_) => Some(status.team.take().filter(|team| viewer.sees(&team.slug)).ok_or(ReportError::UnknownTeam)?),
+            Some(asked) => {
+                let team = status.team.take().filter(|team| viewer.sees(&team.slug));
+                Some(team.ok_or_else(|| ReportError::UnknownTeam(Some(asked.clone())))?)
+            }
             None => None,
         };
         let hides_small_groups = kind.aggregates() && status.min_group_size > 0;
@@ -149,7 +152,7 @@ impl Report {
 
     /// The team of a report that is always about one.
     pub(crate) fn required_team(&self) -> Result<TeamRef, ReportError> {
-        self.team.clone().ok_or(ReportError::UnknownTeam)
+        self.team.clone().ok_or(ReportError::UnknownTeam(None))
     }
 
     /// The query as requested.

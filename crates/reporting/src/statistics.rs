@@ -302,6 +302,7 @@ impl Report {
             zone: self.range.zone,
             ignore_weights: self.query.ignore_weights,
             count_contributors: self.hides_small_groups(),
+            measures: self.kind.percentiles(),
         }
     }
 

@@ -525,7 +525,7 @@ impl Reader {
 
     /// The same, before its transaction begins: migrations need statements outside transactions, and no tenant.
     async fn connection_for_migrations(&self) -> Result<Session, StoreError> {
-        self.pool.with_second_attempt(|| self.connect_in_time(self.pool.connect())).await
+        self.pool.with_second_attempt(|| self.connect_in_time(self.pool.connect_for_migrations())).await
     }
 
     async fn connect_in_time(

@@ -22,6 +22,16 @@ pub enum TeamSelector {
     Slug(TeamSlug),
 }
 
+/// As a person would write it.
+impl std::fmt::Display for TeamSelector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => id.0.fmt(f),
+            Self::Slug(slug) => slug.fmt(f),
+        }
+    }
+}
+
 impl TeamSelector {
     fn parts(&self) -> (Option<i64>, Option<&str>) {
         match self {
@@ -113,6 +123,8 @@ pub struct Bucketing {
     pub ignore_weights: bool,
     /// Whether to count the authors behind each duration, which takes extra time.
     pub count_contributors: bool,
+    /// Which measures have percentiles; all if `None`. Each takes extra time.
+    pub measures: Option<&'static [MeasureKind]>,
 }
 
 /// The measure that counts all merged pull requests.
@@ -582,6 +594,7 @@ impl ReadSession {
         bucketing: &Bucketing,
     ) -> Result<Statistics, StoreError> {
         let repositories = filter.repository_ids();
+        let measures = bucketing.measures.map(|all| all.iter().map(|it| it.as_str()).collect::<Vec<_>>());
         let rows = sqlx::query!(
             r#"select
                 bucket, measure as "measure!", n as "n!", (weight * 10000)::bigint as "units!", contributors as "contributors!",
@@ -604,7 +617,7 @@ impl ReadSession {
                         and ($7::text is null or p.base_ref = $7)
                         and p.detailed_at is distinct from p.updated_at
                 ) as "lacks_details!"
-            from merge_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+            from merge_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
             team.map(|team| team.0),
             filter.from,
             filter.to,
@@ -613,7 +626,8 @@ impl ReadSession {
             repositories.as_deref(),
             filter.base,
             bucketing.ignore_weights,
-            bucketing.count_contributors
+            bucketing.count_contributors,
+            measures as Option<Vec<&str>>
         )
         .fetch_all(&mut *self.connection)
         .await?;

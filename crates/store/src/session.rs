@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use sqlx::ConnectOptions as _;
 use sqlx::pool::{PoolConnection, PoolConnectionMetadata};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{
@@ -366,7 +367,16 @@ impl Connections {
 
     /// A connection outside the pool, whose transaction is not open yet.
     pub(crate) async fn connect(&self) -> Result<Session, sqlx::Error> {
-        let mut options = self.pool.connect_options();
+        self.connect_with(self.pool.connect_options()).await
+    }
+
+    /// The same for migrations, which may be slow: nobody has to hear about it.
+    pub(crate) async fn connect_for_migrations(&self) -> Result<Session, sqlx::Error> {
+        let options = PgConnectOptions::clone(&self.pool.connect_options()).disable_statement_logging();
+        self.connect_with(Arc::new(options)).await
+    }
+
+    async fn connect_with(&self, mut options: Arc<PgConnectOptions>) -> Result<Session, sqlx::Error> {
         if let Some(passwords) = &self.passwords {
             options = Arc::new(passwords.renew(&options).await?);
         }

@@ -548,8 +548,13 @@ async fn broken(pool: &PgPool) -> Result<Vec<String>> {
 /// Runs the queries of a request and a worker. Returns text that is equal exactly when the results are.
 async fn work_and_query(store: &Writer, repository: RepositoryId) -> Result<String> {
     let filter = Filter::range(at("2026-06-01T00:00:00Z"), at("2026-07-01T00:00:00Z"));
-    let bucketing =
-        Bucketing { interval: Interval::Week, zone: chrono_tz::UTC, ignore_weights: false, count_contributors: true };
+    let bucketing = Bucketing {
+        interval: Interval::Week,
+        zone: chrono_tz::UTC,
+        ignore_weights: false,
+        count_contributors: true,
+        measures: None,
+    };
     let team = TeamSelector::Slug("pay".parse()?);
     let (mut reader, status) = store.session_with_status(Some(&team), &[]).await?;
     let head = status.team.context("a team")?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use mergeline_domain::{Problem, error_chain};
-use mergeline_http_client::{HttpClient, client};
+use mergeline_http_client::{HttpClient, NoAuthorities, client};
 use opentelemetry::Context;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{Bytes, HttpError, Request, Response};
@@ -159,7 +159,9 @@ pub fn export(lookup: impl Fn(&str) -> Option<String>) -> Result<(), Problem> {
         let help = "see the settings of telemetry, or leave OTEL_EXPORTER_OTLP_ENDPOINT unset";
         Problem::setting("config.otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", message, help)
     };
-    let sending = Client(client(settings.proxy.as_ref()).map_err(|error| refuse(error.to_string()))?);
+    let sending = Client(client(settings.proxy.as_ref()).map_err(|error| {
+        Problem::setting("config.otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", error.to_string(), NoAuthorities::HELP)
+    })?);
     let mut exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_http_client(sending)

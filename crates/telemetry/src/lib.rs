@@ -35,6 +35,7 @@ pub fn init(default_filter: Option<&str>) {
         if adds_spans { format!("{filter},{SPANS}") } else { filter }
     };
     let filter = EnvFilter::try_new(with_spans(chosen));
+    let problem = filter.as_ref().err().map(ToString::to_string);
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(with_spans(default_filter.to_owned())));
     let logs = tracing_subscriber::fmt::layer();
     let logs = if is_lambda() {
@@ -44,19 +45,33 @@ pub fn init(default_filter: Option<&str>) {
     } else {
         logs.with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(|| Visible(io::stderr())).boxed()
     };
-    if !settings::is_endpoint_set() {
+    if settings::is_endpoint_set() {
+        let traces = traces();
+        // Each decides for itself what it gets: of the logs, no trace gets anything.
+        Registry::default().with(logs.with_filter(filter)).with(traces).init();
+    } else {
         Registry::default().with(logs).with(filter).init();
-        return;
     }
-    let traces = tracing_opentelemetry::layer()
+    if let Some(problem) = problem {
+        tracing::warn!(
+            "RUST_LOG is not used, because it cannot be read ({problem}): write a level such as `info`, or `target=level` with \
+             error, warn, info, debug, trace or off, separated by commas"
+        );
+    }
+}
+
+/// Keeps spans until they are sent.
+fn traces<S>() -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    tracing_opentelemetry::layer()
         .with_location(false)
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false)
         .with_tracer(export::tracer())
-        .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET));
-    // Each decides for itself what it gets: of the logs, no trace gets anything.
-    Registry::default().with(logs.with_filter(filter)).with(traces).init();
+        .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET))
 }
 
 /// Whether this process runs in a Lambda sandbox, including a local one.

@@ -225,7 +225,7 @@ pub(super) async fn in_time<T>(
 fn sessions(api: &Api) -> Result<&Sessions, ApiError> {
     match &api.page {
         Some(Login::Oidc(sessions)) => Ok(sessions),
-        _ => Err(ApiError::NotFound("There is nothing at this path.")),
+        _ => Err(ApiError::NotFound("There is nothing at this path.".into())),
     }
 }
 

@@ -300,10 +300,25 @@ fn operation_object(
             json!({ "required": is_required, "content": { media_type: { "schema": schema(of_requests) } } });
     }
     if let Some(scope) = operation.scope {
-        object["security"] = json!([{ "key": [] }]);
+        object["security"] = json!([{ "key": [] }, { "bearer": [] }]);
         object["description"] = json!(format!("{} Scope: {scope}.", operation.description));
     }
     object
+}
+
+/// How requests authenticate. Which of them the operator chose, the document cannot say: it is the same for all.
+fn security_schemes() -> Value {
+    json!({
+        "key": {
+            "type": "apiKey", "in": "header", "name": "x-api-key",
+            "description": "A key of the operator, where keys are set."
+        },
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "A token of the operator's provider of OpenID Connect, where the operator chose tokens in place of keys. \
+                            The lines of `access` in the teams file say what it allows."
+        }
+    })
 }
 
 /// The whole document.
@@ -397,7 +412,7 @@ pub(crate) fn openapi(operations: &[&Operation]) -> Value {
                     "schema": { "type": "string" }
                 }
             },
-            "securitySchemes": { "key": { "type": "apiKey", "in": "header", "name": "x-api-key" } }
+            "securitySchemes": security_schemes()
         }
     })
 }

@@ -396,7 +396,8 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
     let shows_pull_requests = request.access()?.has(Scope::PrsRead);
     let id = request.deployment()?;
     let mut session = api.store.session().await?;
-    let deployment = session.deployment(id).await?.ok_or(ApiError::NotFound("There is no such deployment."))?;
+    let deployment =
+        session.deployment(id).await?.ok_or_else(|| ApiError::NotFound("There is no such deployment.".into()))?;
     let states = session.deployment_states(id).await?;
     let shares = session.shares_of(id).await?.into_iter();
     let shares = shares.map(|it| TeamShare { basis: it.basis, team: it.team.to_string(), share: it.share.as_part() });

@@ -153,7 +153,7 @@ async fn health(State(api): State<Api>, request: ApiRequest) -> Result<Response,
     let activity = Activity::read(&api, now).await?;
     let name = request.plugin_name()?;
     let plugin = activity.plugins(&api).into_iter().find(|plugin| plugin.name == name);
-    let plugin = plugin.ok_or(ApiError::NotFound("There is no such plugin."))?;
+    let plugin = plugin.ok_or_else(|| ApiError::NotFound("There is no such plugin.".into()))?;
     let is_webhook = plugin.kind == "webhook";
     let of_webhook =
         |count: fn(&PluginActivity) -> i64| is_webhook.then(|| activity.webhooks.get(name).map_or(0, count));

@@ -88,7 +88,7 @@ async fn numbers(api: &Api, team: Team, viewer: &Viewer, zone: Tz) -> Result<Opt
     let prepared = Report::prepare(&api.store, ReportKind::LeadTime, query, viewer, now, api.stale_after).await;
     let mut report = match prepared {
         Ok(report) => report,
-        Err(ReportError::UnknownTeam) => return Ok(None),
+        Err(ReportError::UnknownTeam(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let mut statistics = report.statistics().await?;

@@ -306,7 +306,7 @@ async fn list(State(api): State<Api>, request: ApiRequest) -> Result<Response, A
     let pull_requests: Vec<PullRequest> =
         found.pull_requests.into_iter().map(|row| PullRequest::of(row, ignore_weights)).collect();
     let meta = requested.meta(None, &found.warnings);
-    let team = requested.report.team().ok_or(ReportError::UnknownTeam)?;
+    let team = requested.report.team().ok_or(ReportError::UnknownTeam(None))?;
     let response = match requested.format {
         Format::Csv => {
             let name = format!("{}-pull-requests", team.slug);

@@ -138,8 +138,9 @@ async fn one(State(api): State<Api>, request: ApiRequest) -> Result<Response, Ap
     let NoParameters = request.parameters()?;
     request.format(None)?;
     let (access, now) = (request.access()?, api.now());
-    let team = api.store.team(&request.team()?, now).await?;
-    let team = team.filter(|team| access.viewer().sees(&team.slug)).ok_or(ReportError::UnknownTeam)?;
+    let asked = request.team()?;
+    let team = api.store.team(&asked, now).await?;
+    let team = team.filter(|team| access.viewer().sees(&team.slug)).ok_or(ReportError::UnknownTeam(Some(asked)))?;
     let shows_people = access.has(Scope::PrsRead);
     let members = api.store.members(team.id, now).await?;
     let memberships = members.into_iter().map(|member| TeamMember::of(member, shows_people)).collect();

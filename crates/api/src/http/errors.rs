@@ -1,5 +1,7 @@
 //! Every error that the API returns.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use chrono_tz::Tz;
 use http::{HeaderValue, StatusCode, header};
@@ -88,7 +90,7 @@ pub(crate) enum ApiError {
     /// 403 `cross_site`: a page of another site called a server without keys.
     CrossSite,
     /// 404 `not_found`: no such team or path.
-    NotFound(&'static str),
+    NotFound(Cow<'static, str>),
     /// 405 `method_not_allowed`: the path does not have that method.
     MethodNotAllowed,
     /// 406 `not_acceptable`: the response is not available in the requested format.
@@ -239,7 +241,7 @@ impl ApiError {
             Self::NoAccess => {
                 "The teams file lets you see nothing: ask the person who keeps it for a line in `access`.".to_owned()
             }
-            Self::NotFound(what) => (*what).to_owned(),
+            Self::NotFound(what) => what.clone().into_owned(),
             Self::MethodNotAllowed => {
                 "This method is not offered here; the header Allow names those that are.".to_owned()
             }
@@ -341,10 +343,11 @@ impl From<EventRefusal> for ApiError {
         let message = refusal.to_string();
         match refusal {
             EventRefusal::UnknownService => {
-                Self::NotFound("There is no such service, or the key may not post about it.")
+                Self::NotFound("There is no such service, or the key may not post about it.".into())
             }
             EventRefusal::UnknownIncident => Self::NotFound(
-                "There is no such incident of this sender. One that a webhook or GitHub reported is changed there.",
+                "There is no such incident of this sender. One that a webhook or GitHub reported is changed there."
+                    .into(),
             ),
             EventRefusal::AmbiguousIncident => Self::parameter("incident_id", "ambiguous", message),
             EventRefusal::Conflict(field) => Self::Conflict(field),
@@ -363,8 +366,16 @@ impl From<EventRefusal> for ApiError {
 impl From<ReportError> for ApiError {
     fn from(error: ReportError) -> Self {
         match error {
-            ReportError::UnknownTeam => Self::NotFound("There is no such team."),
-            ReportError::UnknownService => Self::NotFound("There is no such service."),
+            // The same for a team that this key must not know of.
+            ReportError::UnknownTeam(team) => {
+                let team = team.map_or_else(|| "such team".to_owned(), |team| format!("team `{team}`"));
+                Self::NotFound(
+                    format!("There is no {team} that you may see; GET /v1/teams lists those that you may see.").into(),
+                )
+            }
+            ReportError::UnknownService => {
+                Self::NotFound("There is no such service; GET /v1/services lists them.".into())
+            }
             ReportError::LimitedToTeams => Self::LimitedToTeams,
             ReportError::Invalid(invalid) => Self::Validation(invalid),
             ReportError::UnknownTimezone(zone, _) => {
@@ -465,7 +476,7 @@ mod tests {
             ApiError::LimitedToTeams,
             ApiError::HostNotAllowed,
             ApiError::CrossSite,
-            ApiError::NotFound(""),
+            ApiError::NotFound("".into()),
             ApiError::MethodNotAllowed,
             ApiError::NotAcceptable { offered: JSON },
             ApiError::Conflict("sha"),

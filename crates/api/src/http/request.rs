@@ -152,7 +152,7 @@ impl ApiRequest {
     pub(crate) fn incident(&self) -> Result<&str, ApiError> {
         let text = self.subject("incident_id")?;
         let is_possible = text.chars().count() <= MAX_INCIDENT && !text.chars().any(char::is_control);
-        if is_possible { Ok(text) } else { Err(ApiError::NotFound("There is no such incident.")) }
+        if is_possible { Ok(text) } else { Err(ApiError::NotFound("There is no such incident.".into())) }
     }
 
     /// The plugin of the path.
@@ -160,7 +160,7 @@ impl ApiRequest {
     /// # Errors
     /// [`ApiError::NotFound`] if there is no such plugin.
     pub(crate) fn plugin(&self) -> Result<Plugin, ApiError> {
-        self.subject("plugin")?.parse().map_err(|_| ApiError::NotFound("There is no such plugin."))
+        self.subject("plugin")?.parse().map_err(|_| ApiError::NotFound("There is no such plugin.".into()))
     }
 
     /// The name of a plugin, which may not exist.

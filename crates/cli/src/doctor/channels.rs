@@ -1,6 +1,7 @@
 //! Checks of the channels of the teams file.
 
 use mergeline_domain::teams_file::TeamsFile;
+use mergeline_http_client::NoAuthorities;
 use mergeline_notifier::{Sender, SenderError};
 
 use super::findings::{Check, Findings};
@@ -16,8 +17,7 @@ pub(super) fn check(file: &TeamsFile, findings: &mut Findings) -> Result<(), Fai
         Ok(sender) => sender,
         Err(SenderError::Problems(problems)) => return report(NAME, &problems, findings),
         Err(SenderError::NoAuthorities(error)) => {
-            let help = "install the machine's certificates, or set SSL_CERT_FILE";
-            return findings.add(Check::error(NAME, error.to_string(), help));
+            return findings.add(Check::error(NAME, error.to_string(), NoAuthorities::HELP));
         }
     };
     for channel in &file.channels {
@@ -28,7 +28,11 @@ pub(super) fn check(file: &TeamsFile, findings: &mut Findings) -> Result<(), Fai
                 Check::ok(NAME, message)
             }
             Some(why) => {
-                let help = "see docs/messages.md for what CHANNELS, CHANNEL_HOSTS, MAIL_FROM and SMTP_URL hold";
+                let help = concat!(
+                    "see ",
+                    page_of_docs!("messages.md"),
+                    " for what CHANNELS, CHANNEL_HOSTS, MAIL_FROM and SMTP_URL hold"
+                );
                 Check::warning(NAME, format!("{}: {why}", channel.id), help)
             }
         })?;

@@ -15,7 +15,7 @@ use mergeline_store::{
 };
 use mergeline_webhooks::WebhookSecrets;
 
-use super::findings::{Check, Findings};
+use super::findings::{Check, Findings, Outcome};
 use super::{Configured, settings};
 use crate::args::Options;
 use crate::database::Database;
@@ -62,6 +62,7 @@ pub(super) async fn check(
         Ok(Some(opened)) => opened,
         Ok(None) => {
             findings.add(private_to_come())?;
+            findings.add(nothing_collected())?;
             return Ok(Checked::default());
         }
         // Problems with DB_URL were reported with the settings.
@@ -116,6 +117,10 @@ impl From<Failure> for Unread {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
+}
+
+fn nothing_collected() -> Check {
+    Check::warning("collection", "nothing was ever collected here", "run `mergeline collect`")
 }
 
 fn private_to_come() -> Check {
@@ -233,8 +238,11 @@ fn logins(status: &DatabaseStatus) -> Vec<Check> {
 fn row_level_security(status: &DatabaseStatus) -> Option<Check> {
     let message = "row-level security does not apply to this login, which is a superuser or has BYPASSRLS: large databases are \
                    slower";
-    let help =
-        "set DB_URL to a login that owns the tables and is neither: docs/deploy.md, A dedicated user and database";
+    let help = concat!(
+        "set DB_URL to a login that owns the tables and is neither: ",
+        page_of_docs!("deploy.md"),
+        ", A dedicated user and database"
+    );
     // Before the first migration, the owner of the tables is not there yet.
     let is_migrated = !status.migrations.is_empty();
     (status.bypasses_policies && is_migrated).then(|| Check::warning("login", message, help))
@@ -255,7 +263,7 @@ async fn read(
         findings.add(timezone(store, file).await?)?;
     }
     findings.add(match runs.first() {
-        None => Check::warning("collection", "nothing was ever collected", "run `mergeline collect`"),
+        None => nothing_collected(),
         Some(run) => {
             let message = format!("run {} {} {}", run.id, started(run.state), ago(run.started_at, now));
             if now - run.started_at > OLD {
@@ -279,16 +287,17 @@ async fn read(
         findings.add(Check::warning("limits", message, "no action needed: runs wait until then and continue"))?;
     }
     if !runs.is_empty() {
-        findings.add(quarantine(&repositories, &store.quarantine_entries(LISTED).await?))?;
-        findings.add(details(&repositories, has_details))?;
-        for check in services(&repositories, &store.services_without_repository().await?) {
-            findings.add(check)?;
-        }
+        let mut checks = vec![
+            quarantine(&repositories, &store.quarantine_entries(LISTED).await?),
+            details(&repositories, has_details),
+        ];
+        checks.extend(services(&repositories, &store.services_without_repository().await?));
         let (environments, unread) = (store.environments().await?, store.unread_deployments().await?);
-        for check in deployments(&environments, &unread, &store.source_activity().await?) {
-            findings.add(check)?;
-        }
-        for check in unread_lists("incidents", &store.unread_incidents().await?) {
+        checks.extend(deployments(&environments, &unread, &store.source_activity().await?));
+        checks.extend(unread_lists("incidents", &store.unread_incidents().await?));
+        // Where nothing was read, nothing is in order either.
+        let is_any_read = repositories.iter().any(|repository| repository.collected_at.is_some());
+        for check in checks.into_iter().filter(|check| is_any_read || check.outcome != Outcome::Ok) {
             findings.add(check)?;
         }
     }
@@ -530,7 +539,7 @@ fn webhooks(
         checks.push(Check::warning(
             NAME,
             format!("{} came without a delivery, the last {}", count_of(announcements.missed, "change"), ago(at, now)),
-            "compare the events and repositories of the webhook with docs/webhooks.md",
+            concat!("compare the events and repositories of the webhook with ", page_of_docs!("webhooks.md")),
         ));
     }
     checks
@@ -540,7 +549,6 @@ fn webhooks(
 mod tests {
     use mergeline_store::LoginStatus;
 
-    use super::super::findings::Outcome;
     use super::*;
 
     fn status(version: i32, migrations: Vec<i64>) -> DatabaseStatus {

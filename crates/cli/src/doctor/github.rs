@@ -38,7 +38,7 @@ pub(super) type Numbers = BTreeMap<Login, ExternalId>;
 struct Abandoned(GitHubError);
 
 impl Checks {
-    pub(super) fn new(settings: &GitHubSettings, has_details: bool, now: DateTime<Utc>) -> Result<Self, Failure> {
+    pub(super) fn new(settings: &GitHubSettings, has_details: bool, now: DateTime<Utc>) -> Result<Self, GitHubError> {
         Ok(Self { github: GitHub::connect(settings)?, has_details, now })
     }
 

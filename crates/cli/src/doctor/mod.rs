@@ -82,13 +82,17 @@ pub(crate) async fn run(args: &Doctor, options: &Options, now: DateTime<Utc>) ->
         (Err(_), in_force) => in_force.unwrap_or_default(),
     };
     configured.without_deployments = without_deployments;
-    let numbers = match settings.github {
-        Some(github) if !args.offline => {
-            let checks = github::Checks::new(&github, settings.details, now)?;
+    let github = settings.github.filter(|_| !args.offline);
+    let checks = github.map(|github| github::Checks::new(&github, settings.details, now));
+    let numbers = match checks {
+        Some(Ok(checks)) => {
             let store = database.opened.as_ref().map(|(_, store)| store);
             checks.check_within_known_limits(store, &configured, &database.known, &mut findings).await?
         }
-        _ => {
+        not_asked => {
+            if let Some(Err(error)) = not_asked {
+                findings.add(Check::error("GitHub", error.to_string(), error.help()))?;
+            }
             github::check_known(&configured, &database.known, &mut findings)?;
             BTreeMap::new()
         }

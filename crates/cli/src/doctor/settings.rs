@@ -2,6 +2,7 @@
 
 use mergeline_domain::{Problem, Problems};
 use mergeline_github::GitHubSettings;
+use mergeline_http_client::{NoAuthorities, problem_of_authorities};
 use mergeline_login::{LoginSettings, TokenSettings};
 
 use super::findings::{Check, Findings, Outcome};
@@ -102,6 +103,10 @@ pub(super) fn check(is_file_named: bool, findings: &mut Findings) -> Result<Chec
         findings.add(Check::ok("settings", message))?;
     } else {
         report("settings", &Problems::of_settings(problems), findings)?;
+    }
+    // Where SSL_CERT_DIR has authorities, the rest works without that file.
+    if let Some(problem) = problem_of_authorities(|name| std::env::var_os(name)) {
+        findings.add(Check::warning("settings", problem, NoAuthorities::HELP))?;
     }
     for (theirs, ours) in MISTAKEN {
         if variable(theirs).is_some() && variable(ours).is_none() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mergeline_aws::{Aws, AwsError, Stacks};
+use mergeline_http_client::{NoAuthorities, check_authorities};
 use mergeline_lambda::{Examination, State, message_and_help};
 
 use super::findings::{Check, Findings, Outcome};
@@ -19,6 +20,9 @@ const FUNCTIONS: [(&str, &str, Option<&str>); 3] = [
 
 /// Asks each function of the stack.
 pub(super) async fn check(name: &str, findings: &mut Findings) -> Result<(), Failure> {
+    if let Err(error) = check_authorities() {
+        return findings.add(Check::error("stack", error.to_string(), NoAuthorities::HELP));
+    }
     let stacks = Aws::from_environment().await.stacks();
     let outputs = match stacks.outputs(name).await {
         Ok(outputs) => outputs,

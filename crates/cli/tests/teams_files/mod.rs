@@ -202,6 +202,11 @@ async fn init_and_draft_say_what_is_missing() -> Result<()> {
         (&["teams", "draft", "--repository", "https://github.com/acme"], &["not a repository"]),
         (&["teams", "draft", "--timezone", "CEST"], &["not a time zone"]),
         (&["init", "--yes", "--output", "missing/teams.yaml"], &["cannot write missing/teams.yaml"]),
+        (
+            &["init", "--yes", "--repository", "acme/nope", "--repository", "acme/none-*"],
+            &["acme/nope cannot be read: not found (404)", "acme/none-* matches none", "help: ", "--repository"],
+        ),
+        (&["teams", "draft", "--repository", "acme/nope"], &["acme/nope cannot be read: not found (404)"]),
     ] {
         assert_refused(&laptop.run(arguments).await?, 2, words);
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use strum::VariantArray;
 
-use super::checks::{problem, team_slugs};
+use super::checks::problem;
 use super::reader::{Draft, Placed, Reader, given, join};
 use super::tree::{Node, Value};
 use crate::{AccessLine, Problem, Role, Who};
@@ -29,9 +29,8 @@ impl Reader<'_> {
         let role = fields.optional(self, "role").map(|node| self.role(node, &join(path, "role")));
         let teams_node = fields.optional(self, "teams");
         let teams = match teams_node {
-            Some(node) => self.list(node, &join(path, "teams"), |reader, node, path| {
-                reader.name("config.team_slug", node, path, "payments")
-            }),
+            Some(node) => self
+                .list(node, &join(path, "teams"), |reader, node, path| reader.known_team("config.access", node, path)),
             None => Vec::new(),
         };
         let deny = fields.optional(self, "deny").map(|node| self.boolean(node, &join(path, "deny")));
@@ -137,16 +136,6 @@ pub(super) fn lines_are_about_different_people(draft: &Draft, problems: &mut Vec
             problems.push(problem);
         } else {
             seen.insert(&line.value.who, line);
-        }
-    }
-}
-
-pub(super) fn lines_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>) {
-    let known = team_slugs(draft);
-    for line in &draft.access {
-        for slug in line.value.teams.iter().filter(|slug| !known.contains(slug)) {
-            let message = format!("there is no team `{slug}` in this file");
-            problems.push(problem("config.access", line, message, "name a team of this file by its slug"));
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::checks::{problem, team_slugs};
+use super::checks::problem;
 use super::reader::{Draft, Placed, Reader, given, join, times_of_day};
 use super::tree::{Node, Value};
 use crate::messages::{ChannelEntry, ChannelKind, MessageKind, QuietHours};
-use crate::{ChannelId, Problem, TeamSlug};
+use crate::{ChannelId, Problem};
 
 pub(super) const CHANNEL_KEYS: &[&str] = &["id", "kind", "teams", "kinds", "quiet", "weekends", "titles"];
 /// What somebody may write into a channel although it is a secret.
@@ -34,9 +34,7 @@ impl Reader<'_> {
             .required(self, "kind")
             .and_then(|node| self.one_of::<ChannelKind>("config.channel", node, &join(path, "kind")));
         let teams = fields.optional(self, "teams").map(|node| {
-            let slug = |reader: &mut Self, node: &Node, path: &str| {
-                reader.name::<TeamSlug>("config.team_slug", node, path, "payments")
-            };
+            let slug = |reader: &mut Self, node: &Node, path: &str| reader.known_team("config.channel", node, path);
             let slugs = self.list(node, &join(path, "teams"), slug);
             self.at_least_one(node, &join(path, "teams"), slugs)
         });
@@ -111,16 +109,6 @@ pub(super) fn channels_are_listed_once(draft: &Draft, problems: &mut Vec<Problem
             problems.push(problem);
         } else {
             seen.insert(&channel.value.id, channel);
-        }
-    }
-}
-
-pub(super) fn channels_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>) {
-    let known = team_slugs(draft);
-    for channel in &draft.channels {
-        for slug in channel.value.teams.iter().filter(|slug| !known.contains(slug)) {
-            let message = format!("there is no team `{slug}` in this file");
-            problems.push(problem("config.channel", channel, message, "name a team of this file by its slug"));
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::MemberEntry;
-use super::access::{lines_are_about_different_people, lines_name_known_teams};
-use super::channels::{channels_are_listed_once, channels_name_known_teams};
-use super::goals::{goals_are_of_shares, goals_name_known_teams, goals_of_one_id_follow_each_other};
+use super::access::lines_are_about_different_people;
+use super::channels::channels_are_listed_once;
+use super::goals::{goals_are_of_shares, goals_of_one_id_follow_each_other};
 use super::metrics::metrics_are_few_and_different;
 use super::people::FilePeople;
 use super::reader::{Draft, Placed};
@@ -31,12 +31,10 @@ pub(super) fn check(draft: &Draft, problems: &mut Vec<Problem>) {
     services_have_known_owners(draft, problems);
     owners_sum_to_one_at_most(draft, problems);
     lines_are_about_different_people(draft, problems);
-    lines_name_known_teams(draft, problems);
-    goals_name_known_teams(draft, problems);
+    named_teams_are_known(draft, problems);
     goals_are_of_shares(draft, problems);
     goals_of_one_id_follow_each_other(draft, problems);
     channels_are_listed_once(draft, problems);
-    channels_name_known_teams(draft, problems);
     metrics_are_few_and_different(draft, problems);
     if !draft.allow_weights_above_one {
         weights_sum_to_one_at_most(draft, problems);
@@ -386,8 +384,16 @@ fn both_take(one: &SourceRules, other: &SourceRules, has_environments: bool) -> 
 }
 
 /// The teams of the file.
-pub(super) fn team_slugs(draft: &Draft) -> BTreeSet<&TeamSlug> {
+fn team_slugs(draft: &Draft) -> BTreeSet<&TeamSlug> {
     draft.teams.iter().filter_map(|team| team.value.slug.as_ref()).collect()
+}
+
+fn named_teams_are_known(draft: &Draft, problems: &mut Vec<Problem>) {
+    let known = team_slugs(draft);
+    for named in draft.named_teams.iter().filter(|named| !known.contains(&named.slug.value)) {
+        let message = format!("there is no team `{}` in this file", named.slug.value);
+        problems.push(problem(named.code, &named.slug, message, "name a team of this file by its slug"));
+    }
 }
 
 fn services_have_known_owners(draft: &Draft, problems: &mut Vec<Problem>) {

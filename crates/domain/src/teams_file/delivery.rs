@@ -417,6 +417,11 @@ impl Reader<'_> {
 
     /// `24h` or `7d`, in hours.
     pub(super) fn window(&mut self, node: &Node, path: &str) -> Option<u32> {
+        self.window_with_help(node, path, "write `1h` to `366d`")
+    }
+
+    /// The same where not all of these times are taken.
+    pub(super) fn window_with_help(&mut self, node: &Node, path: &str, help: &str) -> Option<u32> {
         let text = self.text(node, path)?;
         let hours = match text.strip_suffix('d') {
             Some(days) => days.parse().ok().and_then(|days: u32| days.checked_mul(24)),
@@ -425,7 +430,7 @@ impl Reader<'_> {
         let hours = hours.filter(|hours| WINDOW_HOURS.contains(hours));
         if hours.is_none() {
             let message = format!("`{text}` is not a time from an hour to a year");
-            self.report("config.window", node.at, path, message, "write `1h` to `366d`");
+            self.report("config.window", node.at, path, message, help);
         }
         hours
     }

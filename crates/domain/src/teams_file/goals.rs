@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc, Weekday};
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-use super::checks::{problem, team_slugs};
+use super::checks::problem;
 use super::reader::{Draft, Placed, Reader, given, join, times_of_day, weight_meant};
 use super::tree::Node;
 use crate::insight::{
@@ -189,9 +189,7 @@ impl Reader<'_> {
         let id = fields
             .required(self, "id")
             .and_then(|node| self.name::<GoalId>(CODE, node, &join(path, "id"), "first-review"));
-        let team = fields
-            .optional(self, "team")
-            .map(|node| self.name::<TeamSlug>("config.team_slug", node, &join(path, "team"), "payments"));
+        let team = fields.optional(self, "team").map(|node| self.known_team(CODE, node, &join(path, "team")));
         let sentence =
             fields.optional(self, "sentence").map(|node| self.line_of(node, &join(path, "sentence"), MOST_SENTENCE));
         let form =
@@ -204,7 +202,8 @@ impl Reader<'_> {
         let measure =
             fields.optional(self, "measure").map(|node| self.one_of::<GoalMeasure>(CODE, node, &join(path, "measure")));
         let within_node = fields.optional(self, "within");
-        let within = within_node.map(|node| self.window(node, &join(path, "within")));
+        let help = help_of_within(form, is_working == Some(Some(true)));
+        let within = within_node.map(|node| self.window_with_help(node, &join(path, "within"), help));
         let share = fields.optional(self, "share").map(|node| self.percent(node, &join(path, "share")));
         let open = fields.optional(self, "open").map(|node| self.most_open(node, &join(path, "open")));
         let metric = fields
@@ -213,9 +212,6 @@ impl Reader<'_> {
         let from = fields.optional(self, "from").map(|node| self.instant(node, &join(path, "from")));
         let to_node = fields.optional(self, "to");
         let to = to_node.map(|node| self.instant(node, &join(path, "to")));
-        // What could not be read was already reported.
-        let (team, sentence, is_working) = (given(team)?, given(sentence)?, given(is_working)?.unwrap_or_default());
-        let (hours, days, free) = (given(hours)?, given(days)?, given(free)?);
         let is_given = [
             ("measure", measure.is_some()),
             ("within", within.is_some()),
@@ -223,10 +219,14 @@ impl Reader<'_> {
             ("open", open.is_some()),
             ("metric", metric.is_some()),
         ];
+        // Even if something else could not be read, so that all problems are reported at once.
+        let mut is_right = form.is_none_or(|form| self.has_keys_of(form, &is_given, node, path));
+        // What could not be read was already reported.
+        let name = form?;
+        let (team, sentence, is_working) = (given(team)?, given(sentence)?, given(is_working)?.unwrap_or_default());
+        let (hours, days, free) = (given(hours)?, given(days)?, given(free)?);
         let (measure, within_hours, share, open) = (given(measure)?, given(within)?, given(share)?, given(open)?);
         let (from, to, metric) = (given(from)?, given(to)?, given(metric)?);
-        let name = form?;
-        let mut is_right = self.has_keys_of(name, &is_given, node, path);
         for (key, is_given) in [("hours", hours.is_some()), ("days", days.is_some()), ("free", free.is_some())] {
             if is_given && !is_working {
                 is_right = false;
@@ -419,6 +419,16 @@ impl Reader<'_> {
     }
 }
 
+/// What the form and the clock take, not only what a time looks like.
+fn help_of_within(form: Option<FormName>, is_working: bool) -> &'static str {
+    match (form == Some(FormName::Share), is_working) {
+        (true, true) => "write a time in hours, for example `4h`",
+        (true, false) => "write hours or days, `1h` to `14d`",
+        (false, true) => "write a time in hours, for example `16h`",
+        (false, false) => "write `1h` to `366d`",
+    }
+}
+
 fn example(key: &str) -> &'static str {
     match key {
         "measure" => "pickup",
@@ -429,22 +439,14 @@ fn example(key: &str) -> &'static str {
     }
 }
 
-pub(super) fn goals_name_known_teams(draft: &Draft, problems: &mut Vec<Problem>) {
-    let known = team_slugs(draft);
-    for goal in &draft.goals {
-        if let Some(slug) = goal.value.team.as_ref().filter(|slug| !known.contains(slug)) {
-            let message = format!("there is no team `{slug}` in this file");
-            problems.push(problem(CODE, goal, message, "name a team of this file by its slug"));
-        }
-    }
-}
-
 /// A goal about a metric is about a share by week.
 pub(super) fn goals_are_of_shares(draft: &Draft, problems: &mut Vec<Problem>) {
     for goal in &draft.goals {
         let GoalForm::Metric { metric, .. } = &goal.value.form else { continue };
         let found = draft.metrics.iter().map(|it| &it.value).find(|it| it.id == *metric);
         let message = match found {
+            // One that could not be read was already reported.
+            None if problems.iter().any(|problem| problem.path.starts_with("metrics[")) => continue,
             None => format!("there is no metric `{metric}` in this file"),
             Some(it) if it.statistic != MetricStatistic::Share => format!("the metric `{metric}` is no share"),
             Some(it) if it.by != MetricInterval::Week => format!("the metric `{metric}` is not by week"),

@@ -77,6 +77,14 @@ pub(super) struct Draft {
     pub(super) channels: Vec<Placed<ChannelEntry>>,
     pub(super) metrics: Vec<Placed<CustomMetric>>,
     pub(super) teams: Vec<Placed<TeamDraft>>,
+    pub(super) named_teams: Vec<NamedTeam>,
+}
+
+/// A team that another part of the file names by its slug, and the code of the problem if there is none.
+#[derive(Debug)]
+pub(super) struct NamedTeam {
+    pub(super) code: &'static str,
+    pub(super) slug: Placed<TeamSlug>,
 }
 
 #[derive(Debug)]
@@ -141,7 +149,7 @@ impl Draft {
 }
 
 pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
-    let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: false };
+    let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: false, named_teams: Vec::new() };
     let fields = reader.fields(root, "", FILE_KEYS, &[]);
     if let Some(version) = fields.required(&mut reader, "version") {
         reader.version(version);
@@ -220,12 +228,13 @@ pub(super) fn read_file(root: &Node, problems: &mut Vec<Problem>) -> Draft {
         channels,
         metrics,
         teams,
+        named_teams: reader.named_teams,
     }
 }
 
 pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec<Problem>) -> Draft {
     // The API returns `null` for unset values, and its output may be used as input.
-    let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: true };
+    let mut reader = Reader { problems, timezone: Tz::UTC, takes_null: true, named_teams: Vec::new() };
     if let Value::Map(_) = &root.value {
         let help = "write only the list of teams, `[{\"slug\": …, \"members\": […]}]`, and the repositories in REPOSITORIES; \
                     for a whole teams file set TEAMS_FILE";
@@ -263,6 +272,7 @@ pub(super) fn read_variables(root: &Node, repositories: &str, problems: &mut Vec
         channels: Vec::new(),
         metrics: Vec::new(),
         teams,
+        named_teams: reader.named_teams,
     }
 }
 
@@ -333,6 +343,7 @@ pub(super) struct Reader<'p> {
     timezone: Tz,
     /// Whether null means left out.
     takes_null: bool,
+    named_teams: Vec<NamedTeam>,
 }
 
 impl Reader<'_> {
@@ -355,6 +366,15 @@ impl Reader<'_> {
         });
     }
 
+    /// The slug of a team that must be in the file. That is checked even if what is around it cannot be read, so that all problems
+    /// are reported at once.
+    pub(super) fn known_team(&mut self, code: &'static str, node: &Node, path: &str) -> Option<TeamSlug> {
+        let slug: TeamSlug = self.name("config.team_slug", node, path, "payments")?;
+        let placed = Placed { value: slug.clone(), at: node.at, path: path.to_owned() };
+        self.named_teams.push(NamedTeam { code, slug: placed });
+        Some(slug)
+    }
+
     /// How many problems were found so far.
     pub(super) fn problems_so_far(&self) -> usize {
         self.problems.len()
@@ -370,8 +390,15 @@ impl Reader<'_> {
         let (entries, misspelled) = (Vec::new(), Vec::new());
         let mut fields = Fields { at: node.at, path: path.to_owned(), entries, misspelled, is_mapping: true };
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a mapping, found {}", node.value.kind());
-            self.report("config.type", node.at, path, message, format!("write `{}: …`", known[0]));
+            if path.is_empty() && matches!(node.value, Value::Null) {
+                let help = "`mergeline init` makes one of GitHub's teams; or write, for example, `version: 1`, \
+                            `repositories: [acme/api]` and `teams: [{ slug: payments, members: [{ github: octocat }] }]`, each on a \
+                            line of its own";
+                self.report("config.empty", node.at, path, "the teams file is empty", help);
+            } else {
+                let message = format!("expected a mapping, found {}", node.value.kind());
+                self.report("config.type", node.at, path, message, format!("write `{}: …`", known[0]));
+            }
             fields.is_mapping = false;
             return fields;
         };

@@ -294,7 +294,7 @@ fn an_account_may_have_two_consecutive_logins() {
 
 #[test]
 fn empty_and_missing_values_are_named() {
-    assert_eq!(codes(""), ["config.type"]);
+    assert_eq!(codes(""), ["config.empty"]);
     assert_eq!(codes("version: 1\nrepositories: []\nteams: []\n"), ["config.empty", "config.empty"]);
     assert_eq!(codes(&with_top("version: 1")), ["config.missing_key"]);
 }
@@ -752,7 +752,11 @@ fn wrong_channels_say_where_and_what_to_do() {
             "channels[0].quiet",
             "not hours of a day",
         ),
-        ("  - { id: a, kind: slack, kinds: [digest], teams: [gone] }", "channels[0]", "there is no team `gone`"),
+        (
+            "  - { id: a, kind: slack, kinds: [digest], teams: [gone] }",
+            "channels[0].teams[0]",
+            "there is no team `gone`",
+        ),
         ("  - { id: a, kind: slack, kinds: [operations], teams: [pay] }", "channels[0].teams", "about no team"),
         (
             "  - { id: a, kind: slack, kinds: [goal] }\n  - { id: a, kind: discord, kinds: [goal] }",
@@ -1417,7 +1421,7 @@ fn problems_of_access_have_places() {
         ),
         (
             "{ group: eng, role: viewer, teams: [shop] }",
-            "config.access access[0]: there is no team `shop` in this file",
+            "config.access access[0].teams[0]: there is no team `shop` in this file",
         ),
         ("{ email: ana, role: viewer }", "config.access access[0].email: `ana` is not an e-mail address"),
         ("{ domain: localhost, role: viewer }", "config.access access[0].domain: `localhost` is not a domain"),
@@ -1436,6 +1440,30 @@ fn with_goals(goals: &str) -> String {
     format!(
         "version: 1\ntimezone: Europe/Oslo\nrepositories: [a/b]\ngoals:\n{goals}\nteams:\n  - {{ slug: pay, members: [] }}\n"
     )
+}
+
+#[test]
+fn all_problems_of_one_entry_are_reported_at_once() {
+    let found = problems(&with_goals("  - { id: a, team: gone, form: share, measure: pickup, within: 4x }"));
+    let paths: Vec<&str> = found.list.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["goals[0].share", "goals[0].team", "goals[0].within"], "{found}");
+    let found = problems(&with_channels("  - { id: a, kind: fax, kinds: [digest], teams: [gone] }")).to_string();
+    for part in ["channels[0].kind", "channels[0].teams[0]", "there is no team `gone`"] {
+        assert!(found.contains(part), "{found}");
+    }
+}
+
+#[test]
+fn an_empty_file_says_how_to_begin_one() {
+    for text in ["", "# nothing yet\n", "---\n"] {
+        let found = problems(text);
+        assert_eq!(found.list.len(), 1, "{found}");
+        let (code, help) = (found.list[0].code, found.list[0].help.clone().unwrap_or_default());
+        assert_eq!(code, "config.empty", "{found}");
+        for part in ["mergeline init", "version: 1", "repositories: [acme/api]", "teams: [{ slug: payments"] {
+            assert!(help.contains(part), "{found}");
+        }
+    }
 }
 
 #[test]
@@ -1532,6 +1560,16 @@ fn wrong_goals_say_where_and_what_to_do() {
             "write one of: pickup, review, cycle_time, age",
         ),
         ("{ id: a, form: each, measure: age, within: 4 }", "config.window", "write `1h` to `366d`"),
+        (
+            "{ id: a, form: share, measure: pickup, within: 4x, share: 0.8 }",
+            "config.window",
+            "write hours or days, `1h` to `14d`",
+        ),
+        (
+            "{ id: a, form: each, measure: age, within: 4x, clock: working, hours: \"09:00-17:00\" }",
+            "config.window",
+            "write a time in hours, for example `16h`",
+        ),
         ("{ id: A Goal, form: limit, open: 3 }", "config.goal", "write `a-goal`"),
         ("{ id: a, team: web, form: limit, open: 3 }", "config.goal", "name a team of this file"),
         ("{ id: a, form: each, measure: age, within: 4h, clock: working }", "config.goal", "`hours: \"09:00-17:00\"`"),

@@ -402,6 +402,7 @@ pub(crate) async fn check(database: &TestDatabase, random: &mut Rng, questions: 
             zone: asked.zone,
             ignore_weights: asked.ignore_weights,
             count_contributors: false,
+            measures: None,
         };
         let mut found = reader.session().await?.dora(scope, &terms, asked.days, &bucketing).await?;
         let (_, end) = asked.range();

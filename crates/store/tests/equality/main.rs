@@ -9,7 +9,7 @@ mod recompute;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use common::{apply, fresh, teams_in};
@@ -221,12 +221,23 @@ async fn sql_equals_plain_rust_for_random_organizations() -> Result<()> {
         for team in store.teams(at("2026-06-15T12:00:00Z")).await? {
             for interval in [Interval::Week, Interval::Month] {
                 let context = format!("case {number}, {} {interval:?}, {zone}, {from} to {to}", team.slug);
-                let bucketing = Bucketing { interval, zone, ignore_weights: false, count_contributors: false };
+                let bucketing =
+                    Bucketing { interval, zone, ignore_weights: false, count_contributors: false, measures: None };
                 let found = store
                     .session()
                     .await?
                     .statistics(Some(team.id), &Filter::range(range.0, range.1), &bucketing)
                     .await?;
+                let chosen = Bucketing { measures: Some(&[MeasureKind::Pickup]), ..bucketing };
+                let filter = Filter::range(range.0, range.1);
+                let mut of_pickup = store.session().await?.statistics(Some(team.id), &filter, &chosen).await?;
+                for (bucket, all) in of_pickup.buckets.iter_mut().zip(&found.buckets) {
+                    for kind in MeasureKind::ALL.iter().filter(|kind| **kind != MeasureKind::Pickup) {
+                        ensure!(bucket.measure(*kind).durations.is_none(), "{context}: {kind:?} was not asked for");
+                        bucket.measure_mut(*kind).durations = all.measure(*kind).durations;
+                    }
+                }
+                ensure!(of_pickup.buckets == found.buckets, "{context}: everything else is the same");
                 let bucket_of = if interval == Interval::Week { monday } else { first_of_month };
                 let (mut buckets, total) = expected(&case, &file, team.slug.as_str(), range, bucket_of);
                 assert_equal(&found.total, &total, &context);
