@@ -1,12 +1,16 @@
 //! The metrics of the teams file.
 
+use std::collections::HashMap;
+
 use chrono::{Days, NaiveDate};
-use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricOf, MetricUnit, MetricWeek, ReadWeek};
-use mergeline_domain::metrics::{DateRange, Incomplete, Warning, WarningCode};
-use mergeline_store::{DeploymentCoverage, Filter, MetricBucket, TeamRef};
+use mergeline_domain::MetricId;
+use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricUnit, MetricWeek, ReadWeek};
+use mergeline_domain::metrics::{DateRange, Incomplete, Interval, RangeRequest, Warning, WarningCode};
+use mergeline_store::{DeploymentCoverage, MetricBucket, TeamRef};
 
 use crate::dora::{
-    deployments_not_read, incidents_not_read, incomplete_deliveries, no_deployment_source, no_incident_source,
+    deployments_not_read, incidents_not_read, incomplete_deliveries, lacks_deployments, no_deployment_source,
+    no_incident_source,
 };
 use crate::query::ReportError;
 use crate::report::{Report, applying};
@@ -65,103 +69,132 @@ impl Report {
     /// As for [`Self::custom_metrics`].
     pub async fn measure(&mut self, metrics: Vec<CustomMetric>) -> Result<TeamMetrics, ReportError> {
         let team = self.required_team()?;
-        let range = (self.filter.from, self.filter.to);
-        let mut lacks_details = false;
-        // What takes long is in no time-out of the metrics.
-        let has_unread_reviews = metrics.iter().any(|metric| metric.of == MetricOf::Reviews) && {
-            let filter = self.filter.clone();
-            self.reader.unread_reviews(team.id, &filter).await?.is_any
-        };
-        let deployments = if metrics.iter().any(|metric| !metric.of.is_of_people()) {
-            Some(self.reader.deployment_coverage(None, None, range.0..range.1, self.now).await?)
-        } else {
-            None
-        };
-        let mut measured = Vec::new();
+        let days = self.range;
+        let deployments = self.deployments_for(metrics.iter(), days).await?;
+        let (mut measured, mut lacks_details) = (Vec::new(), false);
         for metric in metrics {
-            let found = self.reader.custom_metric(&metric, team.id, range, self.range.zone).await;
-            let mut found = found.map_err(|error| self.refusal(error))?;
-            if has_unread_reviews && metric.of == MetricOf::Reviews {
-                for bucket in &mut found {
-                    bucket.lacks_details = true;
-                }
-            }
+            let days = if metric.by == MetricInterval::Month { self.whole_months() } else { days };
+            let found = self.reader.custom_metric(&metric, team.id, (days.start(), days.end()), days.zone).await;
+            let found = found.map_err(|error| self.refusal(error))?;
             lacks_details |= found.iter().any(|bucket| bucket.lacks_details);
-            let of_services = deployments.as_ref().filter(|_| !metric.of.is_of_people());
-            let units = found.into_iter().map(|bucket| self.unit(&metric, bucket, of_services)).collect();
+            let unit = |bucket| self.unit(&metric, bucket, &days, deployments.as_ref());
+            let units = found.into_iter().map(unit).collect();
             measured.push(MeasuredMetric { metric, units });
         }
         let has_hidden = measured.iter().flat_map(|it| &it.units).any(|unit| unit.numbers.is_none());
         let mut warnings = self.warnings().to_vec();
-        if let Some(deployments) = &deployments {
-            let (now, stale_after, is_limited) = (self.now, self.stale_after, self.is_limited);
-            warnings.extend(applying([
-                no_deployment_source(deployments, false),
-                deployments_not_read(deployments, &self.range, now, stale_after, is_limited),
-                incidents_not_read(deployments, &self.range, now, stale_after, is_limited),
-                no_incident_source(deployments),
-            ]));
-        }
-        warnings.extend(applying([
-            (lacks_details, WarningCode::DetailsPending, DETAILS_PENDING),
-            (
-                has_hidden,
-                WarningCode::Suppressed,
-                "weeks in which a metric divides the team's pull requests into groups of fewer people than privacy.min_group_size, and \
-                 weeks that are not over, are not shown",
-            ),
-        ]));
+        warnings.extend(self.warnings_of_metrics(deployments.as_ref(), lacks_details));
+        warnings.extend(applying([(
+            has_hidden,
+            WarningCode::Suppressed,
+            "weeks in which a metric divides the team's pull requests into groups of fewer people than privacy.min_group_size, and \
+             weeks that are not over, are not shown",
+        )]));
         Ok(TeamMetrics { team, metrics: measured, warnings })
     }
 
-    /// The whole weeks of a metric that is a share, as goals see them: from the first of these weeks to the end of the last.
+    /// The whole weeks of metrics that are shares, as goals see them, and what readers must know about them.
     ///
     /// # Errors
     /// As for [`Self::custom_metrics`].
     pub(crate) async fn metric_weeks(
         &mut self,
-        metric: &CustomMetric,
+        metrics: &[&CustomMetric],
         weeks: &[ReadWeek],
-    ) -> Result<Vec<MetricWeek>, ReportError> {
+    ) -> Result<(HashMap<MetricId, Vec<MetricWeek>>, Vec<Warning>), ReportError> {
         let team = self.required_team()?;
-        let [Some(first), Some(last)] = [weeks.first(), weeks.last()] else { return Ok(Vec::new()) };
+        let [Some(first), Some(last)] = [weeks.first(), weeks.last()] else { return Ok(Default::default()) };
         let days = DateRange { from: first.start, to: last.start + Days::new(7), ..self.range };
-        let range = (days.start(), days.end());
-        // What takes long is in no time-out of the metrics.
-        let deployments = if metric.of.is_of_people() {
-            None
-        } else {
-            Some(self.reader.deployment_coverage(None, None, range.0..range.1, self.now).await?)
-        };
-        let has_unread_reviews = metric.of == MetricOf::Reviews && {
-            let filter = Filter { from: range.0, to: range.1, ..self.filter.clone() };
-            self.reader.unread_reviews(team.id, &filter).await?.is_any
-        };
-        let found = self.reader.custom_metric(metric, team.id, range, self.range.zone).await;
-        let found = found.map_err(|error| self.refusal(error))?;
-        let today = self.today();
-        let week = |bucket: MetricBucket| {
-            let weight = bucket.weight.as_part();
-            let is_read = deployments.as_ref().is_none_or(|deployments| {
-                let week = (bucket.start, bucket.start + Days::new(7));
-                incomplete_deliveries(self.coverage(), deployments, &days, week, today).is_empty()
-            });
-            MetricWeek {
-                start: bucket.start,
-                n: usize::try_from(bucket.n).unwrap_or_default(),
-                n_taken: usize::try_from(bucket.taken).unwrap_or_default(),
-                weight,
-                taken: bucket.value.unwrap_or_default() * weight,
-                squares: bucket.squares,
-                is_hidden: !self.shows(metric, &bucket),
-                is_complete: is_read && !bucket.lacks_details && !has_unread_reviews,
-            }
-        };
-        Ok(found.into_iter().map(week).collect())
+        let deployments = self.deployments_for(metrics.iter().copied(), days).await?;
+        let (mut numbers, mut lacks_details) = (HashMap::new(), false);
+        for metric in metrics {
+            let found = self.reader.custom_metric(metric, team.id, (days.start(), days.end()), days.zone).await;
+            let found = found.map_err(|error| self.refusal(error))?;
+            lacks_details |= found.iter().any(|bucket| bucket.lacks_details);
+            let week = |bucket: MetricBucket| {
+                let weight = bucket.weight.as_part();
+                MetricWeek {
+                    start: bucket.start,
+                    n: usize::try_from(bucket.n).unwrap_or_default(),
+                    n_taken: usize::try_from(bucket.taken).unwrap_or_default(),
+                    weight,
+                    taken: bucket.value.unwrap_or_default() * weight,
+                    squares: bucket.squares,
+                    is_hidden: !self.shows(metric, &bucket),
+                    is_complete: !bucket.lacks_details
+                        && self.incomplete_unit(metric, bucket.start, &days, deployments.as_ref()).is_empty(),
+                }
+            };
+            numbers.insert(metric.id.clone(), found.into_iter().map(week).collect());
+        }
+        Ok((numbers, self.warnings_of_metrics(deployments.as_ref(), lacks_details)))
     }
 
-    /// The coverage of deployments is there for what depends on it.
-    fn unit(&self, metric: &CustomMetric, bucket: MetricBucket, of: Option<&DeploymentCoverage>) -> MeasuredUnit {
+    /// How far deployments are read, if any of these metrics depends on them. What takes long is in no time-out of the metrics.
+    async fn deployments_for(
+        &mut self,
+        mut metrics: impl Iterator<Item = &CustomMetric>,
+        days: DateRange,
+    ) -> Result<Option<DeploymentCoverage>, ReportError> {
+        if metrics.any(CustomMetric::needs_deployments) {
+            Ok(Some(self.reader.deployment_coverage(None, None, days.start()..days.end(), self.now).await?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The months that the range touches, whole: unless somebody asked for other days, a part of one is no month.
+    fn whole_months(&self) -> DateRange {
+        if self.query.range != RangeRequest::DEFAULT {
+            return self.range;
+        }
+        let month = Interval::Month;
+        let last = month.start(self.range.to - Days::new(1));
+        DateRange { from: month.start(self.range.from), to: month.end(last), ..self.range }
+    }
+
+    fn warnings_of_metrics(&self, deployments: Option<&DeploymentCoverage>, lacks_details: bool) -> Vec<Warning> {
+        let (now, stale_after, is_limited) = (self.now, self.stale_after, self.is_limited);
+        let of_services = deployments.into_iter().flat_map(|deployments| {
+            applying([
+                no_deployment_source(deployments, false),
+                deployments_not_read(deployments, &self.range, now, stale_after, is_limited),
+                incidents_not_read(deployments, &self.range, now, stale_after, is_limited),
+                no_incident_source(deployments),
+            ])
+        });
+        of_services.chain(applying([(lacks_details, WarningCode::DetailsPending, DETAILS_PENDING)])).collect()
+    }
+
+    /// Why a calendar unit of a metric is not final. The coverage of deployments is there for what depends on it.
+    fn incomplete_unit(
+        &self,
+        metric: &CustomMetric,
+        start: NaiveDate,
+        days: &DateRange,
+        deployments: Option<&DeploymentCoverage>,
+    ) -> Vec<Incomplete> {
+        let (interval, today) = (metric.by.interval(), self.today());
+        let end = interval.end(start);
+        let needed = deployments.filter(|_| metric.needs_deployments());
+        if let Some(deployments) = needed.filter(|_| !metric.of.is_of_people()) {
+            return incomplete_deliveries(self.coverage(), deployments, days, (start, end), today);
+        }
+        let mut reasons = self.coverage().incomplete_bucket(start, interval, days, today);
+        let unit = DateRange { from: start, to: end, ..*days };
+        if needed.is_some_and(|deployments| lacks_deployments(deployments, &unit, today)) {
+            reasons.push(Incomplete::DeploymentsNotRead);
+        }
+        reasons
+    }
+
+    fn unit(
+        &self,
+        metric: &CustomMetric,
+        bucket: MetricBucket,
+        days: &DateRange,
+        deployments: Option<&DeploymentCoverage>,
+    ) -> MeasuredUnit {
         let (interval, start) = (metric.by.interval(), bucket.start);
         let numbers = Some(bucket).filter(|bucket| self.shows(metric, bucket));
         let in_a_unit = if metric.unit() == MetricUnit::Hours { 3600.0 } else { 1.0 };
@@ -169,12 +202,7 @@ impl Report {
             label: interval.label(start),
             start,
             end: interval.end(start),
-            incomplete: if let Some(deployments) = of {
-                let days = (start, interval.end(start));
-                incomplete_deliveries(self.coverage(), deployments, &self.range, days, self.today())
-            } else {
-                self.coverage().incomplete_bucket(start, interval, &self.range, self.today())
-            },
+            incomplete: self.incomplete_unit(metric, start, days, deployments),
             numbers,
             value: numbers.and_then(|numbers| numbers.value).map(|value| value / in_a_unit),
         }

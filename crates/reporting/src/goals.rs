@@ -80,19 +80,19 @@ impl Report {
                 _ => None,
             })
             .collect();
-        let mut numbers = HashMap::new();
-        for metric in metrics.iter().filter(|metric| wanted.contains(&metric.id)) {
-            // A metric that has become another one since says nothing about the goal.
-            if metric.statistic == MetricStatistic::Share && metric.by == MetricInterval::Week {
-                numbers.insert(metric.id.clone(), self.metric_weeks(metric, &weeks).await?);
-            }
-        }
+        // A metric that has become another one since says nothing about the goal.
+        let is_share =
+            |metric: &&CustomMetric| metric.statistic == MetricStatistic::Share && metric.by == MetricInterval::Week;
+        let metrics: Vec<&CustomMetric> =
+            metrics.iter().filter(|metric| wanted.contains(&metric.id)).filter(is_share).collect();
+        let (numbers, of_metrics) = self.metric_weeks(&metrics, &weeks).await?;
         let goals = self.judge(goals, &times, &numbers, &weeks);
         let breaches = goals.iter().filter_map(|goal| goal.history.open.as_ref()).flat_map(|open| &open.breaches);
         let ids: Vec<i64> = breaches.map(|breach| breach.id).collect();
         let listed = if ids.is_empty() { Vec::new() } else { self.reader.linked_pull_requests(&ids).await? };
         let pull_requests = listed.into_iter().map(|it| (it.id, it)).collect();
-        Ok(TeamGoals { team, goals, pull_requests, warnings: self.warnings().to_vec() })
+        let warnings = self.warnings().iter().cloned().chain(of_metrics).collect();
+        Ok(TeamGoals { team, goals, pull_requests, warnings })
     }
 
     fn judge(

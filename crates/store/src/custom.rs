@@ -145,7 +145,13 @@ const SHOWN: &str = "::timestamptz
 /// What comes after the value.
 const END: &str = ",
         s.people,
-        coalesce(n.lacks_details, false)
+        ";
+
+/// Whether something of a bucket was not read yet, of all but reviews.
+const LACKS_DETAILS: &str = "coalesce(n.lacks_details, false)";
+
+/// What comes last.
+const LAST: &str = "
     from calendar as d
     left join numbers as n on d.bucket = n.bucket
     left join smallest as s on d.bucket = s.bucket
@@ -182,6 +188,25 @@ fn compiled(
         "n.value"
     });
     query.push(END);
+    if metric.of == MetricOf::Reviews {
+        // One that is not read is not among those that are counted. A review changes `updated_at`.
+        query.push(
+            "exists (
+                select from team_memberships as m
+                inner join pull_requests as p on m.person_id = p.author_id
+                where
+                    m.removed_in is null
+                    and (p.reviews_at is distinct from p.updated_at or p.has_unread_reviews)
+                    and p.deleted_at is null
+                    and p.created_at < ((d.bucket + ('1 ' || ",
+        );
+        query.push_bind(unit).push(")::interval) at time zone ").push_bind(zone.name());
+        query.push(") and p.updated_at >= (d.bucket::timestamp at time zone ").push_bind(zone.name());
+        query.push(") and m.team_id = ").push_bind(team.0).push(")");
+    } else {
+        query.push(LACKS_DETAILS);
+    }
+    query.push(LAST);
     query
 }
 
@@ -207,7 +232,8 @@ fn push_stored(
             "null::bigint as author_id, null::bigint as reviewer_id, false as has_reviewer, "
         }
     });
-    query.push(if metric.needs_details() { "p.detailed_at is distinct from p.updated_at" } else { "false" });
+    let needs_details = metric.of == MetricOf::PullRequests && metric.needs_details();
+    query.push(if needs_details { "p.detailed_at is distinct from p.updated_at" } else { "false" });
     query.push(" as lacks_details, a.state, ");
     push_selection(query, metric.of, &metric.when);
     query.push(" as is_taken, ");

@@ -85,10 +85,12 @@ async fn metrics_of_the_file_are_counted_explained_and_listed() -> Result<()> {
     );
     assert_eq!(bucket(&answer, "all", "2026-W10")["value"], 0.0, "a count of nothing is 0");
     assert_eq!(bucket(&answer, "all", "2026-W23")["value"], 3.0);
-    // Four whole weeks, and the two in which the month begins and ends.
+    // Four whole weeks, and the two in which the month begins and ends: months are whole, although the default range is of weeks.
     let may = bucket(&answer, "docs", "2026-05");
     assert_eq!(json!([may["value"], may["n"], may["start"], may["end"]]), json!([2.0, 4, "2026-05-01", "2026-06-01"]));
-    assert_eq!(bucket(&answer, "docs", "2026-06")["incomplete"], json!(["running", "outside_range"]));
+    assert_eq!(bucket(&answer, "docs", "2026-06")["incomplete"], json!(["running"]));
+    let (_, days) = backend.get(&format!("{path}?from=2026-05-04&to=2026-05-18")).await?;
+    assert_eq!(bucket(&days, "docs", "2026-05")["incomplete"], json!(["outside_range"]), "as it was asked");
     // 2 h with the weight 1, 24 h with the weight 0.5.
     let slow = bucket(&answer, "slow-ones", "2026-W23");
     assert_eq!(json!([slow["value"], slow["n"], slow["n_taken"]]), json!([13.0, 2, 2]));
@@ -103,6 +105,43 @@ async fn metrics_of_the_file_are_counted_explained_and_listed() -> Result<()> {
     let row = table.iter().find(is_meant).expect("a row");
     let cells = ["value", "unit", "n", "weight", "complete"].map(|name| cell(row, name));
     assert_eq!(cells, ["0.8", "share", "3", "2.5", "true"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_metric_of_what_is_not_read_is_not_final_and_says_why() -> Result<()> {
+    let metrics = "
+metrics:
+  - { id: quick, of: pull_requests, statistic: share, when: { lead_time: { at_most: 7d } }, than: {} }
+  - { id: deployed, of: deployments, statistic: count }
+  - { id: waits, of: reviews, statistic: share, when: { wait: { at_most: 8h } }, than: {} }
+goals:
+  - { id: mostly-quick, form: metric, metric: quick, share: 0.5 }
+  - { id: seen-soon, form: metric, metric: waits, share: 0.5 }
+";
+    let backend = Backend::with_teams(&format!("{metrics}{TEAMS}")).await?;
+    let pull_requests: Vec<FakePullRequest> = history().into_iter().map(|(it, _)| it).collect();
+    backend.keep_since("2026-04-20T00:00:00Z", &pull_requests).await?;
+    let (_, answer) = backend.get("/v1/metrics/team/payments/custom").await?;
+    for slug in ["quick", "deployed"] {
+        let reasons = bucket(&answer, slug, "2026-W23")["incomplete"].to_string();
+        assert!(reasons.contains("deployments_not_read"), "{slug}: {reasons}");
+    }
+    let (_, goals) = backend.get("/v1/teams/payments/goals").await?;
+    assert_eq!(goals["data"]["goals"][0]["state"], "incomplete", "0 % would be wrong: {goals}");
+    let warnings = goals["meta"]["warnings"].to_string();
+    assert!(warnings.contains("deployments_not_read") && warnings.contains("details_pending"), "{warnings}");
+    let definitions = goals["meta"]["definitions"].to_string();
+    assert!(definitions.contains("custom_metric@1"), "{definitions}");
+    // Read again, but for one that was opened after this week, and one of another team.
+    let pool = backend.database.pool().await?;
+    sqlx::raw_sql("update pull_requests set reviews_at = case when number = 22 then null else updated_at end")
+        .execute(&pool)
+        .await?;
+    let (_, goals) = backend.get("/v1/teams/payments/goals").await?;
+    let weeks = goals["data"]["goals"][1]["weeks"].as_array().expect("weeks").clone();
+    let states: Vec<&Value> = weeks.iter().rev().take(3).map(|week| &week["state"]).collect();
+    assert_eq!(states, ["incomplete", "too_few", "too_few"], "the last week only");
     Ok(())
 }
 

@@ -234,7 +234,7 @@ impl Reader<'_> {
                 self.report(CODE, node.at, &join(path, key), message, "add it, or leave them out");
             }
         }
-        if is_working && hours.is_none() {
+        if is_working && hours.is_none() && !matches!(name, FormName::Limit | FormName::Metric) {
             is_right = false;
             let help = "add, for example, `hours: \"09:00-17:00\"`";
             self.report(CODE, node.at, &join(path, "hours"), "`clock: working` needs `hours`", help);

@@ -112,7 +112,7 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        if is_share && when.is_empty() {
+        if is_share && (when.is_empty() || than.as_ref() == Some(&when)) {
             let help = "say which part is meant, for example `when: { labels: [docs] }`".to_owned();
             wrong.push((when_node.unwrap_or(node), "when", "a share of everything is always 1".to_owned(), help));
         }
@@ -133,6 +133,14 @@ impl Reader<'_> {
             let others: Vec<_> = of.measures().iter().copied().filter(|other| other.needs(of).is_none()).collect();
             let or = if others.is_empty() { String::new() } else { format!(", or measure {}", list(&others)) };
             wrong.push((measure_node.unwrap_or(node), "measure", message, format!("take `{needed}` ones{or}")));
+        }
+        for (at, key, selection) in [(when_node, "when", Some(&metric.when)), (than_node, "than", metric.than.as_ref())]
+        {
+            let mut fields = selection.into_iter().flat_map(|it| [&it.fields, &it.not]);
+            if let Some((field, needed)) = fields.find_map(|fields| only_of(fields, of, &states)) {
+                let message = format!("only what is `{needed}` has `{field}`");
+                wrong.push((at.unwrap_or(node), key, message, format!("leave it out, or take `{needed}` ones")));
+            }
         }
         if of == MetricOf::Incidents && states.len() > 1 {
             let (at, key) = if is_share { (than_node, "than") } else { (when_node, "when") };
@@ -212,6 +220,12 @@ impl Reader<'_> {
         let choices = field.choices();
         let texts = self.list(node, path, |reader, node, path| {
             let text = reader.one_line(node, path)?;
+            if field == TextField::Services && text.contains('/') {
+                let help =
+                    format!("write a slug: that of a repository without a service is `{}`", text.replace('/', "."));
+                reader.report(CODE, node.at, path, format!("no service is called `{text}`"), help);
+                return None;
+            }
             if let Some(choices) = choices.filter(|choices| !choices.contains(&text.as_str())) {
                 let help = format!("write one of {}", choices.join(", "));
                 reader.report(CODE, node.at, path, format!("unknown word `{text}`"), help);
@@ -289,6 +303,17 @@ fn entries(node: &Node) -> HashMap<&str, &Node> {
     }
 }
 
+/// A field that nothing has of what these events count, and the event that would give it one.
+fn only_of(fields: &MetricFields, of: MetricOf, states: &BTreeSet<MetricState>) -> Option<(&'static str, MetricState)> {
+    let of_ranges = fields.ranges.keys().filter_map(|measure| Some((measure.into(), measure.needs(of)?)));
+    let succeeded = |field: &'static str, is_there: bool| is_there.then_some((field, MetricState::Succeeded));
+    let of_deployments = [
+        succeeded("kinds", fields.texts.contains_key(&TextField::Kinds)),
+        succeeded("failure", fields.flags.contains_key(&FlagField::Failure)),
+    ];
+    of_ranges.chain(of_deployments.into_iter().flatten()).find(|(_, needed)| !states.contains(needed))
+}
+
 fn needless(key: &str, statistic: MetricStatistic) -> String {
     format!("`{key}` means nothing for the statistic `{statistic}`")
 }
@@ -304,7 +329,7 @@ fn list<T: Copy + Into<&'static str>>(all: &[T]) -> String {
     names.join(", ")
 }
 
-/// A file has few metrics, each of its own id, and none by month where small groups are hidden.
+/// A file has few metrics, each of its own id, and where small groups are hidden none by month or by who delivered.
 pub(super) fn metrics_are_few_and_different(draft: &Draft, problems: &mut Vec<Problem>) {
     let mut seen = HashMap::new();
     for (index, metric) in draft.metrics.iter().enumerate() {
@@ -321,6 +346,12 @@ pub(super) fn metrics_are_few_and_different(draft: &Draft, problems: &mut Vec<Pr
         if draft.min_group_size.is_some() && metric.value.by == MetricInterval::Month {
             let message = "a month without its whole weeks is a few days, and those may be one person's".to_owned();
             let help = "write `by: week`: with `privacy.min_group_size`, only whole weeks are shown";
+            problems.push(problem(CODE, metric, message, help));
+        }
+        let of = metric.value.of;
+        if draft.min_group_size.is_some() && !of.is_of_people() && metric.value.basis() == Basis::Delivered {
+            let message = format!("a team's part of {} by `delivered` tells whose pull requests they were", things(of));
+            let help = "write `basis: owned`, as long as there is `privacy.min_group_size`";
             problems.push(problem(CODE, metric, message, help));
         }
     }

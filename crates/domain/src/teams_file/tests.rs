@@ -983,6 +983,26 @@ fn metrics_say_what_is_wrong_with_them() {
             "only what is `succeeded` has a `pull_requests`",
         ),
         (
+            "{ id: a, of: deployments, statistic: count, when: { state: [failed], not: { kinds: [first] } } }",
+            "metrics[0].when",
+            "only what is `succeeded` has `kinds`",
+        ),
+        (
+            "{ id: a, of: pull_requests, statistic: share, when: { draft: true }, than: { state: [closed], cycle_time: { at_most: 4h } } }",
+            "metrics[0].than",
+            "only what is `merged` has `cycle_time`",
+        ),
+        (
+            "{ id: a, of: incidents, statistic: count, when: { services: [acme/web] } }",
+            "metrics[0].when.services[0]",
+            "is `acme.web`",
+        ),
+        (
+            "{ id: a, of: reviews, statistic: share, when: { internal: true }, than: { internal: true } }",
+            "metrics[0].when",
+            "always 1",
+        ),
+        (
             "{ id: a, of: reviews, basis: owned, statistic: count }",
             "metrics[0].basis",
             "reviews are a team's by their author",
@@ -1096,6 +1116,14 @@ fn metrics_are_few_different_and_by_week_where_groups_are_hidden() {
     assert!(parse(&with_metrics(monthly)).is_ok());
     let hidden = with_metrics(monthly).replace("metrics:", "privacy: { min_group_size: 3 }\nmetrics:");
     assert!(problems(&hidden).to_string().contains("only whole weeks are shown"));
+    for of in ["deployments", "incidents"] {
+        let delivered = format!("  - {{ id: a, of: {of}, statistic: count }}\n");
+        assert!(parse(&with_metrics(&delivered)).is_ok());
+        let hidden = with_metrics(&delivered).replace("metrics:", "privacy: { min_group_size: 3 }\nmetrics:");
+        let found = problems(&hidden).to_string();
+        assert!(found.contains("tells whose pull requests they were"), "{found}");
+        assert!(parse(&hidden.replace("statistic", "basis: owned, statistic")).is_ok());
+    }
 }
 
 /// Walks from the schema of a metric to everything that it refers to.

@@ -138,7 +138,9 @@ impl CustomMetric {
     pub const CAVEATS: &'static [&'static str] = &[
         "What is not known, or not read yet, is taken by no field: not by one of `when`, nor by one of `not`.",
         "Labels and titles are those that were read last, and a metric is of the past as it is of now.",
-        "Several metrics that differ in little can be subtracted from each other; who writes them decides about that.",
+        "Several metrics, or a metric and a built-in number, can be combined so that one person's number follows; who writes them \
+         decides about that.",
+        "The time to production of what was merged lately is of those that are there already.",
         NOT_FOR_PEOPLE,
     ];
 
@@ -182,6 +184,17 @@ impl CustomMetric {
             MetricOf::Reviews => true,
             MetricOf::Deployments | MetricOf::Incidents => false,
         }
+    }
+
+    /// Whether it depends on deployments, so that it is not final before these are read.
+    pub fn needs_deployments(&self) -> bool {
+        let is_of_production =
+            |measure: MetricMeasure| matches!(measure, MetricMeasure::Deploy | MetricMeasure::LeadTime);
+        let selections = std::iter::once(&self.when).chain(&self.than);
+        let mut fields = selections.flat_map(|selection| [&selection.fields, &selection.not]);
+        !self.of.is_of_people()
+            || self.measure.is_some_and(is_of_production)
+            || fields.any(|fields| fields.ranges.keys().any(|measure| is_of_production(*measure)))
     }
 
     /// How its weeks are looked at for lasting changes: counts, and medians of times; `None` of all others.

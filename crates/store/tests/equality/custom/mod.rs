@@ -230,7 +230,14 @@ impl Asked {
             let day = event.at.with_timezone(&self.zone).date_naive();
             by_bucket.entry(interval.start(day)).or_default().push(event);
         }
-        let buckets = by_bucket.into_iter().map(|(start, events)| numbers(metric, start, &events));
+        let of_team = |thing: &&Thing| thing.of == Some(metric.of) && thing.team == self.team;
+        let unread: Vec<(At, At)> = things.iter().filter(of_team).filter_map(|thing| thing.unread_since).collect();
+        let buckets = by_bucket.into_iter().map(|(start, events)| {
+            let span = (start_of_day(start, self.zone), start_of_day(interval.end(start), self.zone));
+            let has_unread = unread.iter().any(|(since, until)| *since < span.1 && span.0 <= *until);
+            let bucket = numbers(metric, start, &events)?;
+            Ok(MetricBucket { lacks_details: bucket.lacks_details || has_unread, ..bucket })
+        });
         buckets.collect()
     }
 }
@@ -289,7 +296,8 @@ fn numbers(metric: &CustomMetric, start: NaiveDate, events: &[Event<'_>]) -> Res
         _ => squares[2],
     };
     let people = people.map(i64::try_from).transpose()?;
-    let lacks_details = metric.needs_details() && events.iter().any(|event| !event.thing.is_read);
+    let needs_details = metric.of == MetricOf::PullRequests && metric.needs_details();
+    let lacks_details = needs_details && events.iter().any(|event| !event.thing.is_read);
     Ok(MetricBucket { start, n, weight: Share(weight), squares, taken, value, people, lacks_details })
 }
 
@@ -335,7 +343,7 @@ async fn a_thousand_metrics_equal_plain_rust_over_the_rows() -> Result<()> {
         }
     }
     let are_enough =
-        found_of.values().all(|(with_value, partial)| with_value * 4 > definitions && partial * 200 > definitions);
+        found_of.values().all(|(with_value, partial)| with_value * 5 > definitions && partial * 200 > definitions);
     ensure!(found_of.len() == MetricOf::ALL.len() && are_enough, "values, and partial ones: {found_of:?}");
     Ok(())
 }

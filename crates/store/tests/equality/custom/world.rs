@@ -38,6 +38,8 @@ pub(super) struct Thing {
     /// Who reviewed; somebody outside has no number.
     pub(super) reviewer: Option<i64>,
     pub(super) is_read: bool,
+    /// While it may have had reviews that are not read; then it is nothing else.
+    pub(super) unread_since: Option<(At, At)>,
     /// When it happened, by each event by which it is counted.
     pub(super) events: Vec<(Option<MetricState>, At)>,
     pub(super) texts: BTreeMap<TextField, Vec<String>>,
@@ -81,6 +83,8 @@ struct Fact {
     deletions: Option<i32>,
     changed_files: Option<i32>,
     is_read: bool,
+    updated_at: At,
+    are_reviews_read: bool,
     reverts: Option<i64>,
     reverts_a_revert: bool,
 }
@@ -90,7 +94,8 @@ async fn facts(pool: &PgPool) -> Result<Vec<Fact>> {
         "select a.team_id, (a.weight * 10000)::integer as units, p.id, array_remove(array[r.name, r.current_name, r.display_name], null) as names,
             p.author_id, p.title, p.is_draft, p.base_ref, p.head_ref, p.labels, p.created_at, p.closed_at, p.merged_at,
             p.delivered_at, p.is_delivery_assumed, p.first_commit_at, p.first_review_at, p.first_approval_at, p.ready_at,
-            p.additions, p.deletions, p.changed_files, coalesce(p.detailed_at = p.updated_at, false) as is_read, p.reverts,
+            p.additions, p.deletions, p.changed_files, coalesce(p.detailed_at = p.updated_at, false) as is_read, p.reverts, p.updated_at,
+            coalesce(p.reviews_at = p.updated_at, false) and not p.has_unread_reviews as are_reviews_read,
             coalesce((
                 select w.reverts is not null from pull_requests as w
                 where w.repository_id = p.repository_id and w.number = p.reverts
@@ -212,6 +217,13 @@ async fn reviews(pool: &PgPool) -> Result<Vec<Thing>> {
     let reviews: Vec<Review> = sqlx::query_as("select * from pull_request_reviews").fetch_all(pool).await?;
     let facts: BTreeMap<i64, Fact> = facts(pool).await?.into_iter().map(|fact| (fact.id, fact)).collect();
     let mut things = Vec::new();
+    // What may have reviews that are not read: from its opening to its last change.
+    for fact in facts.values().filter(|fact| !fact.are_reviews_read) {
+        for part in parts.iter().filter(|part| part.of_id == fact.author_id) {
+            let unread_since = Some((fact.created_at, fact.updated_at));
+            things.push(Thing { of: Some(MetricOf::Reviews), team: part.team_id, unread_since, ..Thing::default() });
+        }
+    }
     for review in &reviews {
         let Some(fact) = facts.get(&review.pull_request_id).filter(|fact| fact.author_id == review.author_id) else {
             continue;
@@ -394,12 +406,12 @@ pub(super) async fn world(random: &mut Rng) -> Result<TestDatabase> {
         "insert into pull_requests (
             repository_id, instance_id, number, external_id, author_id, title, state, is_draft, base_ref, created_at, updated_at,
             closed_at, merged_at, detailed_at, first_commit_at, first_review_at, first_approval_at, ready_at, additions, deletions,
-            changed_files, head_ref, labels, reverts, delivered_at, is_delivery_assumed
+            changed_files, head_ref, labels, reverts, delivered_at, is_delivery_assumed, reviews_at, has_unread_reviews
         )
         select
             repository_id, 1, number, external_id, author_id, title, state, is_draft, base_ref, created_at, updated_at,
             closed_at, merged_at, detailed_at, first_commit_at, first_review_at, first_approval_at, ready_at, additions, deletions,
-            changed_files, head_ref, labels, reverts, delivered_at, is_delivery_assumed
+            changed_files, head_ref, labels, reverts, delivered_at, is_delivery_assumed, reviews_at, has_unread_reviews
         from jsonb_populate_recordset(null::pull_requests, $1)",
     )
     .bind(Json(rows))
@@ -533,7 +545,7 @@ fn row(random: &mut Rng, number: i64, people: &[i64]) -> Value {
     let maybe = |random: &mut Rng, at: At| (random.u32(0..4) > 0).then_some(at);
     let ended = later(random, 300);
     let state = ["merged", "merged", "merged", "closed", "open"][random.usize(0..5)];
-    let updated = created + TimeDelta::days(90);
+    let updated = created + TimeDelta::hours(random.i64(0..90 * 24));
     let labels: Vec<&str> = (0..random.usize(0..3)).map(|_| LABELS[random.usize(0..LABELS.len())]).collect();
     let branch = |random: &mut Rng| random.choice(BRANCHES).filter(|_| random.u32(0..5) > 0);
     let early = created - TimeDelta::minutes(random.i64(-100..5_000));
@@ -553,6 +565,8 @@ fn row(random: &mut Rng, number: i64, people: &[i64]) -> Value {
         "created_at": created,
         "updated_at": updated,
         "detailed_at": (random.u32(0..5) > 0).then_some(updated),
+        "reviews_at": (random.u32(0..40) > 0).then_some(updated),
+        "has_unread_reviews": random.u32(0..80) == 0,
         "closed_at": (state != "open").then_some(ended),
         "merged_at": (state == "merged").then_some(ended),
         "first_commit_at": maybe(random, early),
