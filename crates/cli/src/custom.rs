@@ -47,7 +47,7 @@ pub(crate) async fn run(command: &Metrics, options: &Options, now: DateTime<Utc>
     }
     let found: Vec<&TeamMetrics> = found.iter().map(|(found, _)| found).collect();
     if found.iter().all(|found| found.metrics.is_empty()) {
-        writeln!(out, "No metrics: see `metrics` in docs/teams.md.")?;
+        writeln!(out, "No metrics: see {}.", page_of_docs!("teams.md#metrics-of-your-own"))?;
         return Ok(ExitCode::SUCCESS);
     }
     write!(out, "{}", table(&found, Layout::Terminal))?;

@@ -133,10 +133,7 @@ fn only_line_breaks_are_refused_in_folder_names() -> TestResult {
         eventually("the server stops", || !odd.join("data/postmaster.pid").exists());
     }
     let refused = Server::persistent(&folder.path().join("two\nlines")).expect_err("refused");
-    assert!(
-        std::error::Error::source(&refused).is_some_and(|cause| cause.to_string().contains("line break")),
-        "{refused:?}"
-    );
+    assert!(refused.to_string().contains("line break"), "{refused}");
     Ok(())
 }
 
