@@ -111,7 +111,7 @@ impl Insight {
         let cycle_time = line(&self.changes.cycle_time, "the time from opening to merge", " h", "pull requests");
         let metrics = self.changes.metrics.iter().filter_map(|MetricChange { metric, change }| {
             let unit = if metric.unit() == MetricUnit::Hours { " h" } else { "" };
-            line(change, &metric.name, unit, &metric.of.to_string().replace('_', " "))
+            line(change, &metric.name, unit, &metric.of.things())
         });
         merged.into_iter().chain(cycle_time).chain(metrics).collect()
     }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{Days, NaiveDate};
-use mergeline_domain::MetricId;
 use mergeline_domain::insight::{CustomMetric, MetricInterval, MetricUnit, MetricWeek, ReadWeek};
 use mergeline_domain::metrics::{DateRange, Incomplete, Interval, RangeRequest, Warning, WarningCode};
+use mergeline_domain::{MetricId, TeamId};
 use mergeline_store::{DeploymentCoverage, MetricBucket, TeamRef};
 
 use crate::dora::{
@@ -74,8 +74,7 @@ impl Report {
         let (mut measured, mut lacks_details) = (Vec::new(), false);
         for metric in metrics {
             let days = if metric.by == MetricInterval::Month { self.whole_months() } else { days };
-            let found = self.reader.custom_metric(&metric, team.id, (days.start(), days.end()), days.zone).await;
-            let found = found.map_err(|error| self.refusal(error))?;
+            let found = self.buckets_of(&metric, team.id, days).await?;
             lacks_details |= found.iter().any(|bucket| bucket.lacks_details);
             let unit = |bucket| self.unit(&metric, bucket, &days, deployments.as_ref());
             let units = found.into_iter().map(unit).collect();
@@ -108,8 +107,7 @@ impl Report {
         let deployments = self.deployments_for(metrics.iter().copied(), days).await?;
         let (mut numbers, mut lacks_details) = (HashMap::new(), false);
         for metric in metrics {
-            let found = self.reader.custom_metric(metric, team.id, (days.start(), days.end()), days.zone).await;
-            let found = found.map_err(|error| self.refusal(error))?;
+            let found = self.buckets_of(metric, team.id, days).await?;
             lacks_details |= found.iter().any(|bucket| bucket.lacks_details);
             let week = |bucket: MetricBucket| {
                 let weight = bucket.weight.as_part();
@@ -128,6 +126,16 @@ impl Report {
             numbers.insert(metric.id.clone(), found.into_iter().map(week).collect());
         }
         Ok((numbers, self.warnings_of_metrics(deployments.as_ref(), lacks_details)))
+    }
+
+    async fn buckets_of(
+        &mut self,
+        metric: &CustomMetric,
+        team: TeamId,
+        days: DateRange,
+    ) -> Result<Vec<MetricBucket>, ReportError> {
+        let found = self.reader.custom_metric(metric, team, (days.start(), days.end()), days.zone).await;
+        found.map_err(|error| self.refusal(error))
     }
 
     /// How far deployments are read, if any of these metrics depends on them. What takes long is in no time-out of the metrics.

@@ -313,7 +313,7 @@ impl DoraReport {
             self.range,
             self.query,
             day(coverage.complete_until),
-            (is_read(&self.deployments, &self.range, self.now, self.stale_after), self.has_read_incidents()),
+            [is_read, has_read_incidents].map(|is| is(&self.deployments, &self.range, self.now, self.stale_after)),
             coverage.covered_since,
             coverage.collected,
             coverage.quarantined,
@@ -392,11 +392,6 @@ impl DoraReport {
     /// Why the numbers from the start of one day to that of another are not final.
     fn incomplete(&self, from: NaiveDate, to: NaiveDate) -> Vec<Incomplete> {
         incomplete_deliveries(&self.status.coverage, &self.deployments, &self.range, (from, to), self.today())
-    }
-
-    /// Whether incidents were read for the range, as far as it is over, and lately.
-    fn has_read_incidents(&self) -> bool {
-        has_read_incidents(&self.deployments, &self.range, self.now, self.stale_after)
     }
 
     /// Removes durations of pull requests of fewer people than configured, and of weeks that are not over. Returns whether any was

@@ -53,7 +53,7 @@ impl Report {
     /// [`ReportError::UnknownTeam`] without a team, and when the database fails.
     pub async fn goals(&mut self) -> Result<TeamGoals, ReportError> {
         let goals = goals_of_team(&self.reader.goals().await?, &self.required_team()?.slug);
-        let metrics = self.reader.custom_metrics().await?;
+        let metrics = if metrics_of(&goals).is_empty() { Vec::new() } else { self.reader.custom_metrics().await? };
         self.judge_goals(goals, &metrics).await
     }
 
@@ -73,13 +73,7 @@ impl Report {
         } else {
             self.reader.goal_times(team.id, start_of_day(since, self.range.zone)).await?
         };
-        let revisions = goals.iter().flat_map(|goal| &goal.revisions);
-        let wanted: BTreeSet<&MetricId> = revisions
-            .filter_map(|revision| match &revision.goal {
-                GoalForm::Metric { metric, .. } => Some(metric),
-                _ => None,
-            })
-            .collect();
+        let wanted = metrics_of(&goals);
         // A metric that has become another one since says nothing about the goal.
         let is_share =
             |metric: &&CustomMetric| metric.statistic == MetricStatistic::Share && metric.by == MetricInterval::Week;
@@ -137,4 +131,14 @@ impl Report {
         };
         (mondays.take_while(|monday| *monday + Days::new(7) <= end).map(week).collect(), first)
     }
+}
+
+/// The metrics that goals are or were about.
+fn metrics_of(goals: &[TeamGoal]) -> BTreeSet<&MetricId> {
+    let revisions = goals.iter().flat_map(|goal| &goal.revisions);
+    let metrics = revisions.filter_map(|revision| match &revision.goal {
+        GoalForm::Metric { metric, .. } => Some(metric),
+        _ => None,
+    });
+    metrics.collect()
 }

@@ -100,10 +100,10 @@ impl Report {
     pub async fn changes(&mut self) -> Result<TeamChanges, ReportError> {
         let ReportStatistics { buckets, mut warnings, .. } = self.statistics().await?;
         let [merged, cycle_time] = changes_of(&buckets);
-        let mut metrics = self.reader.custom_metrics().await?;
         // They are of all repositories and branches.
         let is_of_all = self.filter.repositories.is_none() && self.filter.base.is_none();
-        metrics.retain(|metric| is_of_all && metric.scale().is_some());
+        let mut metrics = if is_of_all { self.reader.custom_metrics().await? } else { Vec::new() };
+        metrics.retain(|metric| metric.scale().is_some());
         let mut changed = Vec::new();
         if !metrics.is_empty() {
             let found = self.measure(metrics).await?;

@@ -87,20 +87,16 @@ impl ReadSession {
     }
 }
 
-/// The groups into which the metric divides the things, up to the value: none may be of too few people, also not what is left over. Those
-/// of reviews have people on both sides.
+/// The groups into which the metric divides the things, up to their people: none may be of too few, also not what is left over.
 const GROUPS: &str = " as is_counted
         from stored as s
     ),
 
     groups as (
-        select
-            c.bucket,
-            -- Of what is of no people there is no group.
-            case when count(c.author_id) > 0 then least(
-                count(distinct c.author_id),
-                case when bool_or(c.has_reviewer) then count(distinct c.reviewer_id) end
-            ) end as people
+        select c.bucket, ";
+
+/// From the people of a group to the value.
+const NUMBERS: &str = " as people
         from counted as c
         group by c.bucket, c.state, c.is_taken, c.is_of, c.value is null
     ),
@@ -171,6 +167,8 @@ fn compiled(
         .push("), counted as (select s.*, ")
         .push(counted(metric.statistic))
         .push(GROUPS)
+        .push(people(metric.of))
+        .push(NUMBERS)
         .push(value(metric.statistic));
     if let Some(percentile) = metric.statistic.percentile() {
         query.push(", array[").push_bind(percentile).push("::double precision]))[1]");
@@ -226,14 +224,11 @@ fn push_stored(
     // Sums stay exact; only percentiles use rounded weights.
     query.push("))::date as bucket, a.weight, greatest((a.weight * 10000)::integer, 1) as units, ");
     query.push(match metric.of {
-        MetricOf::PullRequests => "a.author_id, null::bigint as reviewer_id, false as has_reviewer, ",
-        MetricOf::Reviews => "a.author_id, a.reviewer_id, true as has_reviewer, ",
-        MetricOf::Deployments | MetricOf::Incidents => {
-            "null::bigint as author_id, null::bigint as reviewer_id, false as has_reviewer, "
-        }
+        MetricOf::PullRequests => "a.author_id, ",
+        MetricOf::Reviews => "a.author_id, a.reviewer_id, ",
+        MetricOf::Deployments | MetricOf::Incidents => "",
     });
-    let needs_details = metric.of == MetricOf::PullRequests && metric.needs_details();
-    query.push(if needs_details { "p.detailed_at is distinct from p.updated_at" } else { "false" });
+    query.push(if metric.needs_details() { "p.detailed_at is distinct from p.updated_at" } else { "false" });
     query.push(" as lacks_details, a.state, ");
     push_selection(query, metric.of, &metric.when);
     query.push(" as is_taken, ");
@@ -354,6 +349,15 @@ fn joined(of: MetricOf) -> &'static str {
             left join repositories as r on w.repository_id = r.id
             "
         }
+    }
+}
+
+/// How many people a group is of. Reviews have people on both sides; of what is of no people there is no group.
+fn people(of: MetricOf) -> &'static str {
+    match of {
+        MetricOf::PullRequests => "count(distinct c.author_id)",
+        MetricOf::Reviews => "least(count(distinct c.author_id), count(distinct c.reviewer_id))",
+        MetricOf::Deployments | MetricOf::Incidents => "null::bigint",
     }
 }
 

@@ -86,7 +86,7 @@ impl Reader<'_> {
         let is_share = statistic == MetricStatistic::Share;
         let mut wrong: Vec<(&Node, &str, String, String)> = Vec::new();
         if let Some(at) = basis_node.filter(|_| of.is_of_people()) {
-            let message = format!("{} are a team's by their author", things(of));
+            let message = format!("{} are a team's by their author", of.things());
             wrong.push((at, "basis", message, "leave it out".to_owned()));
         }
         match (measure_node, statistic.has_measure()) {
@@ -101,7 +101,7 @@ impl Reader<'_> {
             _ => {}
         }
         if let Some((at, measure)) = measure_node.zip(measure).filter(|(_, measure)| !of.measures().contains(measure)) {
-            let message = format!("{} have no `{measure}`", things(of));
+            let message = format!("{} have no `{measure}`", of.things());
             wrong.push((at, "measure", message, format!("write one of {}", list(of.measures()))));
         }
         match (than_node, is_share) {
@@ -211,7 +211,7 @@ impl Reader<'_> {
             let name = key.text.as_str();
             if FIELD_KEYS.contains(&name) && !own.contains(&name) {
                 let help = format!("use one of {}", own.join(", "));
-                self.report(CODE, key.at, &join(path, name), format!("{} have no `{name}`", things(of)), help);
+                self.report(CODE, key.at, &join(path, name), format!("{} have no `{name}`", of.things()), help);
             }
         }
     }
@@ -251,7 +251,7 @@ impl Reader<'_> {
                     [] => "leave `state` out".to_owned(),
                     known => format!("write one of {}", list(known)),
                 };
-                reader.report(CODE, node.at, path, format!("{} are never `{state}`", things(of)), help);
+                reader.report(CODE, node.at, path, format!("{} are never `{state}`", of.things()), help);
                 return None;
             }
             Some(state)
@@ -318,11 +318,6 @@ fn needless(key: &str, statistic: MetricStatistic) -> String {
     format!("`{key}` means nothing for the statistic `{statistic}`")
 }
 
-/// What a metric is of, as a word: `pull requests`.
-fn things(of: MetricOf) -> String {
-    of.to_string().replace('_', " ")
-}
-
 /// `merged, closed`.
 fn list<T: Copy + Into<&'static str>>(all: &[T]) -> String {
     let names: Vec<&'static str> = all.iter().map(|one| (*one).into()).collect();
@@ -350,7 +345,8 @@ pub(super) fn metrics_are_few_and_different(draft: &Draft, problems: &mut Vec<Pr
         }
         let of = metric.value.of;
         if draft.min_group_size.is_some() && !of.is_of_people() && metric.value.basis() == Basis::Delivered {
-            let message = format!("a team's part of {} by `delivered` tells whose pull requests they were", things(of));
+            let message =
+                format!("a team's part of {} by `delivered` tells whose pull requests they were", of.things());
             let help = "write `basis: owned`, as long as there is `privacy.min_group_size`";
             problems.push(problem(CODE, metric, message, help));
         }

@@ -93,6 +93,11 @@ impl MetricOf {
         }
     }
 
+    /// What they are called: `pull requests`.
+    pub fn things(self) -> String {
+        self.to_string().replace('_', " ")
+    }
+
     /// Whether they are of people, who are then counted where small groups are hidden. Deployments and incidents are of services.
     pub fn is_of_people(self) -> bool {
         matches!(self, Self::PullRequests | Self::Reviews)

@@ -173,28 +173,26 @@ impl CustomMetric {
         }
     }
 
+    /// What it says about fields, wherever it says it.
+    fn fields(&self) -> impl Iterator<Item = &MetricFields> {
+        let selections = std::iter::once(&self.when).chain(&self.than);
+        selections.flat_map(|selection| [&selection.fields, &selection.not])
+    }
+
     /// Whether it depends on what is read after a pull request itself, so that it is not final before that.
     pub fn needs_details(&self) -> bool {
-        let selections = std::iter::once(&self.when).chain(&self.than);
-        let mut fields = selections.flat_map(|selection| [&selection.fields, &selection.not]);
-        match self.of {
-            MetricOf::PullRequests => {
-                self.measure.is_some_and(MetricMeasure::needs_details) || fields.any(MetricFields::needs_details)
-            }
-            MetricOf::Reviews => true,
-            MetricOf::Deployments | MetricOf::Incidents => false,
-        }
+        self.of == MetricOf::PullRequests
+            && (self.measure.is_some_and(MetricMeasure::needs_details)
+                || self.fields().any(MetricFields::needs_details))
     }
 
     /// Whether it depends on deployments, so that it is not final before these are read.
     pub fn needs_deployments(&self) -> bool {
         let is_of_production =
             |measure: MetricMeasure| matches!(measure, MetricMeasure::Deploy | MetricMeasure::LeadTime);
-        let selections = std::iter::once(&self.when).chain(&self.than);
-        let mut fields = selections.flat_map(|selection| [&selection.fields, &selection.not]);
         !self.of.is_of_people()
             || self.measure.is_some_and(is_of_production)
-            || fields.any(|fields| fields.ranges.keys().any(|measure| is_of_production(*measure)))
+            || self.fields().any(|fields| fields.ranges.keys().any(|measure| is_of_production(*measure)))
     }
 
     /// How its weeks are looked at for lasting changes: counts, and medians of times; `None` of all others.
@@ -222,9 +220,9 @@ impl CustomMetric {
                 format!("incidents of the team's deployments that {}", verbs(&states))
             }
             of if self.basis() == Basis::Owned => {
-                format!("{} of the team's services that {}", words_of(of.into()), verbs(&states))
+                format!("{} of the team's services that {}", of.things(), verbs(&states))
             }
-            of => format!("{} that {}", words_of(of.into()), verbs(&states)),
+            of => format!("{} that {}", of.things(), verbs(&states)),
         };
         let of = |selection: &MetricSelection| match selection.words() {
             words if words.is_empty() => things.clone(),

@@ -296,8 +296,7 @@ fn numbers(metric: &CustomMetric, start: NaiveDate, events: &[Event<'_>]) -> Res
         _ => squares[2],
     };
     let people = people.map(i64::try_from).transpose()?;
-    let needs_details = metric.of == MetricOf::PullRequests && metric.needs_details();
-    let lacks_details = needs_details && events.iter().any(|event| !event.thing.is_read);
+    let lacks_details = metric.needs_details() && events.iter().any(|event| !event.thing.is_read);
     Ok(MetricBucket { start, n, weight: Share(weight), squares, taken, value, people, lacks_details })
 }
 
